@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A growable byte buffer that knows its maximum from birth (curl's dynbuf, OpenSSH's sshbuf). Data
+ * is consumed from the front without moving it until room is needed. Not thread-safe. */
+#ifndef DARKBLOOM_BASE_BUF_H
+#define DARKBLOOM_BASE_BUF_H
+
+#include "base/str.h"
+
+struct buf {
+    char *mem;
+    size_t off;       /* first unread byte */
+    size_t len;       /* unread bytes */
+    size_t cap;       /* bytes allocated */
+    size_t max_bytes; /* len never exceeds this */
+};
+
+/* Empty buffer of at most `max_bytes` unread bytes. Allocates nothing. */
+void buf_init(struct buf *b, size_t max_bytes);
+
+/* The unread bytes; valid until the next call that changes the buffer. */
+static inline struct str buf_view(const struct buf *b)
+{
+    return (struct str){b->mem ? b->mem + b->off : NULL, b->len};
+}
+
+/* Make room for `n` more bytes behind the unread ones and return where they go (then call
+ * buf_commit), or NULL when the maximum or memory is exhausted (the contents stay). */
+char *buf_reserve(struct buf *b, size_t n);
+
+/* Count `n` bytes written at the place buf_reserve returned as unread data. */
+void buf_commit(struct buf *b, size_t n);
+
+/* Append bytes. 0, ERR_LIMIT (maximum) or ERR_NOMEM; nothing is appended on failure. */
+int buf_append(struct buf *b, const void *p, size_t n);
+int buf_append_str(struct buf *b, struct str s);
+int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Drop `n` bytes (at most len) from the front. */
+void buf_consume(struct buf *b, size_t n);
+
+/* Forget the contents, keep the memory. */
+void buf_clear(struct buf *b);
+
+/* Wipe the whole memory with sodium_memzero and forget the contents, keep the memory. */
+void buf_wipe(struct buf *b);
+
+/* Release the memory; the buffer stays usable with the same maximum. Accepts a zeroed struct. */
+void buf_free(struct buf *b);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading: defaults, file, environment, flags, each over the one before. */
+#include "base/cfg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cfg_flags.h"
+#include "base/cfg_value.h"
+
+enum { FILE_MAX_BYTES = 1 << 20, TYPO_DISTANCE = 2, NAME_MAX_BYTES = 64 };
+
+struct load {
+    const struct cfg_source *src;
+    const char *toml_name;
+    struct arena *region;
+    void *settings;
+    struct err *e;
+};
+
+static const struct cfg_key *find_key(const struct cfg_key *keys, struct str name)
+{
+    for (; keys->key; keys++) {
+        if (str_is(name, keys->key))
+            return keys;
+    }
+    return NULL;
+}
+
+/* --- unknown keys ------------------------------------------------------------------------------
+ */
+
+/* Edit distance (Levenshtein) of short names; far apart when one is too long to matter. */
+static size_t distance(struct str a, struct str b)
+{
+    size_t row[NAME_MAX_BYTES + 1];
+
+    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES)
+        return NAME_MAX_BYTES;
+    for (size_t j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t replaced = diagonal + (a.p[i - 1] != b.p[j - 1]);
+            size_t inserted = row[j - 1] + 1, deleted = row[j] + 1;
+
+            diagonal = row[j];
+            row[j] = replaced < inserted ? replaced : inserted;
+            row[j] = row[j] < deleted ? row[j] : deleted;
+        }
+    }
+    return row[b.n];
+}
+
+static int unknown_key(const struct load *l, const struct cfg_key *keys, const struct toml_value *v,
+                       struct str name)
+{
+    const struct cfg_key *nearest = NULL;
+    size_t best = TYPO_DISTANCE + 1;
+
+    for (; keys->key; keys++) {
+        size_t d = distance(name, str_from(keys->key));
+
+        if (d < best) {
+            best = d;
+            nearest = keys;
+        }
+    }
+    if (nearest)
+        return err_set(l->e, ERR_CONFIG,
+                       "%s line %d: there is no setting `%.*s`; did you mean `%s`?", l->toml_name,
+                       v->line, STR_ARG(v->path), nearest->key);
+    return err_set(l->e, ERR_CONFIG,
+                   "%s line %d: there is no setting `%.*s`; --help lists those there are",
+                   l->toml_name, v->line, STR_ARG(v->path));
+}
+
+/* --- arrays of tables --------------------------------------------------------------------------
+ */
+
+/* "model[2].id" → index 2 and "id", when the array is called "model". */
+static bool split_index(struct str path, const char *array, size_t *ret_index, struct str *ret_rest)
+{
+    struct str name = str_from(array);
+    struct str rest;
+    const char *close;
+    int64_t index;
+
+    if (!str_starts(path, name) || path.n < name.n + 4 || path.p[name.n] != '[')
+        return false;
+    rest = (struct str){path.p + name.n + 1, path.n - name.n - 1};
+    close = memchr(rest.p, ']', rest.n);
+    if (!close || str_to_i64((struct str){rest.p, (size_t)(close - rest.p)}, &index) < 0)
+        return false;
+    *ret_index = (size_t)index;
+    *ret_rest = (struct str){close + 2, rest.n - (size_t)(close - rest.p) - 2};
+    return true;
+}
+
+static int set_defaults(const struct cfg_key *keys, struct load *l, void *base)
+{
+    for (; keys->key; keys++) {
+        int rc = keys->deflt
+                     ? cfg_set_text(keys, str_from(keys->deflt), (struct cfg_origin){"default", 0},
+                                    l->region, base, l->e)
+                     : 0;
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The element at `index`; elements come in order, so at most one is new. */
+static void *element(const struct cfg_array *a, size_t index, struct load *l)
+{
+    char **items = (char **)((char *)l->settings + a->items_offset);
+    size_t *count = (size_t *)((char *)l->settings + a->count_offset);
+    char *grown;
+
+    if (index < *count)
+        return *items + index * a->size;
+    grown = arena_array_bytes(l->region, a->size, *count + 1);
+    if (!grown)
+        return NULL;
+    if (*count > 0)
+        memcpy(grown, *items, *count * a->size);
+    *items = grown;
+    grown += (*count)++ * a->size;
+    return set_defaults(a->rows, l, grown) < 0 ? NULL : grown;
+}
+
+/* --- the file ----------------------------------------------------------------------------------
+ */
+
+static int on_toml_value(void *ud, const struct toml_value *v)
+{
+    struct load *l = ud;
+    const struct cfg_table *t = l->src->table;
+    const struct cfg_key *keys = t->keys;
+    void *base = l->settings;
+    struct str name = v->path;
+    const struct cfg_key *key;
+
+    for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
+        size_t index;
+
+        if (split_index(v->path, a->name, &index, &name)) {
+            keys = a->rows;
+            base = element(a, index, l);
+            if (!base)
+                return err_set(l->e, ERR_NOMEM, "out of memory while reading the settings");
+        }
+    }
+    key = find_key(keys, name);
+    if (!key)
+        return unknown_key(l, keys, v, name);
+    return cfg_set_toml(key, v, (struct cfg_origin){l->toml_name, v->line}, l->region, base, l->e);
+}
+
+/* --- environment -------------------------------------------------------------------------------
+ */
+
+static int set_env(struct load *l, const struct cfg_key *key, const char *name)
+{
+    const char *value = name && l->src->getenv ? l->src->getenv(name) : NULL;
+    char where[128];
+
+    if (!value)
+        return 0;
+    snprintf(where, sizeof where, "environment %s", name);
+    return cfg_set_text(key, str_from(value), (struct cfg_origin){where, 0}, l->region, l->settings,
+                        l->e);
+}
+
+static int apply_env(struct load *l)
+{
+    for (const struct cfg_key *key = l->src->table->keys; key->key; key++) {
+        int rc = set_env(l, key, key->env_old);
+
+        if (rc == 0)
+            rc = set_env(l, key, key->env);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- all together ------------------------------------------------------------------------------
+ */
+
+static void zero_settings(const struct cfg_table *t, void *settings)
+{
+    static const size_t sizes[] = {
+        [CFG_STR] = sizeof(struct str), [CFG_INT] = sizeof(int64_t),
+        [CFG_FLOAT] = sizeof(double),   [CFG_BOOL] = sizeof(bool),
+        [CFG_ENUM] = sizeof(int),       [CFG_LIST] = sizeof(struct cfg_list)};
+
+    for (const struct cfg_key *key = t->keys; key->key; key++)
+        memset((char *)settings + key->offset, 0, sizes[key->type]);
+    for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
+        memset((char *)settings + a->items_offset, 0, sizeof(void *));
+        memset((char *)settings + a->count_offset, 0, sizeof(size_t));
+    }
+}
+
+int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_name,
+             struct arena *region, void *ret_settings, struct err *ret_err)
+{
+    struct err e = {0};
+    struct load l = {src, toml_name, region, ret_settings, &e};
+    int rc;
+
+    zero_settings(src->table, ret_settings);
+    rc = set_defaults(src->table->keys, &l, ret_settings);
+    if (rc == 0 && toml.p)
+        rc = toml_walk(toml, on_toml_value, &l, &e);
+    if (rc == ERR_PARSE)
+        rc = err_set(ret_err, ERR_CONFIG, "%s is not valid TOML: %s", toml_name, e.text);
+    else if (rc == 0 && (rc = apply_env(&l)) == 0)
+        rc = cfg_apply_flags(src, region, ret_settings, &e);
+    if (rc < 0 && ret_err && !ret_err->code)
+        *ret_err = e.code ? e : (struct err){.code = rc};
+    return rc;
+}
+
+int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *region,
+                  void *ret_settings, struct err *ret_err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = arena_alloc(region, FILE_MAX_BYTES + 1);
+    size_t n = 0;
+    ssize_t got = 0;
+
+    if (fd < 0)
+        return err_errno(ret_err, ERR_CONFIG, errno, "cannot read the settings file %s", path);
+    while (text && n <= FILE_MAX_BYTES && (got = read(fd, text + n, FILE_MAX_BYTES + 1 - n)) > 0)
+        n += (size_t)got;
+    close(fd);
+    if (!text)
+        return err_set(ret_err, ERR_NOMEM, "out of memory while reading %s", path);
+    if (got < 0)
+        return err_errno(ret_err, ERR_CONFIG, errno, "cannot read the settings file %s", path);
+    if (n > FILE_MAX_BYTES)
+        return err_set(ret_err, ERR_CONFIG, "%s is larger than %d bytes", path, FILE_MAX_BYTES);
+    return cfg_load(src, (struct str){text, n}, path, region, ret_settings, ret_err);
+}

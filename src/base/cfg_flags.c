@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cfg_flags.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cfg_value.h"
+
+/* One argument, split: "--port=80" and "--port 80" alike. */
+struct flag {
+    struct str name;           /* "--port"; .p NULL: a positional argument */
+    const struct cfg_key *key; /* NULL: one of the four that every program has */
+    struct str value;          /* .p NULL: none given */
+    int width;                 /* how many arguments it took */
+};
+
+static const char *const common_with_value[] = {"--config", NULL};
+static const char *const common_plain[] = {"--help", "-h", "--version", "--check-config", NULL};
+
+static bool listed(const char *const *names, struct str name)
+{
+    for (; *names; names++) {
+        if (str_is(name, *names))
+            return true;
+    }
+    return false;
+}
+
+static const struct cfg_key *key_of_flag(const struct cfg_table *t, struct str name)
+{
+    for (const struct cfg_key *key = t->keys; key->key; key++) {
+        if (key->flag && str_is(name, key->flag))
+            return key;
+    }
+    return NULL;
+}
+
+static int read_flag(const struct cfg_source *src, int at, struct flag *ret_flag,
+                     struct err *ret_err)
+{
+    struct str arg = str_from(src->argv[at]);
+    const char *equals = memchr(arg.p, '=', arg.n);
+    struct flag f = {.name = arg, .width = 1};
+    bool wants_value;
+
+    if (arg.n < 2 || arg.p[0] != '-') {
+        *ret_flag = (struct flag){.width = 1};
+        return 0;
+    }
+    if (equals) {
+        f.name.n = (size_t)(equals - arg.p);
+        f.value = (struct str){equals + 1, arg.n - f.name.n - 1};
+    }
+    f.key = key_of_flag(src->table, f.name);
+    if (!f.key && !listed(common_plain, f.name) && !listed(common_with_value, f.name))
+        return err_set(ret_err, ERR_USAGE, "%.*s is not a flag of %s; --help lists them",
+                       STR_ARG(f.name), src->table->program);
+    wants_value = f.key ? f.key->type != CFG_BOOL : listed(common_with_value, f.name);
+    if (wants_value && !equals) {
+        if (at + 1 >= src->argc)
+            return err_set(ret_err, ERR_USAGE, "%.*s needs a value: %.*s VALUE", STR_ARG(f.name),
+                           STR_ARG(f.name));
+        f.value = str_from(src->argv[at + 1]);
+        f.width = 2;
+    }
+    *ret_flag = f;
+    return 0;
+}
+
+static void note_common(const struct flag *f, struct cfg_args *args)
+{
+    if (str_is(f->name, "--config"))
+        args->file = f->value;
+    args->help |= str_is(f->name, "--help") || str_is(f->name, "-h");
+    args->version |= str_is(f->name, "--version");
+    args->check_config |= str_is(f->name, "--check-config");
+}
+
+int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cfg_args *ret_args,
+                   struct err *ret_err)
+{
+    struct cfg_args args = {0};
+    int i = 1;
+
+    while (i < src->argc) {
+        struct flag f;
+        int rc = read_flag(src, i, &f, ret_err);
+
+        if (rc < 0)
+            return rc;
+        if (!f.name.p)
+            break;
+        if (!f.key)
+            note_common(&f, &args);
+        i += f.width;
+    }
+    for (; i < src->argc; i++) {
+        if (cfg_list_add(&args.rest, str_from(src->argv[i]), region) < 0)
+            return ERR_NOMEM;
+    }
+    *ret_args = args;
+    return 0;
+}
+
+int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *settings,
+                    struct err *ret_err)
+{
+    int i = 1;
+
+    while (i < src->argc) {
+        struct flag f;
+        char name[64];
+        int rc = read_flag(src, i, &f, ret_err);
+
+        if (rc < 0)
+            return rc;
+        if (!f.name.p)
+            return 0;
+        i += f.width;
+        if (!f.key)
+            continue;
+        snprintf(name, sizeof name, "%.*s", STR_ARG(f.name));
+        rc = cfg_set_text(f.key, f.value.p ? f.value : STR("true"), (struct cfg_origin){name, 0},
+                          region, settings, ret_err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+void cfg_help(const struct cfg_table *table, int fd)
+{
+    for (const struct cfg_key *key = table->keys; key->key; key++) {
+        char left[64];
+
+        if (key->flags & CFG_IGNORED)
+            continue;
+        snprintf(left, sizeof left, "%s%s%s", key->key, key->flag ? ", " : "",
+                 key->flag ? key->flag : "");
+        dprintf(fd, "  %-46s %s", left, key->help);
+        if (key->deflt && key->deflt[0])
+            dprintf(fd, " Default: %s.", key->deflt);
+        if (key->env)
+            dprintf(fd, " Environment: %s.", key->env);
+        if (key->choices) {
+            dprintf(fd, " One of:");
+            for (size_t i = 0; key->choices[i]; i++)
+                dprintf(fd, "%s %s", i ? "," : "", key->choices[i]);
+            dprintf(fd, ".");
+        }
+        dprintf(fd, "\n");
+    }
+    for (const struct cfg_array *a = table->arrays; a && a->name; a++) {
+        dprintf(fd, "  [[%s]], any number of:\n", a->name);
+        for (const struct cfg_key *key = a->rows; key->key; key++)
+            dprintf(fd, "    %-44s %s\n", key->key, key->help);
+    }
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logging in logfmt, one line an event, to a file descriptor. Only programs log. The event's name
+ * is stable and comes from the table in log_events.def, so that logs can be searched and the
+ * reference generated. Prompts, completions and keys never reach a log: there is no field kind that
+ * takes unbounded text from a consumer. */
+#ifndef DARKBLOOM_BASE_LOG_H
+#define DARKBLOOM_BASE_LOG_H
+
+#include "base/clock.h"
+#include "base/str.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+enum log_event {
+#define LOG_EVENT(name, help) EV_##name,
+#include "base/log_events.def"
+#undef LOG_EVENT
+    EV_COUNT
+};
+
+struct log {
+    int fd;               /* where lines go; -1 writes nothing */
+    enum log_level level; /* lines below this are dropped */
+    struct clock clock;
+};
+
+struct log_kv {
+    const char *key; /* NULL ends the list */
+    enum { LOG_KV_STR, LOG_KV_INT } kind;
+    struct str s;
+    int64_t i;
+};
+
+#define KV_STR(k, v)  ((struct log_kv){.key = (k), .kind = LOG_KV_STR, .s = (v)})
+#define KV_CSTR(k, v) ((struct log_kv){.key = (k), .kind = LOG_KV_STR, .s = str_from(v)})
+#define KV_INT(k, v)  ((struct log_kv){.key = (k), .kind = LOG_KV_INT, .i = (int64_t)(v)})
+
+/* log_event(&log, LOG_INFO, EV_PROVIDER_REGISTERED, KV_CSTR("provider", id), KV_INT("models", 3));
+ * String values are cut at 256 bytes and quoted where logfmt needs it; control characters are
+ * escaped, so a line stays a line. Thread-safe (one write(2) a line). */
+#define log_event(lg, lv, ev, ...) \
+    log_write((lg), (lv), (ev), (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+
+void log_write(const struct log *lg, enum log_level level, enum log_event event,
+               const struct log_kv *kvs);
+
+/* "debug", "info", "warn" or "error". 0 or ERR_RANGE. */
+int log_level_parse(struct str s, enum log_level *ret_level);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/str.h"
+
+#include "base/err.h"
+
+static unsigned char lower(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+bool str_ieq(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        if (lower(a.p[i]) != lower(b.p[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.n > 0 && blank(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n > 0 && blank(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+/* Bytes of the well-formed sequence at `p`, 0 when there is none (RFC 3629 §4). */
+static size_t utf8_sequence(const unsigned char *p, size_t n)
+{
+    unsigned char lo = 0x80, hi = 0xBF;
+    size_t len;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xC2 || p[0] > 0xF4)
+        return 0;
+    len = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    if (n < len)
+        return 0;
+    if (p[0] == 0xE0)
+        lo = 0xA0; /* overlong */
+    else if (p[0] == 0xED)
+        hi = 0x9F; /* surrogates */
+    else if (p[0] == 0xF0)
+        lo = 0x90; /* overlong */
+    else if (p[0] == 0xF4)
+        hi = 0x8F; /* beyond U+10FFFF */
+    if (p[1] < lo || p[1] > hi)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+bool str_is_utf8(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t n = s.n;
+
+    while (n > 0) {
+        size_t len;
+        uint64_t word;
+
+        if (n >= sizeof word) { /* eight ASCII bytes at a time */
+            memcpy(&word, p, sizeof word);
+            if (!(word & 0x8080808080808080ULL)) {
+                p += sizeof word;
+                n -= sizeof word;
+                continue;
+            }
+        }
+        len = utf8_sequence(p, n);
+        if (len == 0)
+            return false;
+        p += len;
+        n -= len;
+    }
+    return true;
+}
+
+int str_to_i64(struct str s, int64_t *ret_value)
+{
+    bool negative = s.n > 0 && s.p[0] == '-';
+    int64_t value = 0;
+
+    if (s.n == (size_t)negative)
+        return ERR_PARSE;
+    for (size_t i = negative; i < s.n; i++) {
+        int digit = s.p[i] - '0';
+
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, digit, &value)) /* downwards, where INT64_MIN fits */
+            return ERR_PARSE;
+    }
+    if (!negative && value == INT64_MIN)
+        return ERR_PARSE;
+    *ret_value = negative ? value : -value;
+    return 0;
+}
