@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A buffered byte stream over a loop's socket: what was read waits in `in`, what is to be written
+ * waits in `out` and leaves in one send at the end of the iteration. Knows nothing of HTTP or
+ * WebSocket. Belongs to its loop's thread. */
+#ifndef DARKBLOOM_NET_CONN_H
+#define DARKBLOOM_NET_CONN_H
+
+#include "base/buf.h"
+#include "net/loop.h"
+
+struct conn;
+
+struct conn_ops {
+    /* New bytes are in conn_in(); consume what is understood. May close the connection. */
+    void (*on_data)(void *ud);
+    /* All output was taken by the socket after some of it had to wait. May be NULL. */
+    void (*on_drain)(void *ud);
+    /* The peer closed, an error occurred, or a limit was hit (`reason`: ERR_CLOSED, ERR_IO,
+     * ERR_LIMIT). Called at most once and never after conn_free; the owner calls conn_free. */
+    void (*on_close)(void *ud, int reason);
+};
+
+struct conn_config {
+    size_t in_max_bytes;  /* unread input beyond this stops reading until consumed */
+    size_t out_max_bytes; /* conn_write refuses beyond this */
+};
+
+/* Takes over `sock`. 0 or ERR_NOMEM (then `sock` is closed). */
+int conn_new(struct loop *l, int sock, const struct conn_config *config, const struct conn_ops *ops,
+             void *ud, struct conn **ret_conn);
+
+/* Hand the stream to another owner (an HTTP connection becomes a WebSocket). */
+void conn_set_ops(struct conn *c, const struct conn_config *config, const struct conn_ops *ops,
+                  void *ud);
+
+/* Close at once, unsent output is dropped. NULL is allowed. Safe from inside a callback. */
+void conn_free(struct conn *c);
+/* Send what is queued, then close; no callback after this call. Gives up after `linger_ms`. */
+void conn_finish(struct conn *c, int64_t linger_ms);
+
+/* Unread input. Consume with buf_consume; after consuming outside on_data call conn_resume. */
+struct buf *conn_in(struct conn *c);
+void conn_pause(struct conn *c);  /* stop handing over data (closing is still noticed) */
+void conn_resume(struct conn *c); /* on_data is called again for what is there, at the latest at the
+                                     end of the iteration */
+
+/* Queue bytes. 0, ERR_LIMIT (the output maximum: nothing was queued) or ERR_CLOSED. */
+int conn_write(struct conn *c, const struct str *parts, int n);
+/* The output buffer itself, for encoders that append in place; then conn_dirty(). */
+struct buf *conn_out(struct conn *c);
+void conn_dirty(struct conn *c);
+
+size_t conn_out_pending(const struct conn *c);    /* queued, not yet taken by the socket */
+bool conn_blocked(const struct conn *c);          /* the last send could not take everything */
+uint64_t conn_taken_total(const struct conn *c);  /* bytes ever taken by the socket */
+int64_t conn_last_taken_us(const struct conn *c); /* when the socket last took bytes (mono) */
+struct loop *conn_loop(const struct conn *c);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP/1.1 server (RFC 9112) over conn, parsed by llhttp. One exchange at a time on a connection:
+ * the next pipelined request waits until the response is complete. A peer that closes (or half-
+ * closes) while its response is open is treated as gone.
+ *
+ * An exchange ends exactly one way: the handler completes the response (http_respond or
+ * http_stream_end), or on_abort is called. After either it must not be touched. */
+#ifndef DARKBLOOM_NET_HTTP1_H
+#define DARKBLOOM_NET_HTTP1_H
+
+#include "net/conn.h"
+#include "net/ws.h"
+
+enum { HTTP_MAX_HEADERS = 64 };
+
+struct http_header {
+    struct str name, value; /* as received, value trimmed */
+};
+
+struct http_request {
+    struct str method; /* "POST" */
+    struct str path;   /* "/v1/chat/completions", without query */
+    struct str query;  /* after '?', may be empty */
+    struct http_header headers[HTTP_MAX_HEADERS];
+    size_t n_headers;
+    struct str body;     /* whole body; valid until the exchange ends */
+    bool wants_upgrade;  /* a well-formed WebSocket upgrade (GET, version 13, key) */
+    int64_t received_us; /* mono: when the last byte of the request was read */
+    int64_t started_us;  /* mono: when its first byte was read */
+};
+
+/* Value of the first header of that name (any case), .p NULL when absent. */
+struct str http_header_get(const struct http_request *req, const char *name);
+
+struct http_server;
+struct http_exchange;
+
+struct http_server_config {
+    size_t max_head_bytes;   /* 431 beyond; 0: 16 KiB */
+    size_t max_body_bytes;   /* 413 beyond, without reading the rest; 0: 6 MiB */
+    size_t out_max_bytes;    /* response bytes queued beyond the socket; 0: 2 MiB */
+    int64_t head_timeout_ms; /* first byte to end of head; then 408. 0: 10 s */
+    int64_t body_timeout_ms; /* no body byte for this long; then 408. 0: 10 s */
+    int64_t idle_timeout_ms; /* keep-alive without a request. 0: 60 s */
+    int max_connections;     /* beyond it new connections are answered 503. 0: 65536 */
+};
+
+struct http_server_ops {
+    /* A complete request. The handler answers now or later. */
+    void (*on_request)(void *ud, struct http_exchange *x);
+    /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 505): append the body
+     * of the answer to `ret_body` and name its content type. The connection closes after it. */
+    const char *(*on_reject)(void *ud, int status, const char *why, struct buf *ret_body);
+};
+
+/* Serve connections that arrive on `listen_sock` (taken over). */
+int http_server_new(struct loop *l, int listen_sock, const struct http_server_config *config,
+                    const struct http_server_ops *ops, void *ud, struct http_server **ret_server);
+/* Stop accepting; open exchanges go on, each connection closes after its response. */
+void http_server_drain(struct http_server *s);
+/* Exchanges open now. */
+size_t http_server_open(const struct http_server *s);
+/* Close everything at once (on_abort is called for open exchanges). */
+void http_server_free(struct http_server *s);
+
+const struct http_request *http_request_of(const struct http_exchange *x);
+struct loop *http_loop(const struct http_exchange *x);
+
+/* Called at most once, when the consumer is gone or stopped reading for good. */
+void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud);
+/* Called when queued output has all been taken after having had to wait. */
+void http_on_drain(struct http_exchange *x, void (*cb)(void *ud), void *ud);
+
+/* A whole response with Content-Length. `headers` are extra ones (Content-Type among them). */
+void http_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t n,
+                  struct str body);
+
+/* A chunked response: head now, then pieces, then the end. Each write is one chunk of the joined
+ * parts: 0, or ERR_LIMIT when the output maximum is reached (nothing was queued). */
+void http_stream_begin(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t n);
+int http_stream_write(struct http_exchange *x, const struct str *parts, int n);
+void http_stream_end(struct http_exchange *x);
+/* End a stream abnormally: close without the final chunk, after sending what is queued. */
+void http_stream_abort(struct http_exchange *x);
+
+size_t http_out_pending(const struct http_exchange *x);
+bool http_out_blocked(const struct http_exchange *x);
+uint64_t
+http_out_taken(const struct http_exchange *x); /* bytes of the connection the socket took */
+uint64_t http_out_queued(const struct http_exchange *x); /* bytes ever queued: taken + pending */
+int64_t http_out_last_taken_us(const struct http_exchange *x);
+
+/* Answer the upgrade (101) and turn the connection into a WebSocket; ends the exchange. */
+int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config,
+                    const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws);
+
+/* "Not Found" for 404. */
+const char *http_status_text(int status);
+
+#endif

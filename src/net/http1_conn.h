@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An HTTP connection's inside: one exchange at a time. Shared by the parser (http1_parse.c), the
+ * server (http1_server.c) and the writer (http1_response.c). */
+#ifndef DARKBLOOM_NET_HTTP1_CONN_H
+#define DARKBLOOM_NET_HTTP1_CONN_H
+
+#include <llhttp.h>
+
+#include "base/list.h"
+#include "net/http1.h"
+
+enum { HTTP_LINGER_MS = 2000 };
+
+enum http_state {
+    HTTP_READING,   /* between requests, or inside one */
+    HTTP_HANDLING,  /* the handler has the request */
+    HTTP_STREAMING, /* a chunked response has begun */
+    HTTP_CLOSED     /* the connection was given up */
+};
+
+/* A string inside `head`, by offsets, since the buffer may move while it grows. */
+struct http_span {
+    size_t at, n;
+};
+
+struct http_exchange {
+    struct http_server *server;
+    struct list_node link;
+    struct conn *conn;
+    enum http_state state;
+    struct loop_timer timer; /* head, body or idle time-out */
+
+    /* parsing */
+    llhttp_t parser;
+    struct buf head, body;
+    struct http_span target, names[HTTP_MAX_HEADERS], values[HTTP_MAX_HEADERS];
+    size_t n_headers;
+    bool in_value, got_bytes, head_done, complete;
+    int reject_status;
+    const char *reject_why;
+
+    /* the request and its answer */
+    struct http_request request;
+    bool keep_alive, http10, is_head;
+    void (*on_abort)(void *ud, int reason);
+    void *abort_ud;
+    void (*on_drain)(void *ud);
+    void *drain_ud;
+};
+
+struct http_server {
+    struct loop *loop;
+    struct clock clock;
+    struct http_server_config config;
+    const struct http_server_ops *ops;
+    void *ud;
+    int listen_sock;
+    struct loop_watch *watch;
+    struct loop_timer accept_pause;
+    llhttp_settings_t settings;
+    struct list_node connections;
+    size_t n_connections, n_open;
+    bool draining;
+    int64_t date_s; /* the second that `date` shows */
+    char date[64];
+};
+
+/* http1_parse.c */
+void http_parse_init(struct http_server *s);
+void http_parse_reset(struct http_exchange *x);
+/* Feed what stands in the connection's input. 1: a request is complete; 0: more is needed;
+ * negative: reject_status says how to refuse. */
+int http_parse(struct http_exchange *x);
+
+/* http1_server.c */
+void http_exchange_done(struct http_exchange *x); /* the answer is queued */
+void http_reject(struct http_exchange *x);
+void http_exchange_release(
+    struct http_exchange *x); /* the connection belongs to somebody else now */
+
+/* http1_response.c */
+int http_head_append(struct http_exchange *x, int status, const struct http_header *headers,
+                     size_t n, struct buf *out);
+
+#endif

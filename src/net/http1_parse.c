@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests through llhttp, with our bounds: head, number of headers, body. */
+#include "net/http1_conn.h"
+
+static int refuse(struct http_exchange *x, int status, const char *why)
+{
+    x->reject_status = status;
+    x->reject_why = why;
+    return HPE_USER;
+}
+
+/* Append to the span that is being received; its bytes are the newest of `head`. */
+static int grow_span(struct http_exchange *x, struct http_span *span, const char *at, size_t n)
+{
+    if (x->head.len + n > x->server->config.max_head_bytes)
+        return refuse(x, 431, "the request's head is larger than the limit");
+    if (span->n == 0)
+        span->at = x->head.len;
+    if (buf_append(&x->head, at, n) < 0)
+        return refuse(x, 503, "out of memory");
+    span->n += n;
+    return 0;
+}
+
+static int on_url(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_exchange *x = p->data;
+
+    return grow_span(x, &x->target, at, n);
+}
+
+static int on_field(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_exchange *x = p->data;
+
+    if (x->in_value) {
+        x->in_value = false;
+        x->n_headers++;
+    }
+    if (x->n_headers >= HTTP_MAX_HEADERS)
+        return refuse(x, 431, "the request has more than 64 headers");
+    return grow_span(x, &x->names[x->n_headers], at, n);
+}
+
+static int on_value(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_exchange *x = p->data;
+
+    x->in_value = true;
+    return grow_span(x, &x->values[x->n_headers], at, n);
+}
+
+static struct str text_of(const struct http_exchange *x, struct http_span s)
+{
+    return (struct str){s.n > 0 ? x->head.mem + x->head.off + s.at : "", s.n};
+}
+
+/* Requests with neither length nor chunks have no body; GET with one is tolerated. */
+static int on_headers_complete(llhttp_t *p)
+{
+    struct http_exchange *x = p->data;
+    struct http_request *req = &x->request;
+
+    if (x->in_value)
+        x->n_headers++;
+    x->in_value = false;
+    x->head_done = true;
+    req->n_headers = x->n_headers;
+    for (size_t i = 0; i < x->n_headers; i++)
+        req->headers[i] =
+            (struct http_header){text_of(x, x->names[i]), str_trim(text_of(x, x->values[i]))};
+    if (p->content_length > x->server->config.max_body_bytes && p->flags & F_CONTENT_LENGTH)
+        return refuse(x, 413, "the body is larger than the limit of 6 MiB; send less");
+    if (str_ieq(http_header_get(req, "Expect"), STR("100-continue"))) {
+        const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
+
+        (void)conn_write(x->conn, &go_on, 1);
+    }
+    return 0;
+}
+
+static int on_body(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_exchange *x = p->data;
+
+    if (x->body.len + n > x->server->config.max_body_bytes)
+        return refuse(x, 413, "the body is larger than the limit of 6 MiB; send less");
+    return buf_append(&x->body, at, n) < 0 ? refuse(x, 503, "out of memory") : 0;
+}
+
+static int on_complete(llhttp_t *p)
+{
+    struct http_exchange *x = p->data;
+
+    x->complete = true;
+    return HPE_PAUSED; /* what follows belongs to the next exchange */
+}
+
+void http_parse_init(struct http_server *s)
+{
+    llhttp_settings_init(&s->settings);
+    s->settings.on_url = on_url;
+    s->settings.on_header_field = on_field;
+    s->settings.on_header_value = on_value;
+    s->settings.on_headers_complete = on_headers_complete;
+    s->settings.on_body = on_body;
+    s->settings.on_message_complete = on_complete;
+}
+
+void http_parse_reset(struct http_exchange *x)
+{
+    llhttp_init(&x->parser, HTTP_REQUEST, &x->server->settings);
+    x->parser.data = x;
+    buf_clear(&x->head);
+    buf_clear(&x->body);
+    memset(x->names, 0, x->n_headers * sizeof *x->names);
+    memset(x->values, 0, x->n_headers * sizeof *x->values);
+    x->target = (struct http_span){0};
+    x->n_headers = 0;
+    x->in_value = x->got_bytes = x->head_done = x->complete = false;
+    x->reject_status = 0;
+}
+
+static bool token_in(struct str list, struct str token)
+{
+    while (list.n > 0) {
+        const char *comma = memchr(list.p, ',', list.n);
+        size_t n = comma ? (size_t)(comma - list.p) : list.n;
+
+        if (str_ieq(str_trim((struct str){list.p, n}), token))
+            return true;
+        n += comma ? 1 : 0;
+        list = (struct str){list.p + n, list.n - n};
+    }
+    return false;
+}
+
+/* RFC 6455 §4.2.1. */
+static bool is_ws_upgrade(const struct http_request *req)
+{
+    return str_is(req->method, "GET") &&
+           str_ieq(http_header_get(req, "Upgrade"), STR("websocket")) &&
+           token_in(http_header_get(req, "Connection"), STR("upgrade")) &&
+           str_is(http_header_get(req, "Sec-WebSocket-Version"), "13") &&
+           http_header_get(req, "Sec-WebSocket-Key").n == 24;
+}
+
+static void finish_request(struct http_exchange *x)
+{
+    struct http_request *req = &x->request;
+    struct str target = text_of(x, x->target);
+    const char *question = memchr(target.p, '?', target.n);
+
+    req->method = str_from(llhttp_method_name((llhttp_method_t)x->parser.method));
+    req->path = question ? (struct str){target.p, (size_t)(question - target.p)} : target;
+    req->query = question ? (struct str){question + 1, target.n - req->path.n - 1} : STR("");
+    req->body = buf_view(&x->body);
+    req->received_us = clock_mono_us(&x->server->clock);
+    req->wants_upgrade = is_ws_upgrade(req);
+    x->http10 = x->parser.http_major == 1 && x->parser.http_minor == 0;
+    x->is_head = x->parser.method == HTTP_HEAD;
+    x->keep_alive = !x->http10 && !token_in(http_header_get(req, "Connection"), STR("close"));
+}
+
+int http_parse(struct http_exchange *x)
+{
+    struct buf *in = conn_in(x->conn);
+    struct str v = buf_view(in);
+    llhttp_errno_t rc;
+    size_t used = v.n;
+
+    if (v.n == 0)
+        return 0;
+    if (!x->got_bytes)
+        x->request.started_us = clock_mono_us(&x->server->clock);
+    x->got_bytes = true;
+    rc = llhttp_execute(&x->parser, v.p, v.n);
+    if (rc != HPE_OK) {
+        const char *stopped_at = llhttp_get_error_pos(&x->parser);
+
+        used = stopped_at ? (size_t)(stopped_at - v.p) : v.n;
+    }
+    buf_consume(in, used);
+    if (x->complete) {
+        finish_request(x);
+        return 1;
+    }
+    if (rc == HPE_OK)
+        return 0;
+    if (!x->reject_status)
+        refuse(x, rc == HPE_INVALID_VERSION ? 505 : 400, llhttp_get_error_reason(&x->parser));
+    return ERR_PARSE;
+}
+
+struct str http_header_get(const struct http_request *req, const char *name)
+{
+    struct str want = str_from(name);
+
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (str_ieq(req->headers[i].name, want))
+            return req->headers[i].value;
+    }
+    return (struct str){0};
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers: heads, whole bodies, chunked streams, the WebSocket upgrade. */
+#include <stdio.h>
+#include <time.h>
+
+#include "net/http1_conn.h"
+
+const char *http_status_text(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } table[] = {
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {201, "Created"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Content Too Large"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].status == status)
+            return table[i].text;
+    }
+    return "Status";
+}
+
+/* IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
+static const char *date_of(struct http_server *s)
+{
+    time_t now = (time_t)(clock_wall_us(&s->clock) / 1000000);
+    struct tm tm;
+
+    if (now != s->date_s) {
+        gmtime_r(&now, &tm);
+        strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        s->date_s = now;
+    }
+    return s->date;
+}
+
+/* A value from elsewhere must not end the line it stands in. */
+static bool one_line(struct str v)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.p[i] == '\r' || v.p[i] == '\n' || v.p[i] == 0)
+            return false;
+    }
+    return true;
+}
+
+int http_head_append(struct http_exchange *x, int status, const struct http_header *headers,
+                     size_t n, struct buf *out)
+{
+    int rc = buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
+                        date_of(x->server));
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (one_line(headers[i].value))
+            rc = buf_printf(out, "%.*s: %.*s\r\n", STR_ARG(headers[i].name),
+                            STR_ARG(headers[i].value));
+    }
+    if (rc == 0 && (!x->keep_alive || x->server->draining))
+        rc = buf_append_str(out, STR("Connection: close\r\n"));
+    return rc;
+}
+
+/* The output cannot even take a head: give the connection up. */
+static void give_up(struct http_exchange *x)
+{
+    x->keep_alive = false;
+    conn_dirty(x->conn);
+    http_exchange_done(x);
+}
+
+void http_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t n,
+                  struct str body)
+{
+    struct buf *out = conn_out(x->conn);
+    bool bodiless = status == 204 || status < 200;
+    int rc = http_head_append(x, status, headers, n, out);
+
+    if (rc == 0 && bodiless)
+        rc = buf_append_str(out, STR("\r\n"));
+    else if (rc == 0)
+        rc = buf_printf(out, "Content-Length: %zu\r\n\r\n", body.n);
+    if (rc == 0 && !bodiless && !x->is_head) {
+        if (body.n >
+            out->max_bytes - out->len) /* a whole answer may be larger than a stream's queue */
+            out->max_bytes = out->len + body.n;
+        rc = buf_append_str(out, body);
+    }
+    if (rc < 0) {
+        give_up(x);
+        return;
+    }
+    conn_dirty(x->conn);
+    http_exchange_done(x);
+}
+
+void http_stream_begin(struct http_exchange *x, int status, const struct http_header *headers,
+                       size_t n)
+{
+    struct buf *out = conn_out(x->conn);
+
+    if (x->http10)
+        x->keep_alive = false; /* no chunks in HTTP/1.0: the end of the connection ends the body */
+    x->state = HTTP_STREAMING;
+    /* A head fits: the exchange has just begun and the queue holds megabytes. */
+    (void)http_head_append(x, status, headers, n, out);
+    (void)buf_append_str(out, x->http10 ? STR("\r\n") : STR("Transfer-Encoding: chunked\r\n\r\n"));
+    conn_dirty(x->conn);
+}
+
+static size_t hex_digits(size_t n)
+{
+    size_t digits = 1;
+
+    while (n >>= 4)
+        digits++;
+    return digits;
+}
+
+static char *put_hex(char *at, size_t n)
+{
+    static const char digit[] = "0123456789abcdef";
+
+    for (size_t i = hex_digits(n); i > 0; i--)
+        *at++ = digit[n >> (4 * (i - 1)) & 15];
+    return at;
+}
+
+static char *put(char *at, const char *p, size_t n)
+{
+    if (n > 0)
+        memcpy(at, p, n);
+    return at + n;
+}
+
+int http_stream_write(struct http_exchange *x, const struct str *parts, int n)
+{
+    struct buf *out = conn_out(x->conn);
+    size_t payload = 0, framing;
+    char *at;
+
+    for (int i = 0; i < n; i++)
+        payload += parts[i].n;
+    if (payload == 0)
+        return 0; /* an empty chunk would end the stream */
+    framing = x->http10 ? 0 : hex_digits(payload) + 4;
+    at = buf_reserve(out, payload + framing);
+    if (!at)
+        return ERR_LIMIT;
+    if (!x->http10)
+        at = put(put_hex(at, payload), "\r\n", 2);
+    for (int i = 0; i < n; i++)
+        at = put(at, parts[i].p, parts[i].n);
+    if (!x->http10)
+        put(at, "\r\n", 2);
+    buf_commit(out, payload + framing);
+    conn_dirty(x->conn);
+    return 0;
+}
+
+void http_stream_end(struct http_exchange *x)
+{
+    if (!x->http10 && buf_append_str(conn_out(x->conn), STR("0\r\n\r\n")) < 0)
+        x->keep_alive = false;
+    conn_dirty(x->conn);
+    http_exchange_done(x);
+}
+
+void http_stream_abort(struct http_exchange *x)
+{
+    give_up(x);
+}
+
+const struct http_request *http_request_of(const struct http_exchange *x)
+{
+    return &x->request;
+}
+
+struct loop *http_loop(const struct http_exchange *x)
+{
+    return x->server->loop;
+}
+
+void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud)
+{
+    x->on_abort = cb;
+    x->abort_ud = ud;
+}
+
+void http_on_drain(struct http_exchange *x, void (*cb)(void *ud), void *ud)
+{
+    x->on_drain = cb;
+    x->drain_ud = ud;
+}
+
+size_t http_out_pending(const struct http_exchange *x)
+{
+    return conn_out_pending(x->conn);
+}
+
+bool http_out_blocked(const struct http_exchange *x)
+{
+    return conn_blocked(x->conn);
+}
+
+uint64_t http_out_taken(const struct http_exchange *x)
+{
+    return conn_taken_total(x->conn);
+}
+
+uint64_t http_out_queued(const struct http_exchange *x)
+{
+    return conn_taken_total(x->conn) + conn_out_pending(x->conn);
+}
+
+int64_t http_out_last_taken_us(const struct http_exchange *x)
+{
+    return conn_last_taken_us(x->conn);
+}
+
+int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config,
+                    const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws)
+{
+    struct conn *c = x->conn;
+    char accept[29];
+    int rc;
+
+    ws_accept_key(http_header_get(&x->request, "Sec-WebSocket-Key"), accept);
+    rc = buf_printf(conn_out(c),
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+                    accept);
+    if (rc == 0)
+        rc = ws_conn_accept(c, config, ops, ud, ret_ws);
+    if (rc < 0)
+        return rc;
+    conn_dirty(c);
+    http_exchange_release(x);
+    return 0;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections and their life: accept, time-outs, one exchange after another, the end. */
+#include <stdlib.h>
+
+#include "net/http1_conn.h"
+
+enum {
+    DEFAULT_HEAD_BYTES = 16 << 10,
+    DEFAULT_BODY_BYTES = 6 << 20,
+    DEFAULT_OUT_BYTES = 2 << 20,
+    DEFAULT_TIMEOUT_MS = 10000,
+    DEFAULT_IDLE_MS = 60000,
+    DEFAULT_CONNECTIONS = 65536,
+    IN_MAX_BYTES = 64 << 10,
+    ACCEPT_BATCH = 64,
+    ACCEPT_PAUSE_US = 100000,
+    KEEP_BYTES = 4 << 10
+};
+
+static const struct conn_ops stream_ops;
+
+/* --- ends
+ * ----------------------------------------------------------------------------------------- */
+
+static bool open_now(const struct http_exchange *x)
+{
+    return x->state == HTTP_HANDLING || x->state == HTTP_STREAMING;
+}
+
+static void exchange_free(struct http_exchange *x)
+{
+    struct http_server *s = x->server;
+
+    if (open_now(x))
+        s->n_open--;
+    x->state = HTTP_CLOSED;
+    loop_timer_clear(s->loop, &x->timer);
+    list_remove(&x->link);
+    s->n_connections--;
+    buf_free(&x->head);
+    buf_free(&x->body);
+    free(x);
+}
+
+static void abort_exchange(struct http_exchange *x, int reason)
+{
+    if (open_now(x) && x->on_abort)
+        x->on_abort(x->abort_ud, reason);
+}
+
+/* Answer, then close: the peer may still be sending, so the connection lingers to be heard. */
+static void finish_connection(struct http_exchange *x)
+{
+    conn_finish(x->conn, HTTP_LINGER_MS);
+    exchange_free(x);
+}
+
+void http_reject(struct http_exchange *x)
+{
+    struct buf body;
+    const char *type;
+    struct http_header header;
+
+    buf_init(&body, DEFAULT_HEAD_BYTES);
+    type = x->server->ops->on_reject(x->server->ud, x->reject_status, x->reject_why, &body);
+    header = (struct http_header){STR("Content-Type"), str_from(type)};
+    x->keep_alive = x->is_head = false;
+    if (http_head_append(x, x->reject_status, &header, 1, conn_out(x->conn)) == 0 &&
+        buf_printf(conn_out(x->conn), "Content-Length: %zu\r\n\r\n", body.len) == 0)
+        (void)buf_append_str(conn_out(x->conn), buf_view(&body));
+    buf_free(&body);
+    conn_dirty(x->conn);
+    finish_connection(x);
+}
+
+void http_exchange_release(struct http_exchange *x)
+{
+    exchange_free(x);
+}
+
+/* --- time-outs
+ * ------------------------------------------------------------------------------------ */
+
+static void too_slow(void *ud)
+{
+    struct http_exchange *x = ud;
+
+    if (!x->got_bytes) { /* idle between requests: nothing to say */
+        conn_free(x->conn);
+        exchange_free(x);
+        return;
+    }
+    x->reject_status = 408;
+    x->reject_why = "the request did not arrive in time";
+    http_reject(x);
+}
+
+static void watch_time(struct http_exchange *x, int64_t ms)
+{
+    loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
+}
+
+/* --- requests
+ * ------------------------------------------------------------------------------------- */
+
+static void hand_over(struct http_exchange *x)
+{
+    loop_timer_clear(x->server->loop, &x->timer);
+    x->state = HTTP_HANDLING;
+    x->server->n_open++;
+    x->on_abort = NULL;
+    x->on_drain = NULL;
+    conn_pause(x->conn); /* the next request waits; closing is still noticed */
+    x->server->ops->on_request(x->server->ud, x);
+}
+
+static void on_data(void *ud)
+{
+    struct http_exchange *x = ud;
+    bool had_bytes = x->got_bytes, had_head = x->head_done;
+    int rc;
+
+    if (x->state != HTTP_READING)
+        return;
+    rc = http_parse(x);
+    if (rc > 0) {
+        hand_over(x);
+    } else if (rc < 0) {
+        http_reject(x);
+    } else if (x->head_done) { /* each piece of body earns more time */
+        watch_time(x, x->server->config.body_timeout_ms);
+    } else if (x->got_bytes && (!had_bytes || had_head)) {
+        watch_time(x, x->server->config.head_timeout_ms);
+    }
+}
+
+static void on_drain(void *ud)
+{
+    struct http_exchange *x = ud;
+
+    if (open_now(x) && x->on_drain)
+        x->on_drain(x->drain_ud);
+}
+
+static void on_close(void *ud, int reason)
+{
+    struct http_exchange *x = ud;
+
+    abort_exchange(x, reason);
+    conn_free(x->conn);
+    exchange_free(x);
+}
+
+static const struct conn_ops stream_ops = {
+    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+
+void http_exchange_done(struct http_exchange *x)
+{
+    x->server->n_open--;
+    x->state = HTTP_READING;
+    x->on_abort = NULL;
+    x->on_drain = NULL;
+    if (!x->keep_alive || x->server->draining) {
+        finish_connection(x);
+        return;
+    }
+    http_parse_reset(x);
+    if (x->head.cap > KEEP_BYTES)
+        buf_free(&x->head);
+    if (x->body.cap > KEEP_BYTES)
+        buf_free(&x->body);
+    watch_time(x, x->server->config.idle_timeout_ms);
+    conn_resume(x->conn);
+}
+
+/* --- accepting
+ * ------------------------------------------------------------------------------------ */
+
+static void serve_socket(struct http_server *s, int sock)
+{
+    const struct conn_config config = {IN_MAX_BYTES, s->config.out_max_bytes};
+    struct http_exchange *x = calloc(1, sizeof *x);
+
+    if (!x) {
+        loop_close(s->loop, sock);
+        return;
+    }
+    x->server = s;
+    buf_init(&x->head, s->config.max_head_bytes);
+    buf_init(&x->body, s->config.max_body_bytes);
+    if (conn_new(s->loop, sock, &config, &stream_ops, x, &x->conn) < 0) {
+        free(x);
+        return;
+    }
+    list_push_back(&s->connections, &x->link);
+    s->n_connections++;
+    http_parse_reset(x);
+    watch_time(x, s->config.idle_timeout_ms);
+    if (s->n_connections > (size_t)s->config.max_connections) {
+        x->reject_status = 503;
+        x->reject_why = "too many connections are open; try again later";
+        http_reject(x);
+    }
+}
+
+static void accept_again(void *ud)
+{
+    struct http_server *s = ud;
+
+    if (s->watch)
+        loop_watch_set(s->watch, LOOP_READABLE);
+}
+
+static void on_listener(void *ud, unsigned events)
+{
+    struct http_server *s = ud;
+
+    (void)events;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        int sock = loop_accept(s->loop, s->listen_sock, NULL);
+
+        if (sock == ERR_AGAIN)
+            return;
+        if (sock < 0) { /* out of descriptors: let some connections end first */
+            loop_watch_set(s->watch, 0);
+            loop_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_US, accept_again, s);
+            return;
+        }
+        serve_socket(s, sock);
+    }
+}
+
+static void apply_defaults(struct http_server_config *c)
+{
+    c->max_head_bytes = c->max_head_bytes ? c->max_head_bytes : DEFAULT_HEAD_BYTES;
+    c->max_body_bytes = c->max_body_bytes ? c->max_body_bytes : DEFAULT_BODY_BYTES;
+    c->out_max_bytes = c->out_max_bytes ? c->out_max_bytes : DEFAULT_OUT_BYTES;
+    c->head_timeout_ms = c->head_timeout_ms ? c->head_timeout_ms : DEFAULT_TIMEOUT_MS;
+    c->body_timeout_ms = c->body_timeout_ms ? c->body_timeout_ms : DEFAULT_TIMEOUT_MS;
+    c->idle_timeout_ms = c->idle_timeout_ms ? c->idle_timeout_ms : DEFAULT_IDLE_MS;
+    c->max_connections = c->max_connections ? c->max_connections : DEFAULT_CONNECTIONS;
+}
+
+int http_server_new(struct loop *l, int listen_sock, const struct http_server_config *config,
+                    const struct http_server_ops *ops, void *ud, struct http_server **ret_server)
+{
+    struct http_server *s = calloc(1, sizeof *s);
+
+    if (!s) {
+        loop_close(l, listen_sock);
+        return ERR_NOMEM;
+    }
+    *s = (struct http_server){.loop = l,
+                              .clock = loop_clock(l),
+                              .config = *config,
+                              .ops = ops,
+                              .ud = ud,
+                              .listen_sock = listen_sock,
+                              .date_s = -1};
+    apply_defaults(&s->config);
+    list_init(&s->connections);
+    http_parse_init(s);
+    if (loop_watch_add(l, listen_sock, LOOP_READABLE, on_listener, s, &s->watch) < 0) {
+        loop_close(l, listen_sock);
+        free(s);
+        return ERR_NOMEM;
+    }
+    *ret_server = s;
+    return 0;
+}
+
+static void stop_listening(struct http_server *s)
+{
+    if (!s->watch)
+        return;
+    loop_timer_clear(s->loop, &s->accept_pause);
+    loop_watch_remove(s->watch);
+    loop_close(s->loop, s->listen_sock);
+    s->watch = NULL;
+}
+
+void http_server_drain(struct http_server *s)
+{
+    struct list_node *n = s->connections.next;
+
+    stop_listening(s);
+    s->draining = true;
+    while (n != &s->connections) {
+        struct http_exchange *x = list_owner(n, struct http_exchange, link);
+
+        n = n->next;
+        if (x->state == HTTP_READING && !x->got_bytes) { /* idle */
+            conn_free(x->conn);
+            exchange_free(x);
+        }
+    }
+}
+
+size_t http_server_open(const struct http_server *s)
+{
+    return s->n_open;
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (!s)
+        return;
+    stop_listening(s);
+    while (!list_empty(&s->connections)) {
+        struct http_exchange *x = list_owner(s->connections.next, struct http_exchange, link);
+
+        abort_exchange(x, ERR_CANCELLED);
+        conn_free(x->conn);
+        exchange_free(x);
+    }
+    free(s);
+}

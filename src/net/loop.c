@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of a loop that is the same everywhere, and dispatch to the part that is not. */
+#include <stdlib.h>
+
+#include "net/loop_ops.h"
+
+int loop_base_init(struct loop *l, const struct loop_ops *ops)
+{
+    l->ops = ops;
+    l->deferred_end = &l->deferred;
+    list_init(&l->orphans);
+    l->scratch = malloc(LOOP_SCRATCH_BYTES);
+    return l->scratch ? 0 : ERR_NOMEM;
+}
+
+void loop_base_free(struct loop *l)
+{
+    while (!list_empty(&l->orphans)) {
+        struct loop_orphan *o = list_owner(l->orphans.next, struct loop_orphan, link);
+
+        o->free(o);
+    }
+    timer_heap_free(&l->timers);
+    free(l->scratch);
+    l->scratch = NULL;
+}
+
+static void run_deferred(struct loop *l)
+{
+    /* What is queued while this runs runs too: a flush may end an exchange that lets the next
+     * request in. */
+    while (l->deferred) {
+        struct loop_defer *d = l->deferred;
+
+        l->deferred = d->next;
+        if (!l->deferred)
+            l->deferred_end = &l->deferred;
+        d->next = NULL;
+        d->queued = false;
+        d->cb(d->ud);
+    }
+}
+
+int64_t loop_run_due(struct loop *l)
+{
+    struct clock c = l->ops->clock(l);
+    int64_t now = clock_mono_us(&c);
+    struct loop_timer *t;
+    int64_t next;
+
+    while ((t = timer_heap_pop_due(&l->timers, now)))
+        t->cb(t->ud);
+    run_deferred(l);
+    next = timer_heap_next_us(&l->timers);
+    if (next == INT64_MAX)
+        return -1;
+    return next > now ? next - now : 0;
+}
+
+void loop_free(struct loop *l)
+{
+    if (l)
+        l->ops->free(l);
+}
+
+int loop_run(struct loop *l)
+{
+    l->stopped = false;
+    return l->ops->run(l);
+}
+
+void loop_stop(struct loop *l)
+{
+    l->stopped = true;
+}
+
+struct clock loop_clock(struct loop *l)
+{
+    return l->ops->clock(l);
+}
+
+int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,
+                struct err *ret_err)
+{
+    return l->ops->listen(l, host, port, ret_sock, ret_port, ret_err);
+}
+
+int loop_accept(struct loop *l, int listen_sock, char ret_peer[64])
+{
+    return l->ops->accept(l, listen_sock, ret_peer);
+}
+
+void loop_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb, void *ud)
+{
+    l->ops->connect(l, host, port, cb, ud);
+}
+
+ssize_t loop_recv(struct loop *l, int sock, void *ret_bytes, size_t cap)
+{
+    return l->ops->recv(l, sock, ret_bytes, cap);
+}
+
+ssize_t loop_sendv(struct loop *l, int sock, const struct iovec *iov, int n)
+{
+    return l->ops->sendv(l, sock, iov, n);
+}
+
+void loop_shutdown(struct loop *l, int sock)
+{
+    l->ops->shutdown(l, sock);
+}
+
+void loop_close(struct loop *l, int sock)
+{
+    l->ops->close(l, sock);
+}
+
+int loop_watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
+                   struct loop_watch **ret_watch)
+{
+    return l->ops->watch_add(l, sock, events, cb, ud, ret_watch);
+}
+
+void loop_watch_set(struct loop_watch *w, unsigned events)
+{
+    struct loop *l = ((struct loop_part *)(void *)w)->loop;
+
+    l->ops->watch_set(l, w, events);
+}
+
+void loop_watch_remove(struct loop_watch *w)
+{
+    struct loop *l = w ? ((struct loop_part *)(void *)w)->loop : NULL;
+
+    if (l)
+        l->ops->watch_remove(l, w);
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_us, void (*cb)(void *ud),
+                    void *ud)
+{
+    struct clock c = l->ops->clock(l);
+
+    t->due_us = clock_mono_us(&c) + delay_us;
+    t->cb = cb;
+    t->ud = ud;
+    /* Growing the heap fails only when the machine is out of memory for pointers; a lost timer
+     * would then hang its owner, so the process ends instead. */
+    if (timer_heap_set(&l->timers, t) < 0)
+        abort();
+}
+
+void loop_timer_clear(struct loop *l, struct loop_timer *t)
+{
+    timer_heap_clear(&l->timers, t);
+}
+
+void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
+{
+    if (d->queued)
+        return;
+    *d = (struct loop_defer){.queued = true, .cb = cb, .ud = ud};
+    *l->deferred_end = d;
+    l->deferred_end = &d->next;
+}
+
+void loop_defer_remove(struct loop *l, struct loop_defer *d)
+{
+    struct loop_defer **at = &l->deferred;
+
+    if (!d->queued)
+        return;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    if (!d->next)
+        l->deferred_end = at;
+    d->queued = false;
+}
+
+int loop_waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)
+{
+    return l->ops->waker_new(l, cb, ud, ret_waker);
+}
+
+void loop_waker_wake(struct loop_waker *w)
+{
+    ((struct loop_part *)(void *)w)->loop->ops->waker_wake(w);
+}
+
+void loop_waker_free(struct loop_waker *w)
+{
+    if (w)
+        ((struct loop_part *)(void *)w)->loop->ops->waker_free(w);
+}
+
+int loop_on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
+{
+    return l->ops->on_signal(l, signo, cb, ud);
+}

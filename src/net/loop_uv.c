@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The product's loop: libuv waits, everything else is ours. The only file that includes uv.h.
+ * Sockets are our own descriptors under uv_poll, so that TLS can own them directly. */
+#include <stdlib.h>
+#include <uv.h>
+
+#include "net/loop_ops.h"
+#include "net/socket.h"
+
+enum { SIGNALS_MAX = 4 };
+
+struct uv_signal {
+    uv_signal_t handle;
+    void (*cb)(void *ud, int signo);
+    void *ud;
+};
+
+struct loop_uv {
+    struct loop base;
+    uv_loop_t uv;
+    uv_timer_t timer; /* wakes for the next of our timers */
+    struct uv_signal signals[SIGNALS_MAX];
+    int n_signals;
+};
+
+struct loop_watch {
+    struct loop_part part;
+    uv_poll_t poll;
+    loop_ready_cb *cb;
+    void *ud;
+};
+
+struct loop_waker {
+    struct loop_part part;
+    uv_async_t async;
+    void (*cb)(void *ud);
+    void *ud;
+};
+
+static struct loop_uv *uv_of(struct loop *l)
+{
+    return list_owner(l, struct loop_uv, base);
+}
+
+static struct clock uv_loop_time(struct loop *l)
+{
+    (void)l;
+    return clock_system();
+}
+
+/* --- running ------------------------------------------------------------------------------------
+ */
+
+static void on_timer(uv_timer_t *t)
+{
+    (void)t; /* our timers run after the poll */
+}
+
+static int uv_loop_run(struct loop *l)
+{
+    struct loop_uv *u = uv_of(l);
+
+    while (!l->stopped) {
+        int64_t wait_us = loop_run_due(l);
+
+        if (l->stopped)
+            break;
+        if (wait_us < 0) {
+            uv_timer_stop(&u->timer);
+        } else {
+            uv_update_time(&u->uv);
+            uv_timer_start(&u->timer, on_timer, (uint64_t)(wait_us + 999) / 1000, 0);
+        }
+        uv_run(&u->uv, UV_RUN_ONCE);
+    }
+    return 0;
+}
+
+/* --- watches ------------------------------------------------------------------------------------
+ */
+
+static void on_poll(uv_poll_t *p, int status, int events)
+{
+    struct loop_watch *w = p->data;
+    unsigned ready = status < 0 ? LOOP_READABLE | LOOP_WRITABLE : 0; /* the next call says why */
+
+    if (events & (UV_READABLE | UV_DISCONNECT))
+        ready |= LOOP_READABLE;
+    if (events & UV_WRITABLE)
+        ready |= LOOP_WRITABLE;
+    w->cb(w->ud, ready);
+}
+
+static void start_poll(struct loop_watch *w, unsigned events)
+{
+    int e = (events & LOOP_READABLE ? UV_READABLE : 0) | (events & LOOP_WRITABLE ? UV_WRITABLE : 0);
+
+    if (e)
+        uv_poll_start(&w->poll, e, on_poll);
+    else
+        uv_poll_stop(&w->poll);
+}
+
+static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
+                     struct loop_watch **ret_watch)
+{
+    struct loop_watch *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return ERR_NOMEM;
+    *w = (struct loop_watch){.part = {l}, .cb = cb, .ud = ud};
+    if (uv_poll_init(&uv_of(l)->uv, &w->poll, sock) < 0) {
+        free(w);
+        return ERR_IO;
+    }
+    w->poll.data = w;
+    start_poll(w, events);
+    *ret_watch = w;
+    return 0;
+}
+
+static void watch_set(struct loop *l, struct loop_watch *w, unsigned events)
+{
+    (void)l;
+    start_poll(w, events);
+}
+
+static void free_watch(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void watch_remove(struct loop *l, struct loop_watch *w)
+{
+    (void)l;
+    uv_poll_stop(&w->poll);
+    uv_close((uv_handle_t *)&w->poll, free_watch);
+}
+
+/* --- connecting ---------------------------------------------------------------------------------
+ */
+
+struct lookup {
+    uv_getaddrinfo_t req;
+    struct loop *loop;
+    loop_connect_cb *cb;
+    void *ud;
+};
+
+static void on_address(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+{
+    struct lookup *q = req->data;
+
+    if (status < 0 || !res)
+        socket_dial_failed(q->loop, ERR_NOT_FOUND, q->cb, q->ud);
+    else
+        socket_dial(q->loop, res->ai_addr, res->ai_addrlen, q->cb, q->ud);
+    uv_freeaddrinfo(res);
+    free(q);
+}
+
+static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
+                          void *ud)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct sockaddr_storage addr;
+    struct lookup *q;
+    socklen_t len;
+    char service[8];
+
+    if (socket_address(host, port, &addr, &len) == 0) {
+        socket_dial(l, (struct sockaddr *)&addr, len, cb, ud);
+        return;
+    }
+    q = calloc(1, sizeof *q);
+    if (!q) {
+        socket_dial_failed(l, ERR_NOMEM, cb, ud);
+        return;
+    }
+    *q = (struct lookup){.loop = l, .cb = cb, .ud = ud};
+    q->req.data = q;
+    snprintf(service, sizeof service, "%u", port);
+    if (uv_getaddrinfo(&uv_of(l)->uv, &q->req, on_address, host, service, &hints) < 0) {
+        free(q);
+        socket_dial_failed(l, ERR_NOT_FOUND, cb, ud);
+    }
+}
+
+/* --- wakers and signals -------------------------------------------------------------------------
+ */
+
+static void on_async(uv_async_t *a)
+{
+    struct loop_waker *w = a->data;
+
+    w->cb(w->ud);
+}
+
+static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)
+{
+    struct loop_waker *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return ERR_NOMEM;
+    *w = (struct loop_waker){.part = {l}, .cb = cb, .ud = ud};
+    if (uv_async_init(&uv_of(l)->uv, &w->async, on_async) < 0) {
+        free(w);
+        return ERR_IO;
+    }
+    w->async.data = w;
+    *ret_waker = w;
+    return 0;
+}
+
+static void waker_wake(struct loop_waker *w)
+{
+    uv_async_send(&w->async);
+}
+
+static void waker_free(struct loop_waker *w)
+{
+    uv_close((uv_handle_t *)&w->async, free_watch);
+}
+
+static void on_uv_signal(uv_signal_t *h, int signo)
+{
+    struct uv_signal *s = h->data;
+
+    s->cb(s->ud, signo);
+}
+
+static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
+{
+    struct loop_uv *u = uv_of(l);
+    struct uv_signal *s;
+
+    if (u->n_signals == SIGNALS_MAX)
+        return ERR_LIMIT;
+    s = &u->signals[u->n_signals++];
+    s->cb = cb;
+    s->ud = ud;
+    s->handle.data = s;
+    uv_signal_init(&u->uv, &s->handle);
+    return uv_signal_start(&s->handle, on_uv_signal, signo) < 0 ? ERR_IO : 0;
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static void uv_loop_free(struct loop *l)
+{
+    struct loop_uv *u = uv_of(l);
+
+    loop_base_free(l);
+    uv_close((uv_handle_t *)&u->timer, NULL);
+    for (int i = 0; i < u->n_signals; i++)
+        uv_close((uv_handle_t *)&u->signals[i].handle, NULL);
+    uv_run(&u->uv, UV_RUN_NOWAIT); /* lets the close callbacks run */
+    uv_loop_close(&u->uv);
+    free(u);
+}
+
+static const struct loop_ops ops = {.free = uv_loop_free,
+                                    .run = uv_loop_run,
+                                    .clock = uv_loop_time,
+                                    .listen = socket_listen,
+                                    .accept = socket_accept,
+                                    .connect = uv_connect_to,
+                                    .recv = socket_recv,
+                                    .sendv = socket_sendv,
+                                    .shutdown = socket_shutdown,
+                                    .close = socket_close,
+                                    .watch_add = watch_add,
+                                    .watch_set = watch_set,
+                                    .watch_remove = watch_remove,
+                                    .waker_new = waker_new,
+                                    .waker_wake = waker_wake,
+                                    .waker_free = waker_free,
+                                    .on_signal = on_signal};
+
+int loop_uv_new(struct loop **ret_loop, struct err *ret_err)
+{
+    struct loop_uv *u = calloc(1, sizeof *u);
+
+    if (!u || loop_base_init(&u->base, &ops) < 0) {
+        free(u);
+        return err_set(ret_err, ERR_NOMEM, "out of memory for the event loop");
+    }
+    if (uv_loop_init(&u->uv) < 0) {
+        free(u->base.scratch);
+        free(u);
+        return err_set(ret_err, ERR_IO, "libuv could not make a loop (open files exhausted?)");
+    }
+    uv_timer_init(&u->uv, &u->timer);
+    *ret_loop = &u->base;
+    return 0;
+}

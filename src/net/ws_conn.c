@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WebSocket messages over a connection: the loop of frames, pings answered, closing. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/b64.h"
+#include "net/ws_conn.h"
+
+enum { CLOSE_LINGER_MS = 2000, CLOSE_TEXT_MAX_BYTES = 123, FRAME_HEAD_ROOM = 16 };
+
+/* Tell the owner once; afterwards nothing comes. The owner frees. */
+static void ended(struct ws_conn *w, int reason, const char *text)
+{
+    if (w->over)
+        return;
+    w->over = true;
+    w->ops->on_close(w->ud, reason, text);
+}
+
+static const uint8_t *next_mask(struct ws_conn *w)
+{
+    if (!w->client)
+        return NULL;
+    rand_fill(&w->config.rand, w->mask, sizeof w->mask);
+    return w->mask;
+}
+
+static int send_frame(struct ws_conn *w, enum ws_opcode opcode, struct str payload)
+{
+    int rc;
+
+    if (w->over || !w->conn || !w->open)
+        return ERR_CLOSED;
+    rc = ws_frame_append(conn_out(w->conn), opcode, payload, next_mask(w));
+    if (rc == 0)
+        conn_dirty(w->conn);
+    return rc;
+}
+
+static void send_close(struct ws_conn *w, int code, struct str why)
+{
+    char payload[2 + CLOSE_TEXT_MAX_BYTES];
+    size_t n = why.n < CLOSE_TEXT_MAX_BYTES ? why.n : CLOSE_TEXT_MAX_BYTES;
+
+    payload[0] = (char)(code >> 8);
+    payload[1] = (char)code;
+    while (n > 0 && !str_is_utf8((struct str){why.p, n}))
+        n--; /* the cut must not split a character */
+    if (n > 0)
+        memcpy(payload + 2, why.p, n);
+    (void)send_frame(w, WS_CLOSE, (struct str){payload, 2 + n});
+}
+
+/* The peer closes: echo its code and end. */
+static void on_peer_close(struct ws_conn *w, struct str payload)
+{
+    char text[160] = "the peer closed the WebSocket";
+    int code = payload.n >= 2 ? (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1] : 0;
+
+    if (code)
+        snprintf(text, sizeof text, "the peer closed the WebSocket with %d: %.*s", code,
+                 (int)(payload.n - 2), payload.p + 2);
+    (void)send_frame(w, WS_CLOSE, (struct str){payload.p, payload.n >= 2 ? 2 : 0});
+    conn_finish(w->conn, CLOSE_LINGER_MS);
+    w->conn = NULL;
+    ended(w, ERR_CLOSED, text);
+}
+
+static void on_message(struct ws_conn *w, const struct ws_message *m)
+{
+    switch (m->opcode) {
+    case WS_PING:
+        (void)send_frame(w, WS_PONG, m->payload); /* a full output is its own trouble */
+        break;
+    case WS_PONG:
+        if (w->ops->on_pong)
+            w->ops->on_pong(w->ud);
+        break;
+    case WS_CLOSE:
+        on_peer_close(w, m->payload);
+        break;
+    default:
+        w->ops->on_message(w->ud, m->payload);
+    }
+}
+
+static bool ws_leave(struct ws_conn *w)
+{
+    w->busy--;
+    if (!w->dead || w->busy > 0)
+        return !w->dead;
+    ws_parser_free(&w->parser);
+    free(w->request);
+    free(w);
+    return false;
+}
+
+static const char *parse_words(int rc)
+{
+    return rc == ERR_LIMIT   ? "a message is larger than the limit"
+           : rc == ERR_PARSE ? "a text message is not UTF-8"
+                             : "a frame breaks RFC 6455";
+}
+
+void ws_conn_on_data(void *ud)
+{
+    struct ws_conn *w = ud;
+    struct ws_message m;
+    int code = 0, rc = 0;
+
+    w->busy++;
+    while (!w->dead && !w->over && w->conn &&
+           (rc = ws_parser_next(&w->parser, conn_in(w->conn), &m, &code)) > 0)
+        on_message(w, &m);
+    if (!w->dead && !w->over && w->conn && rc < 0) {
+        send_close(w, code, str_from(parse_words(rc)));
+        conn_finish(w->conn, CLOSE_LINGER_MS);
+        w->conn = NULL;
+        ended(w, rc, parse_words(rc));
+    }
+    (void)ws_leave(w);
+}
+
+static void on_drain(void *ud)
+{
+    struct ws_conn *w = ud;
+
+    if (w->ops->on_drain)
+        w->ops->on_drain(w->ud);
+}
+
+void ws_conn_on_close(void *ud, int reason)
+{
+    struct ws_conn *w = ud;
+
+    conn_free(w->conn);
+    w->conn = NULL;
+    ended(w, reason,
+          w->open ? "the connection broke" : "the server closed before the WebSocket opened");
+}
+
+const struct conn_ops ws_conn_stream_ops = {
+    .on_data = ws_conn_on_data, .on_drain = on_drain, .on_close = ws_conn_on_close};
+
+struct ws_conn *ws_conn_alloc(const struct ws_conn_config *config, const struct ws_conn_ops *ops,
+                              void *ud, bool client)
+{
+    struct ws_conn *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->config = *config;
+    w->ops = ops;
+    w->ud = ud;
+    w->client = client;
+    ws_parser_init(&w->parser, !client, config->max_message_bytes);
+    return w;
+}
+
+struct conn_config ws_conn_limits(const struct ws_conn_config *config)
+{
+    return (struct conn_config){config->max_message_bytes + FRAME_HEAD_ROOM, config->out_max_bytes};
+}
+
+int ws_conn_accept(struct conn *c, const struct ws_conn_config *config,
+                   const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws)
+{
+    struct ws_conn *w = ws_conn_alloc(config, ops, ud, false);
+    struct conn_config limits = ws_conn_limits(config);
+
+    if (!w)
+        return ERR_NOMEM;
+    w->conn = c;
+    w->open = true;
+    conn_set_ops(c, &limits, &ws_conn_stream_ops, w);
+    conn_resume(c); /* the first frames may stand behind the upgrade */
+    *ret_ws = w;
+    return 0;
+}
+
+int ws_send(struct ws_conn *w, struct str text)
+{
+    return send_frame(w, WS_TEXT, text);
+}
+
+int ws_ping(struct ws_conn *w, struct str payload)
+{
+    return send_frame(w, WS_PING, payload);
+}
+
+size_t ws_out_pending(const struct ws_conn *w)
+{
+    return w->conn ? conn_out_pending(w->conn) : 0;
+}
+
+char *ws_send_begin(struct ws_conn *w, size_t n)
+{
+    uint8_t head[WS_HEAD_MAX_BYTES];
+    const uint8_t *mask;
+    size_t head_n;
+    char *at;
+
+    if (w->over || !w->conn || !w->open)
+        return NULL;
+    mask = next_mask(w);
+    head_n = ws_frame_head(WS_TEXT, n, mask, head);
+    at = buf_reserve(conn_out(w->conn), head_n + n);
+    if (!at)
+        return NULL;
+    memcpy(at, head, head_n);
+    buf_commit(conn_out(w->conn), head_n + n);
+    return at + head_n;
+}
+
+void ws_send_end(struct ws_conn *w, char *payload, size_t n)
+{
+    if (w->client)
+        ws_mask(payload, n, w->mask);
+    conn_dirty(w->conn);
+}
+
+void ws_conn_close(struct ws_conn *w, int code, struct str why)
+{
+    if (!w)
+        return;
+    if (w->conn && w->open) {
+        send_close(w, code, why);
+        conn_finish(w->conn, CLOSE_LINGER_MS);
+        w->conn = NULL;
+    }
+    ws_conn_free(w);
+}
+
+void ws_conn_free(struct ws_conn *w)
+{
+    if (!w || w->dead)
+        return;
+    w->over = w->dead = true;
+    conn_free(w->conn);
+    w->conn = NULL;
+    if (w->dialling) /* its callback frees what is left */
+        return;
+    w->busy++;
+    (void)ws_leave(w);
+}

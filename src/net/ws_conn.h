@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The WebSocket connection's inside, shared by its two ends (ws_conn.c, ws_client.c). */
+#ifndef DARKBLOOM_NET_WS_CONN_H
+#define DARKBLOOM_NET_WS_CONN_H
+
+#include "net/ws.h"
+
+struct ws_conn {
+    struct conn *conn; /* NULL: not connected yet, or over */
+    struct ws_parser parser;
+    struct ws_conn_config config;
+    const struct ws_conn_ops *ops;
+    void *ud;
+    bool client, open;
+    bool over;     /* the owner was told, or let go */
+    bool dead;     /* free when nothing of it is on the stack */
+    bool dialling; /* a connect is under way and will call back */
+    int busy;
+    uint8_t mask[4];
+    /* client handshake */
+    struct loop *loop;
+    char *request;
+    char accept[29];
+};
+
+extern const struct conn_ops ws_conn_stream_ops;
+
+struct ws_conn *ws_conn_alloc(const struct ws_conn_config *config, const struct ws_conn_ops *ops,
+                              void *ud, bool client);
+struct conn_config ws_conn_limits(const struct ws_conn_config *config);
+void ws_conn_on_data(void *ud);
+void ws_conn_on_close(void *ud, int reason);
+
+#endif

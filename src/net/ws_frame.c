@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RFC 6455 §5: framing without I/O. */
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include "base/b64.h"
+#include "net/ws.h"
+
+enum { CONTROL_MAX_BYTES = 125, FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
+
+struct frame_head {
+    bool fin, masked;
+    enum ws_opcode opcode;
+    size_t head_bytes;
+    uint64_t payload_bytes;
+    uint8_t mask[4];
+};
+
+void ws_parser_init(struct ws_parser *p, bool expect_mask, size_t max_message_bytes)
+{
+    *p = (struct ws_parser){.expect_mask = expect_mask, .max_message_bytes = max_message_bytes};
+    buf_init(&p->message, max_message_bytes);
+}
+
+void ws_parser_free(struct ws_parser *p)
+{
+    buf_free(&p->message);
+}
+
+static void apply_mask(uint8_t *p, size_t n, const uint8_t mask[4])
+{
+    uint64_t wide, word;
+    uint32_t narrow;
+    size_t i = 0;
+
+    memcpy(&narrow, mask, 4);
+    wide = (uint64_t)narrow << 32 | narrow;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&word, p + i, 8);
+        word ^= wide;
+        memcpy(p + i, &word, 8);
+    }
+    for (; i < n; i++)
+        p[i] ^= mask[i & 3];
+}
+
+/* 1 and the head; 0: more bytes are needed. */
+static int read_head(const uint8_t *p, size_t n, struct frame_head *ret_head)
+{
+    struct frame_head h = {0};
+    size_t length_bytes, at = 2;
+
+    if (n < 2)
+        return 0;
+    h.fin = p[0] & FIN;
+    h.opcode = (enum ws_opcode)(p[0] & 0x0F);
+    h.masked = p[1] & MASKED;
+    h.payload_bytes = p[1] & 0x7F;
+    length_bytes = h.payload_bytes == 126 ? 2 : h.payload_bytes == 127 ? 8 : 0;
+    h.head_bytes = 2 + length_bytes + (h.masked ? 4 : 0);
+    if (n < h.head_bytes)
+        return 0;
+    if (length_bytes > 0)
+        h.payload_bytes = 0;
+    for (size_t i = 0; i < length_bytes; i++)
+        h.payload_bytes = h.payload_bytes << 8 | p[at++];
+    if (h.masked)
+        memcpy(h.mask, p + at, 4);
+    *ret_head = h;
+    return 1;
+}
+
+static bool is_control(enum ws_opcode opcode)
+{
+    return opcode >= WS_CLOSE;
+}
+
+static bool known(enum ws_opcode opcode)
+{
+    return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
+}
+
+/* The rules that a head alone can break. 0, or the error and its close code. */
+static int check_head(const struct ws_parser *p, const struct frame_head *h, uint8_t first,
+                      int *ret_close_code)
+{
+    bool fragmented = p->opcode != WS_CONTINUATION;
+
+    *ret_close_code = WS_CLOSE_PROTOCOL;
+    if (first & RESERVED || !known(h->opcode) || h->masked != p->expect_mask)
+        return ERR_PROTOCOL;
+    if (is_control(h->opcode))
+        return h->fin && h->payload_bytes <= CONTROL_MAX_BYTES ? 0 : ERR_PROTOCOL;
+    if ((h->opcode == WS_CONTINUATION) != fragmented)
+        return ERR_PROTOCOL;
+    *ret_close_code = WS_CLOSE_TOO_BIG;
+    if (h->payload_bytes > p->max_message_bytes - p->message.len)
+        return ERR_LIMIT;
+    return 0;
+}
+
+static int check_text(enum ws_opcode opcode, struct str payload, int *ret_close_code)
+{
+    if (opcode != WS_TEXT || str_is_utf8(payload))
+        return 1;
+    *ret_close_code = WS_CLOSE_BAD_DATA;
+    return ERR_PARSE;
+}
+
+/* A data frame: a whole message, or a fragment that is collected. */
+static int take_data(struct ws_parser *p, const struct frame_head *h, struct str payload,
+                     struct ws_message *ret_message, int *ret_close_code)
+{
+    if (h->fin && h->opcode != WS_CONTINUATION) {
+        *ret_message = (struct ws_message){h->opcode, payload};
+        return check_text(h->opcode, payload, ret_close_code);
+    }
+    if (h->opcode != WS_CONTINUATION)
+        p->opcode = h->opcode;
+    if (buf_append_str(&p->message, payload) < 0) {
+        *ret_close_code = WS_CLOSE_TOO_BIG;
+        return ERR_LIMIT;
+    }
+    if (!h->fin)
+        return 0;
+    *ret_message = (struct ws_message){p->opcode, buf_view(&p->message)};
+    p->opcode = WS_CONTINUATION;
+    p->joined = true;
+    return check_text(ret_message->opcode, ret_message->payload, ret_close_code);
+}
+
+int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_message,
+                   int *ret_close_code)
+{
+    int rc = 0;
+
+    if (p->joined) {
+        buf_clear(&p->message);
+        p->joined = false;
+    }
+    while (rc == 0) {
+        struct frame_head h;
+        struct str v, payload;
+
+        buf_consume(in, p->consume);
+        p->consume = 0;
+        v = buf_view(in);
+        if (!read_head((const uint8_t *)v.p, v.n, &h))
+            return 0;
+        rc = check_head(p, &h, (uint8_t)v.p[0], ret_close_code);
+        if (rc < 0)
+            return rc;
+        if (v.n - h.head_bytes < h.payload_bytes)
+            return 0;
+        payload = (struct str){v.p + h.head_bytes, (size_t)h.payload_bytes};
+        if (h.masked)
+            apply_mask((uint8_t *)in->mem + in->off + h.head_bytes, payload.n, h.mask);
+        p->consume = h.head_bytes + payload.n;
+        if (is_control(h.opcode)) {
+            *ret_message = (struct ws_message){h.opcode, payload};
+            return 1;
+        }
+        rc = take_data(p, &h, payload, ret_message, ret_close_code);
+    }
+    return rc;
+}
+
+size_t ws_frame_head(enum ws_opcode opcode, size_t n, const uint8_t mask[4],
+                     uint8_t ret_head[static WS_HEAD_MAX_BYTES])
+{
+    size_t length_bytes = n < 126 ? 0 : n < 65536 ? 2 : 8;
+    size_t at = 2;
+
+    ret_head[0] = (uint8_t)(FIN | opcode);
+    ret_head[1] = (uint8_t)((mask ? MASKED : 0) | (length_bytes == 0   ? n
+                                                   : length_bytes == 2 ? 126
+                                                                       : 127));
+    for (size_t i = length_bytes; i > 0; i--)
+        ret_head[at++] = (uint8_t)((uint64_t)n >> (8 * (i - 1)));
+    if (mask) {
+        memcpy(ret_head + at, mask, 4);
+        at += 4;
+    }
+    return at;
+}
+
+void ws_mask(char *payload, size_t n, const uint8_t mask[4])
+{
+    apply_mask((uint8_t *)payload, n, mask);
+}
+
+int ws_frame_append(struct buf *out, enum ws_opcode opcode, struct str payload,
+                    const uint8_t mask[4])
+{
+    uint8_t head[WS_HEAD_MAX_BYTES];
+    size_t head_n = ws_frame_head(opcode, payload.n, mask, head);
+    char *at = buf_reserve(out, head_n + payload.n);
+
+    if (!at)
+        return ERR_LIMIT;
+    memcpy(at, head, head_n);
+    if (payload.n > 0)
+        memcpy(at + head_n, payload.p, payload.n);
+    if (mask)
+        ws_mask(at + head_n, payload.n, mask);
+    buf_commit(out, head_n + payload.n);
+    return 0;
+}
+
+void ws_accept_key(struct str key, char ret_accept[29])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    unsigned char text[128];
+    size_t n = key.n < 64 ? key.n : 64;
+
+    memcpy(text, key.p, n);
+    memcpy(text + n, guid, sizeof guid - 1);
+    EVP_Digest(text, n + sizeof guid - 1, digest, NULL, EVP_sha1(), NULL);
+    b64_encode(digest, sizeof digest, ret_accept);
+}
