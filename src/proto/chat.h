@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The body of POST /v1/chat/completions: parsed and checked the same way at both ends (the
+ * coordinator before it takes money, the provider after it opened the envelope), and rewritten for
+ * the provider by splicing, so that what nobody needs to understand passes through untouched. */
+#ifndef DARKBLOOM_PROTO_CHAT_H
+#define DARKBLOOM_PROTO_CHAT_H
+
+#include "base/arena.h"
+#include "proto/api_error.h"
+
+enum { CHAT_MAX_STOPS = 16, CHAT_DEFAULT_MAX_TOKENS = 8192, CHAT_MAX_MODEL_BYTES = 256 };
+#define CHAT_MAX_TOKENS_LIMIT 10000000 /* a larger max_tokens is refused with invalid_value */
+
+struct chat_request {
+    struct str model;
+    struct str messages; /* span of the array in the body */
+    size_t n_messages;
+    size_t prompt_bytes; /* upper bound of the prompt's text bytes: the bytes of `messages` and of
+                            `tools`, `functions`, `response_format` where present */
+    bool stream;         /* stream === true */
+    bool include_usage;  /* stream_options.include_usage === true */
+    int64_t max_tokens;  /* smallest of max_tokens, max_completion_tokens and max_output_tokens that
+                            is present; 0: none given */
+    double temperature;  /* [0, 2]; default 1 */
+    double top_p;        /* (0, 1]; default 1 */
+    int64_t top_k;       /* >= 0; 0: off */
+    double frequency_penalty, presence_penalty; /* [-2, 2] */
+    bool has_seed;
+    int64_t seed;
+    struct str stops[CHAT_MAX_STOPS]; /* unescaped, in the region */
+    size_t n_stops;
+    /* What the coordinator passes through and an engine may have to refuse: the first field that
+     * asks for tools, log probabilities, a response format other than text or content other than
+     * text; NULL: none. */
+    const char *beyond_text;
+};
+
+/* Parse and check. Refused with a text that names the field, the limit and the way out: not JSON /
+ * not an object / invalid UTF-8; model missing, empty or too long; messages missing, not an array,
+ * empty; a message that is no object, without a role, with a role other than system, developer,
+ * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
+ * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
+ * the limit); n other than 1; more than CHAT_MAX_STOPS stops; stream not a bool. Nulls count as
+ * absent. Unknown fields pass. Duplicate top-level keys are refused (what is priced must be what is
+ * forwarded). 0 or ERR_DENIED with *ret_error. Strings live in `region` or point into `body`. */
+int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
+                       struct api_error *ret_error);
+
+/* Append the body for the provider: the original with every token-limit field removed and
+ * "max_tokens":N added; all other bytes unchanged. 0, ERR_LIMIT, ERR_NOMEM, ERR_PARSE. */
+int chat_request_rewrite(struct str body, int64_t max_tokens, struct buf *out);
+
+#endif

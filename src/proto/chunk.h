@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chunks of a completion: what the provider writes, what the relay must know about each, and the
+ * reassembly of a stream into one object for consumers that do not stream. A chunk is one SSE line,
+ * "data: {json}", without newline. */
+#ifndef DARKBLOOM_PROTO_CHUNK_H
+#define DARKBLOOM_PROTO_CHUNK_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+/* --- writing (provider) --------------------------------------------------------------------- */
+
+struct chunk_head {
+    struct str id;    /* "chatcmpl-…" */
+    struct str model; /* as the consumer named it */
+    int64_t created_s;
+};
+
+enum chunk_finish { CHUNK_FINISH_NONE, CHUNK_FINISH_STOP, CHUNK_FINISH_LENGTH };
+
+/* Each appends one line (no newline). 0, ERR_LIMIT, ERR_NOMEM. */
+int chunk_write_role(const struct chunk_head *h, struct buf *out);
+int chunk_write_content(const struct chunk_head *h, struct str text, struct buf *out);
+int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out);
+int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t completion_tokens,
+                      struct buf *out); /* choices [] */
+/* The whole answer of a request that is not streamed ("data: {…chat.completion…}"). */
+int chunk_write_whole(const struct chunk_head *h, struct str text, enum chunk_finish finish,
+                      int64_t prompt_tokens, int64_t completion_tokens, struct buf *out);
+
+/* --- reading (coordinator's relay) ----------------------------------------------------------- */
+
+enum chunk_kind {
+    CHUNK_CONTENT, /* relay */
+    CHUNK_DONE,    /* "[DONE]": keep back, the relay writes its own */
+    CHUNK_USAGE,   /* choices empty and usage present: keep back */
+    CHUNK_EMPTY,   /* nothing in it: keep back */
+    CHUNK_WHOLE,   /* object chat.completion: the whole answer in one chunk */
+    CHUNK_BAD,     /* not a data line with a JSON object */
+};
+
+struct chunk_info {
+    enum chunk_kind kind;
+    struct str json;    /* the object, without "data: " */
+    bool has_role;      /* some delta carries role */
+    bool has_text;      /* some delta carries non-empty content, reasoning or tool_calls */
+    bool has_finish;    /* a finish_reason that is not null */
+    bool needs_rewrite; /* null usage, null content, reasoning_content …: see chunk_normalise */
+    bool has_usage;
+    int64_t prompt_tokens, completion_tokens; /* when has_usage */
+    struct chunk_head head; /* id, model, created as they stand; borrowed, still escaped */
+};
+
+/* Look at one decrypted chunk. One pass over the bytes, no allocation. */
+void chunk_inspect(struct str line, struct chunk_info *ret_info);
+
+/* Append the object as consumers expect it (reference/coordinator.md §1.5: null usage and
+ * system_fingerprint dropped, null delta texts become "", tool_calls null becomes [],
+ * reasoning_content becomes reasoning, finish_reason null stays); with `add_role` the first delta
+ * gets "role":"assistant" when it has none; with `drop_usage` a usage member is removed. The result
+ * has no "data: " and no newline. Uses `region` for the parse. */
+int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
+                    struct buf *out);
+
+/* --- reassembly (not streamed) --------------------------------------------------------------- */
+
+struct chunk_join; /* collects deltas; lives in the region */
+
+int chunk_join_new(struct arena *region, size_t max_bytes, struct chunk_join **ret_join);
+/* Add one relayed chunk (CHUNK_CONTENT or CHUNK_WHOLE). 0, ERR_LIMIT, ERR_PARSE. */
+int chunk_join_add(struct chunk_join *j, struct str json);
+/* Append {"id","object":"chat.completion","created","model","choices","usage"} and then, before the
+ * closing brace, the members in `extra` (e.g. "\"receipt\":{…}", .n 0: none). think blocks move to
+ * reasoning, the model is replaced by `model` (reference §1.5). */
+int chunk_join_write(struct chunk_join *j, struct str model, int64_t prompt_tokens,
+                     int64_t completion_tokens, struct str extra, struct buf *out);
+void chunk_join_free(struct chunk_join *j); /* wipes what it holds outside the region */
+
+#endif

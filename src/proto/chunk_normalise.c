@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chunks as consumers expect them. */
+#include <yyjson.h>
+
+#include "proto/chunk.h"
+
+/* yyjson's memory comes from the region and goes with it. */
+static void *region_malloc(void *ctx, size_t n)
+{
+    return arena_alloc(ctx, n);
+}
+
+static void *region_realloc(void *ctx, void *p, size_t old_n, size_t n)
+{
+    void *grown = n <= old_n ? p : arena_alloc(ctx, n);
+
+    if (grown && grown != p)
+        memcpy(grown, p, old_n);
+    return grown;
+}
+
+static void region_free(void *ctx, void *p)
+{
+    (void)ctx;
+    (void)p;
+}
+
+static yyjson_alc region_alc(struct arena *region)
+{
+    return (yyjson_alc){region_malloc, region_realloc, region_free, region};
+}
+
+/* --- one delta
+ * --------------------------------------------------------------------------------------- */
+
+static void normalise_delta(yyjson_mut_doc *doc, yyjson_mut_val *delta, bool add_role)
+{
+    static const char *const texts[] = {"content", "reasoning", "reasoning_content", "refusal"};
+    yyjson_mut_val *calls = yyjson_mut_obj_get(delta, "tool_calls");
+    yyjson_mut_val *moved;
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        yyjson_mut_val *v = yyjson_mut_obj_get(delta, texts[i]);
+
+        if (yyjson_mut_is_null(v))
+            yyjson_mut_set_str(v, "");
+    }
+    if (yyjson_mut_is_null(calls))
+        yyjson_mut_set_arr(calls);
+    moved = yyjson_mut_obj_get(delta, "reasoning_content");
+    if (moved) {
+        moved = yyjson_mut_val_mut_copy(doc, moved);
+        yyjson_mut_obj_remove_key(delta, "reasoning_content");
+        if (!yyjson_mut_obj_get(delta, "reasoning"))
+            yyjson_mut_obj_add_val(doc, delta, "reasoning", moved);
+    }
+    if (add_role && !yyjson_mut_obj_get(delta, "role"))
+        yyjson_mut_obj_add_str(doc, delta, "role", "assistant");
+}
+
+static void drop_if_null(yyjson_mut_val *obj, const char *name)
+{
+    if (yyjson_mut_is_null(yyjson_mut_obj_get(obj, name)))
+        yyjson_mut_obj_remove_key(obj, name);
+}
+
+int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
+                    struct buf *out)
+{
+    yyjson_alc alc = region_alc(region);
+    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
+    yyjson_mut_doc *mut = doc ? yyjson_doc_mut_copy(doc, &alc) : NULL;
+    yyjson_mut_val *root = mut ? yyjson_mut_doc_get_root(mut) : NULL;
+    yyjson_mut_arr_iter it;
+    yyjson_mut_val *choice;
+    size_t n = 0;
+    char *text;
+
+    if (!root)
+        return ERR_PARSE;
+    drop_if_null(root, "usage");
+    drop_if_null(root, "system_fingerprint");
+    if (drop_usage)
+        yyjson_mut_obj_remove_key(root, "usage");
+    yyjson_mut_arr_iter_init(yyjson_mut_obj_get(root, "choices"), &it);
+    while ((choice = yyjson_mut_arr_iter_next(&it)))
+        normalise_delta(mut, yyjson_mut_obj_get(choice, "delta"), add_role);
+    text = yyjson_mut_write_opts(mut, 0, &alc, &n, NULL);
+    return text ? buf_append(out, text, n) : ERR_LIMIT;
+}

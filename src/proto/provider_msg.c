@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/provider_msg.h"
+
+#include <stdio.h>
+
+/* --- shapes
+ * ------------------------------------------------------------------------------------------ */
+
+/* Each SHAPE … END block of provider_msg.def becomes a function that returns its table. Inside it
+ * the type `self` names the struct, which the preprocessor cannot carry from SHAPE() to the rows.
+ */
+#define SHAPE(name)                                  \
+    static const struct shape *shape_of_##name(void) \
+    {                                                \
+        typedef struct msg_##name self;              \
+        static const char shape_name[] = #name;      \
+        static const struct shape_field fields[] = {
+#define SUB(member, shape_, flags_, type_, other_) \
+    {.name = #member,                              \
+     .type = type_,                                \
+     .flags = (flags_),                            \
+     .offset = offsetof(self, member),             \
+     .other_offset = (other_),                     \
+     .sub = shape_of_##shape_},
+#define F(type_, member, flags_)       \
+    {.name = #member,                  \
+     .type = SHAPE_##type_,            \
+     .flags = (flags_),                \
+     .offset = offsetof(self, member), \
+     .other_offset = SIZE_MAX},
+#define O(member, shape_, flags_) SUB(member, shape_, flags_, SHAPE_OBJ, SIZE_MAX)
+#define P(member, shape_, flags_) \
+    SUB(member, shape_, flags_, SHAPE_OBJ, offsetof(self, has_##member))
+#define A(member, shape_, flags_) \
+    SUB(member, shape_, flags_, SHAPE_OBJS, offsetof(self, n_##member))
+#define END                                                           \
+    {                                                                 \
+        .name = NULL                                                  \
+    }                                                                 \
+    }                                                                 \
+    ;                                                                 \
+    static const struct shape s = {shape_name, fields, sizeof(self)}; \
+    return &s;                                                        \
+    }
+#define MESSAGE(...)
+#include "proto/provider_msg.def"
+#undef MESSAGE
+#undef SHAPE
+#undef SUB
+#undef F
+#undef O
+#undef P
+#undef A
+#undef END
+
+/* --- messages
+ * ---------------------------------------------------------------------------------------- */
+
+#define SHAPE(name)
+#define F(...)
+#define O(...)
+#define P(...)
+#define A(...)
+#define END
+static const struct {
+    const char *name;
+    const struct shape *(*shape)(void);
+    size_t offset; /* of the union member */
+} messages[MSG_COUNT] = {
+#define MESSAGE(type, name, member, shape_, from, help) \
+    [MSG_##type] = {name, shape_of_##shape_, offsetof(struct provider_msg, member)},
+#include "proto/provider_msg.def"
+#undef MESSAGE
+};
+
+const char *msg_type_name(enum msg_type type)
+{
+    return messages[type].name;
+}
+
+static enum msg_type type_of(struct str name)
+{
+    for (int i = MSG_UNKNOWN + 1; i < MSG_COUNT; i++) {
+        if (str_is(name, messages[i].name))
+            return (enum msg_type)i;
+    }
+    return MSG_UNKNOWN;
+}
+
+int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
+                        struct provider_msg *ret_msg, struct err *ret_err)
+{
+    struct provider_msg m = {.type = MSG_UNKNOWN};
+    int rc = shape_open(scratch, frame, ret_err);
+
+    if (rc < 0)
+        return rc;
+    m.type_name = shape_open_str(scratch, "type");
+    m.type = type_of(m.type_name);
+    if (m.type != MSG_UNKNOWN)
+        rc = shape_decode_open(scratch, messages[m.type].shape(), frame,
+                               (char *)&m + messages[m.type].offset, ret_err);
+    if (rc == 0)
+        *ret_msg = m;
+    return rc;
+}
+
+int provider_msg_encode(const struct provider_msg *msg, struct buf *out)
+{
+    size_t before = out->len;
+    int rc = buf_printf(out, "{\"type\":\"%s\"", messages[msg->type].name);
+
+    if (rc == 0)
+        rc = shape_encode_members(messages[msg->type].shape(),
+                                  (const char *)msg + messages[msg->type].offset, false, out);
+    if (rc == 0)
+        rc = buf_append_str(out, STR("}"));
+    if (rc < 0)
+        out->len = before;
+    return rc;
+}
+
+/* --- the hot message
+ * --------------------------------------------------------------------------------- */
+
+static const char chunk_a[] = "{\"type\":\"inference_response_chunk\",\"request_id\":\"";
+static const char chunk_b[] = "\",\"encrypted_data\":{\"ephemeral_public_key\":\"";
+static const char chunk_c[] = "\",\"ciphertext\":\"";
+static const char chunk_d[] = "\"}";
+static const char chunk_e[] = ",\"tokens\":";
+
+static size_t digits(int64_t v)
+{
+    size_t n = 1;
+
+    while (v >= 10) {
+        v /= 10;
+        n++;
+    }
+    return n;
+}
+
+size_t msg_chunk_size(struct str request_id, struct str public_key, size_t ciphertext_n,
+                      int64_t tokens)
+{
+    return sizeof chunk_a - 1 + request_id.n + sizeof chunk_b - 1 + public_key.n + sizeof chunk_c -
+           1 + ciphertext_n + sizeof chunk_d - 1 +
+           (tokens >= 0 ? sizeof chunk_e - 1 + digits(tokens) : 0) + 1;
+}
+
+static char *put(char *at, const char *p, size_t n)
+{
+    memcpy(at, p, n);
+    return at + n;
+}
+
+char *msg_chunk_write(struct str request_id, struct str public_key, size_t ciphertext_n,
+                      int64_t tokens, char *ret_text)
+{
+    char *at = put(ret_text, chunk_a, sizeof chunk_a - 1);
+    char *ciphertext;
+
+    at = put(at, request_id.p, request_id.n);
+    at = put(at, chunk_b, sizeof chunk_b - 1);
+    at = put(at, public_key.p, public_key.n);
+    ciphertext = put(at, chunk_c, sizeof chunk_c - 1);
+    at = put(ciphertext + ciphertext_n, chunk_d, sizeof chunk_d - 1);
+    if (tokens >= 0) {
+        size_t n = digits(tokens);
+
+        at = put(at, chunk_e, sizeof chunk_e - 1);
+        for (size_t i = n; i > 0; i--) {
+            at[i - 1] = (char)('0' + tokens % 10);
+            tokens /= 10;
+        }
+        at += n;
+    }
+    *at = '}';
+    return ciphertext;
+}

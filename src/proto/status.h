@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The canonical status of a challenge answer: compact JSON, keys sorted bytewise, absent fields
+ * left out, UTF-8 unescaped (the Rust form; reference/coordinator.md §2.7). Provider signs it,
+ * coordinator rebuilds and verifies it. Verifiers also accept the Go form (< > & U+2028 U+2029
+ * escaped). */
+#ifndef DARKBLOOM_PROTO_STATUS_H
+#define DARKBLOOM_PROTO_STATUS_H
+
+#include "proto/provider_msg.h"
+
+enum status_form { STATUS_RUST, STATUS_GO };
+
+/* Append the canonical bytes. grpc_binary_hash and image_bridge_hash exist in the form but are sent
+ * by nobody; .p NULL leaves them out. */
+struct status_input {
+    struct str nonce, timestamp;
+    int hypervisor_active, rdma_disabled, sip_enabled, secure_boot_enabled; /* PROTO_TRI_* */
+    struct str active_model_hash, binary_hash, grpc_binary_hash, image_bridge_hash, python_hash,
+        runtime_hash;
+    struct proto_map model_hashes, template_hashes;
+};
+
+int status_canonical(const struct status_input *in, enum status_form form, struct buf *out);
+
+/* The input that a challenge answer stands for. */
+struct status_input status_of_response(const struct msg_attestation_response *m,
+                                       struct str timestamp);
+
+#endif
