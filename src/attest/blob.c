@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/blob.h"
+
+#include <openssl/evp.h>
+
+#include "base/b64.h"
+#include "proto/span.h"
+
+enum { SCRATCH_BYTES = 1 << 20 };
+
+#define CLAIM(type_, member, flags_)                                               \
+    {                                                                              \
+        .name = #member, .type = SHAPE_##type_, .flags = (flags_),                 \
+        .offset = offsetof(struct attest_claims, member), .other_offset = SIZE_MAX \
+    }
+
+static const struct shape_field claim_fields[] = {CLAIM(BOOL, authenticatedRootEnabled, 0),
+                                                  CLAIM(STR, binaryHash, 0),
+                                                  CLAIM(STR, chipName, 0),
+                                                  CLAIM(STR, encryptionPublicKey, 0),
+                                                  CLAIM(STR, hardwareModel, 0),
+                                                  CLAIM(BOOL, hypervisorActive, 0),
+                                                  CLAIM(STR, osVersion, 0),
+                                                  CLAIM(STR, publicKey, SHAPE_REQUIRED),
+                                                  CLAIM(BOOL, rdmaDisabled, 0),
+                                                  CLAIM(BOOL, secureBootEnabled, 0),
+                                                  CLAIM(BOOL, secureEnclaveAvailable, 0),
+                                                  CLAIM(STR, serialNumber, 0),
+                                                  CLAIM(BOOL, sipEnabled, 0),
+                                                  CLAIM(STR, systemVolumeHash, 0),
+                                                  CLAIM(STR, timestamp, SHAPE_REQUIRED),
+                                                  {.name = NULL}};
+
+static const struct shape claims_shape = {"attestation", claim_fields,
+                                          sizeof(struct attest_claims)};
+
+enum attest_platform attest_platform_of(struct str backend)
+{
+    return str_is(backend, "inprocess-mlx") || str_is(backend, "mlx-swift") ? ATTEST_APPLE
+                                                                            : ATTEST_LINUX;
+}
+
+/* "2026-11-23T20:51:07Z", with or without a fraction, Z or an offset (RFC 3339 §5.6). */
+static bool is_rfc3339(struct str t)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd";
+    size_t i;
+
+    if (t.n < sizeof form)
+        return false;
+    for (i = 0; i < sizeof form - 1; i++) {
+        bool digit = t.p[i] >= '0' && t.p[i] <= '9';
+
+        if (form[i] == 'd' ? !digit : t.p[i] != form[i])
+            return false;
+    }
+    if (t.p[i] == '.') {
+        i++;
+        while (i < t.n && t.p[i] >= '0' && t.p[i] <= '9')
+            i++;
+    }
+    return (i + 1 == t.n && t.p[i] == 'Z') ||
+           (i + 6 == t.n && (t.p[i] == '+' || t.p[i] == '-') && t.p[i + 3] == ':');
+}
+
+static int malformed(enum trust_reason *ret_reason, struct err *ret_err, const char *what)
+{
+    *ret_reason = TRUST_REASON_BLOB_MALFORMED;
+    return err_set(ret_err, ERR_PARSE, "the attestation's %s cannot be read", what);
+}
+
+static void keep_claims(struct attest_claims *c, struct arena *region)
+{
+    struct str *strings[] = {&c->binaryHash,    &c->chipName,         &c->encryptionPublicKey,
+                             &c->hardwareModel, &c->osVersion,        &c->publicKey,
+                             &c->serialNumber,  &c->systemVolumeHash, &c->timestamp};
+
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+        if (strings[i]->p)
+            *strings[i] = arena_dup(region, *strings[i]);
+    }
+}
+
+/* Take the two halves apart, by span: what is verified are the bytes as they came. */
+static int split(struct str raw, struct arena *region, struct str *ret_inner,
+                 struct str *ret_signature, struct attest_blob *b, struct err *ret_err)
+{
+    struct proto_scratch scratch;
+    struct str quoted;
+    int rc = span_get_unique(raw, "attestation", ret_inner);
+
+    if (rc == 0)
+        rc = span_get_unique(raw, "signature", &quoted);
+    if (rc == 0)
+        rc = span_check_unique(*ret_inner);
+    if (rc < 0 || quoted.n < 2 || quoted.p[0] != '"')
+        return ERR_PARSE;
+    *ret_signature = (struct str){quoted.p + 1, quoted.n - 2};
+    if (proto_scratch_init(&scratch, SCRATCH_BYTES) < 0)
+        return ERR_NOMEM;
+    rc = shape_decode(&scratch, &claims_shape, *ret_inner, &b->claims, ret_err);
+    if (rc == 0)
+        keep_claims(&b->claims, region);
+    proto_scratch_free(&scratch);
+    return rc;
+}
+
+static void hash_key(struct attest_blob *b)
+{
+    uint8_t digest[32];
+
+    EVP_Digest(b->key + 1, P256_PUBLIC_MAX_BYTES - 1, digest, NULL, EVP_sha256(), NULL);
+    hex_encode(digest, sizeof digest, b->key_hash);
+}
+
+/* Base64 in JSON may stand with escaped slashes; the signature is no attested byte. */
+static struct str without_escapes(struct str s, struct arena *region)
+{
+    char *out = arena_alloc(region, s.n + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; out && i < s.n; i++) {
+        if (s.p[i] != '\\')
+            out[n++] = s.p[i];
+    }
+    return (struct str){out, n};
+}
+
+int attest_blob_verify(struct str raw, struct str x25519_b64, enum attest_platform platform,
+                       struct arena *region, struct attest_blob *ret_blob,
+                       enum trust_reason *ret_reason, struct err *ret_err)
+{
+    struct attest_blob b = {0};
+    struct str inner, signature;
+
+    if (split(raw, region, &inner, &signature, &b, ret_err) < 0)
+        return malformed(ret_reason, ret_err, "form");
+    if (!is_rfc3339(b.claims.timestamp))
+        return malformed(ret_reason, ret_err, "timestamp");
+    if (attest_p256_parse(b.claims.publicKey, b.key) < 0)
+        return malformed(ret_reason, ret_err, "public key");
+    if (attest_p256_verify(b.key, inner, without_escapes(signature, region)) < 0) {
+        *ret_reason = TRUST_REASON_BLOB_SIGNATURE;
+        return err_set(ret_err, ERR_CRYPTO, "the attestation's signature does not verify");
+    }
+    if (x25519_b64.n == 0 || !str_eq(b.claims.encryptionPublicKey, x25519_b64)) {
+        *ret_reason = TRUST_REASON_BLOB_KEY_BINDING;
+        return err_set(ret_err, ERR_CONFLICT,
+                       "the attestation does not name the registered encryption key");
+    }
+    if (platform == ATTEST_APPLE &&
+        (!b.claims.secureEnclaveAvailable || !b.claims.sipEnabled || !b.claims.secureBootEnabled)) {
+        *ret_reason = TRUST_REASON_BLOB_POSTURE;
+        return err_set(ret_err, ERR_DENIED, "Secure Enclave, SIP or Secure Boot is off");
+    }
+    hash_key(&b);
+    *ret_blob = b;
+    return 0;
+}

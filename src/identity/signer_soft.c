@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The signer with a key in a file, in process. It builds what it signs from typed statements. */
+#include <openssl/core_names.h>
+#include <stdlib.h>
+
+#include "base/b64.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "identity/key_file.h"
+#include "identity/signer.h"
+
+enum {
+    NONCE_BYTES = 32,
+    TIMESTAMP_MAX_BYTES = 40,
+    HASH_DIGITS = 64,
+    MESSAGE_MAX_BYTES = 1 << 20,
+    SIGNATURE_MAX_BYTES = 80
+};
+
+struct pending {
+    struct list_node link;
+    struct signer *signer;
+    signer_done_cb *done;
+    void *ud;
+    int code;
+    struct buf blob;
+    char signature[B64_LEN(SIGNATURE_MAX_BYTES) + 1];
+};
+
+struct signer {
+    EVP_PKEY *key;
+    struct signer_post post;
+    struct list_node pending;
+    size_t posted; /* calls of ours that the owner still holds */
+    bool closed;   /* freed with the last of them */
+    char public_b64[B64_LEN(64) + 1];
+};
+
+/* --- shapes of statements
+ * ------------------------------------------------------------------------------ */
+
+static bool is_nonce(struct str s)
+{
+    uint8_t bytes[NONCE_BYTES + 3];
+    size_t n;
+
+    return b64_decode(s, bytes, sizeof bytes, &n) == 0 && n == NONCE_BYTES;
+}
+
+static bool is_timestamp(struct str s)
+{
+    if (s.n < 20 || s.n > TIMESTAMP_MAX_BYTES || s.p[4] != '-' || s.p[10] != 'T')
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!memchr("0123456789-:.TZ+", s.p[i], 16))
+            return false;
+    }
+    return true;
+}
+
+static bool is_hash(struct str s)
+{
+    uint8_t bytes[HASH_DIGITS / 2];
+
+    return hex_decode(s, bytes, sizeof bytes) == 0;
+}
+
+static int check(const struct signer_statement *s)
+{
+    switch (s->kind) {
+    case SIGN_CHALLENGE:
+        return is_nonce(s->challenge.nonce) && is_timestamp(s->challenge.timestamp) ? 0 : ERR_RANGE;
+    case SIGN_STATUS:
+        return is_nonce(s->status.nonce) && is_timestamp(s->status.timestamp) ? 0 : ERR_RANGE;
+    case SIGN_BLOB:
+        return s->blob.encryption_public_key.n == B64_LEN(32) && is_timestamp(s->blob.timestamp)
+                   ? 0
+                   : ERR_RANGE;
+    case SIGN_COMPLETION:
+        return is_hash(s->completion.response_hash) ? 0 : ERR_RANGE;
+    }
+    return ERR_RANGE;
+}
+
+/* --- what is signed
+ * -------------------------------------------------------------------------------------- */
+
+static int add_text(struct buf *out, const char *name, struct str value, bool always)
+{
+    int rc;
+
+    if (value.n == 0 && !always)
+        return 0;
+    rc = buf_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
+    return rc == 0 ? json_append_str(out, value) : rc;
+}
+
+static int add_flag(struct buf *out, const char *name, bool value)
+{
+    return buf_printf(out, "%s\"%s\":%s", out->len > 1 ? "," : "", name, value ? "true" : "false");
+}
+
+/* Keys in alphabetical order, as the existing helper writes them. A key in a file is in no enclave,
+ * and says so. */
+static int build_blob(const struct signer *s, const struct signer_blob *b, struct buf *out)
+{
+    int rc = buf_append_str(out, STR("{"));
+
+    rc = rc ? rc : add_flag(out, "authenticatedRootEnabled", b->authenticated_root);
+    rc = rc ? rc : add_text(out, "binaryHash", b->binary_hash, false);
+    rc = rc ? rc : add_text(out, "chipName", b->chip_name, true);
+    rc = rc ? rc : add_text(out, "encryptionPublicKey", b->encryption_public_key, true);
+    rc = rc ? rc : add_text(out, "hardwareModel", b->hardware_model, true);
+    rc = rc ? rc : add_flag(out, "hypervisorActive", b->hypervisor_active);
+    rc = rc ? rc : add_text(out, "osVersion", b->os_version, true);
+    rc = rc ? rc : add_text(out, "publicKey", str_from(s->public_b64), true);
+    rc = rc ? rc : add_flag(out, "rdmaDisabled", b->rdma_disabled);
+    rc = rc ? rc : add_flag(out, "secureBootEnabled", b->secure_boot);
+    rc = rc ? rc : add_flag(out, "secureEnclaveAvailable", false);
+    rc = rc ? rc : add_flag(out, "sipEnabled", b->sip);
+    rc = rc ? rc : add_text(out, "timestamp", b->timestamp, true);
+    return rc ? rc : buf_append_str(out, STR("}"));
+}
+
+static int build_message(const struct signer *s, const struct signer_statement *st, struct buf *out)
+{
+    int rc;
+
+    switch (st->kind) {
+    case SIGN_CHALLENGE:
+        rc = buf_append_str(out, st->challenge.nonce);
+        return rc == 0 ? buf_append_str(out, st->challenge.timestamp) : rc;
+    case SIGN_STATUS:
+        return status_canonical(&st->status, STATUS_RUST, out);
+    case SIGN_BLOB:
+        return build_blob(s, &st->blob, out);
+    case SIGN_COMPLETION:
+        return buf_append_str(out, st->completion.response_hash);
+    }
+    return ERR_RANGE;
+}
+
+static int sign_message(const struct signer *s, struct str message, char *ret_b64)
+{
+    uint8_t der[SIGNATURE_MAX_BYTES];
+    size_t n = sizeof der;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, s->key) == 1 &&
+              EVP_DigestSign(ctx, der, &n, (const unsigned char *)message.p, message.n) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    if (!ok)
+        return ERR_CRYPTO;
+    b64_encode(der, n, ret_b64);
+    return 0;
+}
+
+/* {"attestation":MESSAGE,"signature":"…"} */
+static int wrap_blob(struct pending *p, struct str message)
+{
+    int rc = buf_append_str(&p->blob, STR("{\"attestation\":"));
+
+    if (rc == 0)
+        rc = buf_append_str(&p->blob, message);
+    return rc == 0 ? buf_printf(&p->blob, ",\"signature\":\"%s\"}", p->signature) : rc;
+}
+
+/* --- asking
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void deliver(struct pending *p, int code)
+{
+    struct signer_result r = {.code = code};
+
+    if (code == 0) {
+        r.signature = str_from(p->signature);
+        r.blob = buf_view(&p->blob);
+    }
+    list_remove(&p->link);
+    p->done(p->ud, &r);
+    buf_free(&p->blob);
+    free(p);
+}
+
+static void deliver_first(void *arg)
+{
+    struct signer *s = arg;
+
+    s->posted--;
+    if (s->closed) {
+        if (s->posted == 0)
+            free(s);
+    } else if (!list_empty(&s->pending)) {
+        struct pending *p = list_owner(s->pending.next, struct pending, link);
+
+        deliver(p, p->code);
+    }
+}
+
+int signer_sign(struct signer *s, const struct signer_statement *statement, signer_done_cb *done,
+                void *ud)
+{
+    struct pending *p;
+    struct buf message;
+    int rc = check(statement);
+
+    if (rc < 0)
+        return rc;
+    p = calloc(1, sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    *p = (struct pending){.signer = s, .done = done, .ud = ud};
+    buf_init(&p->blob, MESSAGE_MAX_BYTES);
+    buf_init(&message, MESSAGE_MAX_BYTES);
+    p->code = build_message(s, statement, &message);
+    if (p->code == 0)
+        p->code = sign_message(s, buf_view(&message), p->signature);
+    if (p->code == 0 && statement->kind == SIGN_BLOB)
+        p->code = wrap_blob(p, buf_view(&message));
+    buf_free(&message);
+    list_push_back(&s->pending, &p->link);
+    s->posted++;
+    s->post.post(s->post.ud, deliver_first, s);
+    return 0;
+}
+
+/* --- life
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static int note_public(struct signer *s)
+{
+    uint8_t point[65];
+    size_t n;
+
+    if (EVP_PKEY_get_octet_string_param(s->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n) !=
+            1 ||
+        n != sizeof point)
+        return ERR_CRYPTO;
+    b64_encode(point + 1, sizeof point - 1, s->public_b64);
+    return 0;
+}
+
+int signer_soft_open(const char *path, const struct signer_post *post, struct signer **ret_signer,
+                     struct err *ret_err)
+{
+    struct signer *s = calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return err_set(ret_err, ERR_NOMEM, "out of memory for the signing key");
+    s->post = *post;
+    list_init(&s->pending);
+    rc = key_file_open(path, &s->key, ret_err);
+    if (rc == 0 && note_public(s) < 0)
+        rc = err_set(ret_err, ERR_CRYPTO, "the public half of the key cannot be computed");
+    if (rc < 0) {
+        signer_close(s);
+        return rc;
+    }
+    *ret_signer = s;
+    return 0;
+}
+
+const char *signer_public_b64(const struct signer *s)
+{
+    return s->public_b64;
+}
+
+void signer_close(struct signer *s)
+{
+    if (!s)
+        return;
+    while (!list_empty(&s->pending))
+        deliver(list_owner(s->pending.next, struct pending, link), ERR_CANCELLED);
+    EVP_PKEY_free(s->key);
+    s->key = NULL;
+    s->closed = true;
+    if (s->posted == 0)
+        free(s);
+}
