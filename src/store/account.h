@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accounts: names that money and keys belong to. Balances move in ledger/ only. */
+#ifndef DARKBLOOM_STORE_ACCOUNT_H
+#define DARKBLOOM_STORE_ACCOUNT_H
+
+#include "store/db.h"
+
+enum { ACCOUNT_MAX_BYTES = 128 };
+
+/* The ledger's own accounts, made by the first migration. */
+enum account_fixed {
+    ACCOUNT_WORLD = 1,     /* where credit comes from; the only one below zero */
+    ACCOUNT_PLATFORM = 2,  /* fees */
+    ACCOUNT_HOLDS = 3,     /* what all open holds hold */
+    ACCOUNT_UNCLAIMED = 4, /* earned by providers without a key */
+};
+
+/* Whether people may open an account of this name: 1..128 letters, digits and . _ : @ - (0, else
+ * ERR_RANGE), and neither one of the fixed ones nor "provider:…", to which providers earn
+ * (ERR_DENIED). */
+int account_name_check(struct str name);
+
+/* The id of an account, made with balance 0 where there is none. 0 or ERR_STORE. */
+int account_ensure(struct db *db, struct str name, int64_t *ret_id);
+
+#endif

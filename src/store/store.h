@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's thread, its queue and group commit. Whoever needs the disk embeds a struct store_op,
+ * submits it and goes on; the store thread takes all operations that wait (at most 256), runs them
+ * in one transaction, each in its own savepoint with its own result, commits once (WAL,
+ * synchronous=FULL), and hands them back in order. What is submitted meanwhile is the next batch: a
+ * slow disk makes batches larger, not queues longer. Nothing is allocated per operation.
+ *
+ *   loop thread: store_submit → … → store_poll → op->done
+ *   store thread:               op->run (once; again, alone, if the batch's commit failed)
+ *
+ * Without a thread (config.threaded false: tests in virtual time) operations run inside
+ * store_pump. */
+#ifndef DARKBLOOM_STORE_STORE_H
+#define DARKBLOOM_STORE_STORE_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/db.h"
+
+struct store_op {
+    /* Runs on the store thread inside a savepoint; a negative result rolls this operation back and
+     * leaves the rest of the batch alone. Touches only `op`'s owner struct and `db`. May run a
+     * second time, after a rollback: results are set anew, inputs are not consumed. */
+    int (*run)(struct db *db, struct store_op *op);
+    /* Called from store_poll after the batch is durable (or failed): see rc. May free `op` or
+     * submit it again. NULL: nothing to do. */
+    void (*done)(struct store_op *op);
+    /* Results */
+    int rc;                /* what run returned; ERR_STORE when the commit failed */
+    int64_t committed_us;  /* mono: when the batch was durable (or had failed) */
+    struct store_op *next; /* the store's */
+};
+
+struct store_config {
+    const char *path; /* database file; directories must exist */
+    bool threaded;
+    struct clock clock;
+    /* Called from the store thread when finished operations wait for store_poll: once a batch. May
+     * be NULL. */
+    void (*wake)(void *ud);
+    void *wake_ud;
+    /* Called from store_poll when another process changed the database (SQLite data_version, looked
+     * at once a second). May be NULL. */
+    void (*on_foreign_change)(void *ud);
+    void *change_ud;
+};
+
+struct store;
+
+/* Open (creating the file with mode 0600), migrate to the newest schema, start the thread. A
+ * database that is newer than this program, corrupt, or not writable is an error that says so. The
+ * store belongs to the calling thread, the owner: everything below is called from it but for
+ * store_submit. */
+int store_open(const struct store_config *config, struct store **ret_store, struct err *ret_err);
+
+/* Open and migrate a database without a store around it, for a command line that works beside a
+ * running coordinator: transactions are the caller's (db_begin, db_commit). Close with db_close. */
+int store_open_db(const char *path, enum db_open_mode mode, struct db **ret_db,
+                  struct err *ret_err);
+
+/* Queue one operation; never waits for the disk. Any thread. `op` must live until done is called.
+ */
+void store_submit(struct store *s, struct store_op *op);
+/* Call done for everything finished, in the order of submission, then on_foreign_change where due.
+ * Returns how many were done. */
+size_t store_poll(struct store *s);
+/* Unthreaded only: run everything queued, in batches; then store_poll hands it back. */
+void store_pump(struct store *s);
+/* Run one operation, wait for it and return its rc (start-up only, before the loop runs). Delivers
+ * what else is finished too. */
+int store_run_sync(struct store *s, struct store_op *op);
+
+struct store_stats {
+    uint64_t batches, ops, failed_ops; /* failed: negative rc, refusals included */
+    uint64_t failed_batches;           /* transactions that failed and whose operations ran alone */
+    uint64_t queued_now;
+};
+struct store_stats store_stats(struct store *s);
+
+enum { STORE_MESSAGE_BYTES = 200 };
+/* Why a batch failed last, for the log; "" when none did. */
+void store_message(struct store *s, char ret_text[static STORE_MESSAGE_BYTES]);
+
+/* Finish what is queued, stop the thread, close. Pending done callbacks are delivered first; what
+ * those submit is finished too. NULL is allowed. */
+void store_close(struct store *s);
+
+#endif
