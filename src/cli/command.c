@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command table and its dispatch. */
+#include "cli/command.h"
+
+#include <stdio.h>
+
+const struct command command_table[] = {
+    {"serve", "[OPTION]...", "Serve a model to the network (serve --help lists the settings).",
+     cmd_serve},
+    {"version", "", "Print the version.", cmd_version},
+    {"help", "[COMMAND]", "Say what the commands do.", cmd_help},
+    {.name = NULL},
+};
+
+/* Options that stand for a command. */
+static const struct {
+    const char *option, *command;
+} aliases[] = {{"--help", "help"}, {"-h", "help"}, {"--version", "version"}, {"-V", "version"}};
+
+const struct command *command_find(struct str name)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (str_is(name, aliases[i].option))
+            name = str_from(aliases[i].command);
+    for (const struct command *c = command_table; c->name; c++)
+        if (str_is(name, c->name))
+            return c;
+    return NULL;
+}
+
+enum { NAME_MAX_BYTES = 32 };
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance, one row kept. */
+static size_t edits(struct str a, struct str b)
+{
+    size_t row[NAME_MAX_BYTES + 1];
+    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t above = row[j];
+            row[j] =
+                least(above + 1, row[j - 1] + 1, diagonal + (a.p[i - 1] != b.p[j - 1] ? 1 : 0));
+            diagonal = above;
+        }
+    }
+    return row[b.n];
+}
+
+const struct command *command_nearest(struct str name)
+{
+    const struct command *best = NULL;
+    size_t best_edits = name.n / 2 + 2;
+    for (const struct command *c = command_table; c->name; c++) {
+        size_t n = edits(name, str_from(c->name));
+        if (n < best_edits) {
+            best = c;
+            best_edits = n;
+        }
+    }
+    return best;
+}
+
+int command_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        (void)cmd_help(1, argv);
+        return EXIT_USAGE;
+    }
+    struct str name = str_from(argv[1]);
+    const struct command *c = command_find(name);
+    if (c)
+        return c->run(argc - 1, argv + 1);
+    const struct command *near = command_nearest(name);
+    if (near)
+        (void)fprintf(stderr, "darkbloom: no command \"%s\"; did you mean \"%s\"?\n", argv[1],
+                      near->name);
+    else
+        (void)fprintf(stderr, "darkbloom: no command \"%s\"; \"darkbloom help\" lists them\n",
+                      argv[1]);
+    return EXIT_USAGE;
+}

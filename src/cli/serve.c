@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `darkbloom serve`: settings, then the provider's process. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "provider/daemon.h"
+#include "provider/guard/guard.h"
+#include "provider/paths.h"
+
+enum { REGION_MAX_BYTES = 16 << 20 };
+
+static int complain(const struct err *err, int status)
+{
+    (void)fprintf(stderr, "darkbloom serve: %s\n", err->text);
+    return status;
+}
+
+static int print_help(void)
+{
+    (void)printf("Usage: darkbloom serve [OPTION]...\n"
+                 "Serve a model to the network. Settings come from provider.toml, the environment "
+                 "and flags;\nlater ones win.\n\n");
+    (void)fflush(stdout);
+    cfg_help(&provider_settings_table, STDOUT_FILENO);
+    return EXIT_DONE;
+}
+
+/* The file of --config, else the first usual one, else none. */
+static int load_settings(const struct cfg_source *src, const struct cfg_args *args,
+                         struct arena *region, struct provider_settings *ret_settings,
+                         struct err *ret_err)
+{
+    struct paths paths = {.getenv = src->getenv, .region = region};
+    struct str file = args->file.p ? args->file : paths_config(&paths);
+    int rc = file.p ? cfg_load_file(src, file.p, region, ret_settings, ret_err)
+                    : cfg_load(src, (struct str){0}, NULL, region, ret_settings, ret_err);
+    return rc < 0 ? rc : provider_settings_check(ret_settings, ret_err);
+}
+
+static int serve(const struct cfg_source *src, struct arena *region)
+{
+    struct cfg_args args;
+    struct provider_settings settings;
+    struct err err = {0};
+    if (cfg_parse_args(src, region, &args, &err) < 0)
+        return complain(&err, EXIT_USAGE);
+    if (args.help)
+        return print_help();
+    if (args.version)
+        return cmd_version(1, NULL);
+    if (args.rest.n) {
+        (void)err_set(&err, ERR_USAGE, "unexpected argument \"%.*s\"; see darkbloom serve --help",
+                      STR_ARG(args.rest.items[0]));
+        return complain(&err, EXIT_USAGE);
+    }
+    if (load_settings(src, &args, region, &settings, &err) < 0)
+        return complain(&err, EXIT_USAGE);
+    if (args.check_config) {
+        (void)printf("the configuration is valid\n");
+        return EXIT_DONE;
+    }
+    if (guard_harden(&err) < 0 || daemon_run(&settings, src->getenv, &err) < 0)
+        return complain(&err, EXIT_FAILED);
+    return EXIT_DONE;
+}
+
+/* What the loader ran for these variables is in this process: only a new one is free of it. */
+static int restart_clean(int argc, char **argv)
+{
+    char **args = calloc((size_t)argc + 2, sizeof *args);
+    char program[] = "darkbloom";
+    if (!args)
+        return EXIT_FAILED;
+    args[0] = program;
+    for (int i = 0; i < argc; i++)
+        args[i + 1] = argv[i];
+    (void)execv("/proc/self/exe", args);
+    struct err err;
+    (void)err_errno(&err, ERR_IO, errno,
+                    "loader variables were set and the program cannot start itself again; unset "
+                    "LD_PRELOAD, LD_AUDIT and LD_LIBRARY_PATH");
+    free(args);
+    return complain(&err, EXIT_FAILED);
+}
+
+static const char *get_env(const char *name)
+{
+    return getenv(name);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    if (guard_scrub_env())
+        return restart_clean(argc, argv);
+    struct cfg_source src = {
+        .table = &provider_settings_table, .argc = argc, .argv = argv, .getenv = get_env};
+    struct arena region;
+    arena_init(&region, REGION_MAX_BYTES);
+    int status = serve(&src, &region);
+    arena_free(&region);
+    return status;
+}

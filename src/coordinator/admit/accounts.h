@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may enter: API keys → accounts, as a map in memory in front of the store; each account's last
+ * known balance and its rate limit. Belongs to the loop's thread. */
+#ifndef DARKBLOOM_COORDINATOR_ADMIT_ACCOUNTS_H
+#define DARKBLOOM_COORDINATOR_ADMIT_ACCOUNTS_H
+
+#include "base/clock.h"
+#include "store/keys.h"
+
+/* Lives until accounts_free; never moves. */
+struct account {
+    char name[ACCOUNT_MAX_BYTES + 1];
+    /* What the store said last, less what has been submitted since: never more than is there,
+     * unless another process spends too. Only the store decides (design §9 Money). */
+    bool balance_known;
+    int64_t balance_micro_usd;
+    int64_t pending_micro_usd; /* holds submitted and not committed */
+    double rate_tokens;        /* token bucket */
+    int64_t rate_updated_us;
+};
+
+struct accounts;
+
+struct accounts *accounts_new(const struct clock *clock, double rate_per_s, int64_t rate_burst);
+void accounts_free(struct accounts *as);
+
+/* The account of a key whose owner is known, or NULL: ask the store. */
+struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES]);
+
+/* Remember what the store answered. NULL without memory. */
+struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES],
+                               const char *name, int64_t balance_micro_usd);
+
+/* Another process changed the store: keys and balances must be asked for again. */
+void accounts_forget(struct accounts *as);
+
+/* Take one request out of the account's bucket. 0, or ERR_BUSY with seconds until the next one. */
+int accounts_take(struct accounts *as, struct account *a, int *ret_retry_after_s);
+
+/* Whether the known balance covers a hold, so that dispatch need not wait for the commit. */
+bool account_covers(const struct account *a, int64_t micro_usd);
+void account_hold_submitted(struct account *a, int64_t micro_usd);
+void account_hold_decided(struct account *a, int64_t micro_usd, int64_t balance_micro_usd);
+void account_balance_is(struct account *a, int64_t balance_micro_usd);
+
+#endif

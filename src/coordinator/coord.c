@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/coord.h"
+
+#include <stdlib.h>
+
+#include "coordinator/admit/accounts.h"
+#include "coordinator/admit/queue.h"
+#include "coordinator/api/api.h"
+#include "coordinator/flow/checkpoint.h"
+#include "coordinator/flow/flow.h"
+#include "coordinator/registry/registry.h"
+
+enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40, SESSION_SLOTS = 16384 };
+
+/* --- the store
+ * ------------------------------------------------------------------------------------ */
+
+static void store_ready(void *ud)
+{
+    struct coord *c = ud;
+
+    store_poll(c->store);
+}
+
+/* Store thread. */
+static void wake_loop(void *ud)
+{
+    loop_waker_wake(ud);
+}
+
+static void pump_store(void *ud)
+{
+    struct coord *c = ud;
+
+    store_pump(c->store);
+    store_poll(c->store);
+}
+
+/* Without a thread (tests) an operation is durable a fixed virtual time after it was submitted. */
+static void pump_later(void *ud)
+{
+    struct coord *c = ud;
+
+    if (!c->store_pump_timer.place)
+        loop_timer_set(c->loop, &c->store_pump_timer, c->store_delay_us, pump_store, c);
+}
+
+static void store_changed(void *ud)
+{
+    struct coord *c = ud;
+
+    accounts_forget(c->accounts);
+}
+
+static int open_store(struct coord *c, const struct coord_config *config, struct err *ret_err)
+{
+    struct store_config sc = {.path = c->settings->store_path.p,
+                              .threaded = config->store_threaded,
+                              .clock = c->clock,
+                              .on_foreign_change = store_changed,
+                              .change_ud = c};
+    int rc;
+
+    c->store_delay_us = config->store_delay_us;
+    if (config->store_threaded) {
+        rc = loop_waker_new(c->loop, store_ready, c, &c->store_waker);
+        if (rc < 0)
+            return rc;
+        sc.wake = wake_loop;
+        sc.wake_ud = c->store_waker;
+    } else {
+        sc.wake = pump_later;
+        sc.wake_ud = c;
+    }
+    return store_open(&sc, &c->store, ret_err);
+}
+
+/* Holds of earlier boots: nobody will settle them but us. */
+static int recover(struct coord *c, struct err *ret_err)
+{
+    struct ledger_sweep sweep;
+    int rc;
+
+    ledger_sweep_init(&sweep, NULL);
+    sweep.now_wall_us = clock_wall_us(&c->clock);
+    memcpy(sweep.boot_id, c->boot_id, sizeof sweep.boot_id);
+    rc = store_run_sync(c->store, &sweep.op);
+    if (rc < 0)
+        return err_set(ret_err, rc, "holds of an earlier run could not be resolved: %s",
+                       err_str(rc));
+    if (sweep.settled + sweep.released > 0)
+        log_event(c->log, LOG_WARN, EV_LEDGER_RECOVERED, KV_INT("settled", sweep.settled),
+                  KV_INT("released", sweep.released));
+    return 0;
+}
+
+/* --- the tick
+ * -------------------------------------------------------------------------------------- */
+
+static void sweep_done(struct store_op *op)
+{
+    struct coord *c = list_owner(op, struct coord_sweep, sweep.op)->coord;
+
+    c->sweep->busy = false;
+}
+
+/* Holds that outlived their request (a settle that the store refused) expire. */
+static void sweep_expired(struct coord *c)
+{
+    if (c->sweep->busy)
+        return;
+    ledger_sweep_init(&c->sweep->sweep, sweep_done);
+    c->sweep->sweep.now_wall_us = clock_wall_us(&c->clock);
+    c->sweep->busy = true;
+    store_submit(c->store, &c->sweep->sweep.op);
+}
+
+static void on_tick(void *ud)
+{
+    struct coord *c = ud;
+
+    flow_tick(c);
+    if (++c->ticks % SWEEP_EVERY_TICKS == 0)
+        sweep_expired(c);
+    loop_timer_set(c->loop, &c->tick, TICK_US, on_tick, c);
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
+
+static void on_capacity(void *ud, struct model *m)
+{
+    struct coord *c = ud;
+
+    queue_drain(c->registry, m);
+}
+
+static int make_parts(struct coord *c)
+{
+    const struct registry_config rc = {.loop = c->loop,
+                                       .log = c->log,
+                                       .rand = c->rand,
+                                       .settings = c->settings,
+                                       .hooks = {on_capacity, c}};
+
+    c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
+    c->checkpoints = calloc(1, sizeof *c->checkpoints);
+    c->sweep = calloc(1, sizeof *c->sweep);
+    if (!c->accounts || !c->checkpoints || !c->sweep)
+        return ERR_NOMEM;
+    c->sweep->coord = c;
+    if (box_slab_new(SESSION_SLOTS, &c->slab) < 0)
+        return ERR_NOMEM;
+    return registry_new(&rc, &c->registry);
+}
+
+static int start_listening(struct coord *c, struct err *ret_err)
+{
+    const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections};
+    int sock;
+    int rc = loop_listen(c->loop, c->settings->host.p, (uint16_t)c->settings->port, &sock, &c->port,
+                         ret_err);
+
+    if (rc < 0)
+        return rc;
+    return http_server_new(c->loop, sock, &hc, &api_server_ops, c, &c->server);
+}
+
+int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err)
+{
+    struct coord *c = calloc(1, sizeof *c);
+    int rc;
+
+    if (!c)
+        return err_set(ret_err, ERR_NOMEM, "out of memory");
+    c->loop = config->loop;
+    c->clock = loop_clock(config->loop);
+    c->rand = config->rand;
+    c->log = config->log;
+    c->settings = config->settings;
+    list_init(&c->requests);
+    rand_uuid(&c->rand, c->boot_id);
+    rc = make_parts(c);
+    if (rc < 0)
+        err_set(ret_err, rc, "the coordinator's parts could not be made: %s", err_str(rc));
+    if (rc == 0)
+        rc = open_store(c, config, ret_err);
+    if (rc == 0)
+        rc = recover(c, ret_err);
+    if (rc == 0)
+        rc = start_listening(c, ret_err);
+    if (rc < 0) {
+        coord_free(c);
+        return rc;
+    }
+    loop_timer_set(c->loop, &c->tick, TICK_US, on_tick, c);
+    *ret_coord = c;
+    return 0;
+}
+
+static void grace_over(void *ud)
+{
+    flow_stop_all(ud);
+}
+
+void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud)
+{
+    c->draining = true;
+    c->drained = done;
+    c->drained_ud = ud;
+    http_server_drain(c->server);
+    if (c->n_requests == 0)
+        done(ud);
+    else
+        loop_timer_set(c->loop, &c->grace, grace_ms * 1000, grace_over, c);
+}
+
+void coord_free(struct coord *c)
+{
+    if (!c)
+        return;
+    loop_timer_clear(c->loop, &c->tick);
+    loop_timer_clear(c->loop, &c->grace);
+    c->drained = NULL;
+    flow_stop_all(c);
+    http_server_free(c->server);
+    registry_free(c->registry);
+    store_close(c->store); /* delivers what is pending: the last settles */
+    loop_timer_clear(c->loop, &c->store_pump_timer);
+    loop_waker_free(c->store_waker);
+    box_slab_free(c->slab);
+    accounts_free(c->accounts);
+    free(c->checkpoints);
+    free(c->sweep);
+    free(c);
+}

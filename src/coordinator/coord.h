@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One coordinator: the parts that a request meets, created in order and torn down in reverse. All
+ * of time, randomness and sockets come in through the loop, so that tests run a whole coordinator
+ * in virtual time. */
+#ifndef DARKBLOOM_COORDINATOR_COORD_H
+#define DARKBLOOM_COORDINATOR_COORD_H
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "coordinator/settings.h"
+#include "net/http1.h"
+#include "store/store.h"
+
+struct accounts;
+struct box_slab;
+struct checkpoints;
+struct coord_sweep;
+struct registry;
+
+struct coord {
+    struct loop *loop;
+    struct clock clock;
+    struct rand_src rand;
+    const struct log *log;
+    const struct settings *settings;
+    char boot_id[RAND_UUID_BYTES];
+
+    struct store *store;
+    struct loop_waker *store_waker; /* threaded store */
+    struct accounts *accounts;
+    struct registry *registry;
+    struct box_slab *slab;
+    struct http_server *server;
+    uint16_t port; /* where it listens */
+
+    struct list_node requests; /* live ones: flow/flow.h */
+    size_t n_requests;
+    struct checkpoints *checkpoints;
+    struct coord_sweep *sweep;
+    struct loop_timer tick, grace, store_pump_timer;
+    uint64_t ticks;
+    int64_t store_delay_us;
+    bool draining;
+    void (*drained)(void *ud);
+    void *drained_ud;
+};
+
+struct coord_config {
+    struct loop *loop;
+    struct rand_src rand;
+    const struct log *log;
+    const struct settings *settings;
+    bool store_threaded; /* false: operations run in the loop after `store_delay_us` (tests) */
+    int64_t store_delay_us;
+};
+
+/* Open the store, resolve holds of earlier boots, listen. Errors name what failed and the way out.
+ */
+int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err);
+
+/* Stop taking requests, let running ones finish for at most `grace_ms`, then call `done`. */
+void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud);
+
+/* Cut what still runs, settle it, close everything. NULL is allowed. */
+void coord_free(struct coord *c);
+
+#endif

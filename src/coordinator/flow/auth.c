@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 2: API key → account, then the account's rate limit. Known keys are answered from memory;
+ * an unknown one suspends the request on the store (admit/identify.c). */
+#include "coordinator/flow/flow.h"
+
+static void identified(struct identify *q)
+{
+    struct request *r = list_owner(q, struct request, identify);
+
+    if (r->stage == STAGE_AUTH)
+        flow_resume(r);
+    else
+        flow_release(r);
+}
+
+static enum flow_verdict take_from_rate(struct request *r)
+{
+    const struct settings *s = r->coord->settings;
+    int retry_after_s = 0;
+
+    if (accounts_take(r->coord->accounts, r->account, &retry_after_s) == 0)
+        return FLOW_NEXT;
+    api_error_set(&r->error, API_RATE_LIMIT, NULL,
+                  "the account's limit of %g requests a second (burst %lld) is reached; the next "
+                  "one is free in %d s",
+                  s->rate_per_s, (long long)s->rate_burst, retry_after_s);
+    r->error.retry_after_s = retry_after_s;
+    return FLOW_FAIL;
+}
+
+enum flow_verdict flow_auth(struct request *r)
+{
+    if (!r->identify.done) /* not asked yet */
+        identify_start(&r->identify, r->coord,
+                       http_header_get(http_request_of(r->x), "Authorization"), identified);
+    if (r->identify.pending)
+        return FLOW_WAIT;
+    if (r->identify.rc < 0) {
+        identify_error(&r->identify, &r->error);
+        return FLOW_FAIL;
+    }
+    r->account = r->identify.account;
+    if (r->error.id != API_OK) /* what enter found wrong with the body */
+        return FLOW_FAIL;
+    return take_from_rate(r);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 6: hand the sealed request to the provider's socket and wait for its first content. A
+ * provider that fails before that is left out and the request goes back to route, with the same
+ * hold; at most FLOW_MAX_ATTEMPTS times. A provider's own 4xx is the request's fault and final. */
+#include <stdio.h>
+
+#include "coordinator/flow/flow.h"
+#include "net/ws.h"
+
+static const struct attempt_ops attempt_ops;
+
+static struct request *request_of(struct attempt *a)
+{
+    struct attempt *first = a;
+
+    while (first->number > 0)
+        first--;
+    return list_owner(first, struct request, attempts);
+}
+
+void flow_attempt_end(struct request *r, bool cancel)
+{
+    loop_timer_clear(r->coord->loop, &r->attempt_timer);
+    if (r->live)
+        registry_detach(r->live, cancel);
+    r->live = NULL;
+    box_session_close(r->session);
+    r->session = NULL;
+    buf_wipe(&r->early);
+}
+
+/* The attempt failed before any content: try another provider, or report r->error. */
+static void try_again(struct request *r, const char *why, bool cancel)
+{
+    flow_attempt_end(r, cancel);
+    if (r->n_attempts >= FLOW_MAX_ATTEMPTS) {
+        flow_fail(r);
+        return;
+    }
+    log_event(r->coord->log, LOG_INFO, EV_REQUEST_RETRIED, KV_CSTR("request", r->id),
+              KV_CSTR("provider", r->provider_id), KV_CSTR("why", why));
+    flow_move(r, STAGE_ROUTE);
+}
+
+static void on_timeout(void *ud)
+{
+    struct request *r = ud;
+    const struct settings *s = r->coord->settings;
+
+    api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
+                  (long long)(r->accepted ? s->first_token_timeout_ms : s->accept_timeout_ms));
+    try_again(r, "timeout", true);
+}
+
+static void on_accepted(struct attempt *a, const struct msg_inference_accepted *m)
+{
+    struct request *r = request_of(a);
+
+    if (r->stage != STAGE_DISPATCH)
+        return;
+    r->accepted = true;
+    if (m->prompt_tokens > 0)
+        r->prompt_tokens =
+            m->prompt_tokens < r->prompt_ceiling ? m->prompt_tokens : r->prompt_ceiling;
+    loop_timer_set(r->coord->loop, &r->attempt_timer,
+                   r->coord->settings->first_token_timeout_ms * 1000, on_timeout, r);
+}
+
+static void on_chunk(struct attempt *a, const struct msg_inference_response_chunk *m)
+{
+    flow_chunk(request_of(a), m);
+}
+
+static void on_completed(struct attempt *a, const struct msg_inference_complete *m)
+{
+    struct request *r = request_of(a);
+
+    r->live = NULL; /* the registry has let go of it */
+    r->provider_done = true;
+    if (m->usage.prompt_tokens > 0)
+        r->prompt_tokens = m->usage.prompt_tokens;
+    r->usage_completion = m->usage.completion_tokens > 0 ? m->usage.completion_tokens : 0;
+    r->se_signature = m->se_signature.p ? arena_dup(&r->region, m->se_signature) : m->se_signature;
+    r->response_hash =
+        m->response_hash.p ? arena_dup(&r->region, m->response_hash) : m->response_hash;
+    if (r->stage == STAGE_DISPATCH || r->stage == STAGE_RELAY)
+        flow_resume(r);
+}
+
+/* A client error of the provider is passed on; anything else says nothing about the request. */
+static bool final_error(struct request *r, const struct msg_inference_error *m)
+{
+    if (m->status_code < 400 || m->status_code > 499 || m->status_code == 408 ||
+        m->status_code == 429) {
+        api_error_set(&r->error, API_PROVIDER, NULL, "the provider failed: %.*s",
+                      (int)(m->error.n < 200 ? m->error.n : 200), m->error.p ? m->error.p : "");
+        return false;
+    }
+    api_error_set(&r->error, API_BAD_REQUEST, NULL, "%.*s",
+                  (int)(m->error.n < 300 ? m->error.n : 300), m->error.p ? m->error.p : "");
+    r->error.status = (int)m->status_code;
+    if (m->code.n > 0)
+        snprintf(r->error.code, sizeof r->error.code, "%.*s", STR_ARG(m->code));
+    snprintf(r->error.param, sizeof r->error.param, "%.*s", STR_ARG(m->param));
+    return true;
+}
+
+static void on_failed(struct attempt *a, const struct msg_inference_error *m)
+{
+    struct request *r = request_of(a);
+    bool final = final_error(r, m);
+
+    r->live = NULL;
+    if (r->stage == STAGE_RELAY || final) {
+        r->outcome = LEDGER_PROVIDER_FAILED;
+        flow_fail(r);
+    } else if (r->stage == STAGE_DISPATCH) {
+        try_again(r, "provider error", false);
+    }
+}
+
+static void on_lost(struct attempt *a)
+{
+    struct request *r = request_of(a);
+
+    r->live = NULL;
+    api_error_set(&r->error, API_PROVIDER, NULL, "the provider disconnected");
+    if (r->stage == STAGE_RELAY) {
+        r->outcome = LEDGER_PROVIDER_FAILED;
+        flow_fail(r);
+    } else if (r->stage == STAGE_DISPATCH) {
+        try_again(r, "provider lost", false);
+    }
+}
+
+static const struct attempt_ops attempt_ops = {.accepted = on_accepted,
+                                               .chunk = on_chunk,
+                                               .completed = on_completed,
+                                               .failed = on_failed,
+                                               .lost = on_lost};
+
+static enum flow_verdict hand_over(struct request *r)
+{
+    int64_t start = clock_mono_us(&r->coord->clock);
+    struct attempt *a = &r->attempts[r->n_attempts];
+    int rc;
+
+    a->ops = &attempt_ops;
+    a->number = r->n_attempts;
+    r->tried[r->n_attempts++] = offer_provider(r->chosen);
+    r->accepted = false;
+    r->provider_done = false;
+    registry_attach(a, r->chosen);
+    r->live = a;
+    rc = ws_send(provider_ws(a->provider), buf_view(&r->frame));
+    r->times.sent_at = clock_mono_us(&r->coord->clock);
+    r->times.dispatch_us += r->times.sent_at - start;
+    buf_clear(&r->frame);
+    if (rc < 0) {
+        flow_attempt_end(r, false);
+        api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
+        r->stage = STAGE_ROUTE;
+        return r->n_attempts < FLOW_MAX_ATTEMPTS ? FLOW_NEXT : FLOW_FAIL;
+    }
+    loop_timer_set(r->coord->loop, &r->attempt_timer, r->coord->settings->accept_timeout_ms * 1000,
+                   on_timeout, r);
+    return FLOW_WAIT;
+}
+
+enum flow_verdict flow_dispatch(struct request *r)
+{
+    if (r->provider_done) /* finished without any content */
+        return FLOW_NEXT;
+    return r->live ? FLOW_WAIT : hand_over(r);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 7: the provider's sealed chunks become the consumer's answer. Nothing leaves before the
+ * hold is committed, nor a lone role before the first text: until then chunks wait in `early`, and
+ * the request can still be retried. The stage ends when the provider is done and the consumer's
+ * socket is not behind. Nothing is allocated per chunk once the buffers have grown. */
+#include "coordinator/flow/flow.h"
+
+/* An opened chunk that waits in `early`: this header, then `n` bytes of its line. */
+struct early_head {
+    uint32_t n;
+    uint32_t tokens;
+};
+
+static bool may_leave(const struct request *r)
+{
+    return r->hold == HOLD_COMMITTED;
+}
+
+static void cut_slow_consumer(struct request *r)
+{
+    log_event(r->coord->log, LOG_WARN, EV_SLOW_CONSUMER, KV_CSTR("request", r->id),
+              KV_INT("queued_bytes", http_out_pending(r->x)));
+    api_error_set(&r->error, API_SLOW_CONSUMER, NULL,
+                  "the stream was cut: %d bytes wait unread, which is the limit",
+                  FLOW_CONSUMER_QUEUE_BYTES);
+    flow_cancel(r, LEDGER_CONSUMER_GONE);
+}
+
+/* The first content: from here on this provider's answer is the answer. */
+static void begin(struct request *r)
+{
+    r->content_sent = true;
+    r->times.first_chunk = clock_mono_us(&r->coord->clock);
+    loop_timer_clear(r->coord->loop, &r->attempt_timer);
+    r->reply->head(r);
+    if (r->stage == STAGE_DISPATCH)
+        flow_move(r, STAGE_RELAY);
+}
+
+static void hand_to_consumer(struct request *r, const struct chunk_info *info, int64_t tokens)
+{
+    if (!r->content_sent)
+        begin(r);
+    r->relayed_tokens += tokens;
+    if (r->x && r->reply->chunk(r, info, tokens) < 0)
+        cut_slow_consumer(r);
+}
+
+void flow_let_out(struct request *r)
+{
+    struct early_head head;
+
+    while (r->early.len >= sizeof head && r->stage < STAGE_SETTLE) {
+        struct str v = buf_view(&r->early);
+        struct chunk_info info;
+
+        memcpy(&head, v.p, sizeof head);
+        chunk_inspect((struct str){v.p + sizeof head, head.n}, &info);
+        hand_to_consumer(r, &info, head.tokens);
+        if (r->stage < STAGE_SETTLE)
+            buf_consume(&r->early, sizeof head + head.n);
+    }
+    if (r->stage == STAGE_RELAY)
+        flow_resume(r);
+}
+
+static int keep_early(struct request *r, struct str line, int64_t tokens)
+{
+    struct early_head head = {(uint32_t)line.n, (uint32_t)tokens};
+    int rc = buf_append(&r->early, &head, sizeof head);
+
+    return rc < 0 ? rc : buf_append_str(&r->early, line);
+}
+
+/* An old peer does not say how many tokens a chunk stands for: one, if it carries text. */
+static int64_t tokens_of(const struct msg_inference_response_chunk *m,
+                         const struct chunk_info *info)
+{
+    if (m->tokens >= 0)
+        return m->tokens < CHAT_MAX_TOKENS_LIMIT ? m->tokens : CHAT_MAX_TOKENS_LIMIT;
+    return info->has_text ? 1 : 0;
+}
+
+static int open_chunk(struct request *r, const struct msg_inference_response_chunk *m,
+                      enum trust_reason *ret_reason)
+{
+    *ret_reason = TRUST_REASON_PLAINTEXT_CHUNK;
+    if (!m->has_encrypted_data || m->data.n > 0)
+        return ERR_PROTOCOL;
+    *ret_reason = TRUST_REASON_FOREIGN_KEY;
+    if (!str_is(m->encrypted_data.ephemeral_public_key, provider_view(r->live->offer).x25519_b64))
+        return ERR_PROTOCOL;
+    *ret_reason = TRUST_REASON_UNDECRYPTABLE;
+    return box_open(r->session, m->encrypted_data.ciphertext, &r->plain);
+}
+
+void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
+{
+    enum trust_reason reason;
+    struct chunk_info info;
+    int64_t tokens;
+
+    if (open_chunk(r, m, &reason) < 0) {
+        provider_distrust(r->live->provider, reason); /* this attempt is then lost */
+        return;
+    }
+    chunk_inspect(buf_view(&r->plain), &info);
+    if (info.kind == CHUNK_USAGE && info.prompt_tokens > 0)
+        r->prompt_tokens = info.prompt_tokens;
+    if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)
+        return; /* the relay writes its own usage and [DONE] */
+    tokens = tokens_of(m, &info);
+    if (may_leave(r) && r->early.len == 0 &&
+        (r->content_sent || info.has_text || info.has_finish)) {
+        hand_to_consumer(r, &info, tokens);
+        return;
+    }
+    if (keep_early(r, buf_view(&r->plain), tokens) < 0) {
+        api_error_set(&r->error, API_OVERLOADED, NULL,
+                      "the answer came faster than its hold could be stored; try again");
+        flow_fail(r);
+    } else if (may_leave(r) && (info.has_text || info.has_finish)) {
+        flow_let_out(r);
+    }
+}
+
+static void on_drain(void *ud)
+{
+    struct request *r = ud;
+
+    if (r->stage == STAGE_RELAY)
+        flow_resume(r);
+}
+
+/* A stream that waits long for its first token gets its head and comments (design §4). */
+static void on_head_timer(void *ud)
+{
+    struct request *r = ud;
+
+    if (r->stage >= STAGE_RELAY || !r->x || !r->reply->comment)
+        return;
+    if (r->hold == HOLD_COMMITTED)
+        r->reply->comment(r);
+    loop_timer_set(r->coord->loop, &r->head_timer, r->coord->settings->head_after_ms * 1000,
+                   on_head_timer, r);
+}
+
+void flow_watch_head(struct request *r)
+{
+    if (r->reply->comment && !r->head_timer.place)
+        loop_timer_set(r->coord->loop, &r->head_timer, r->coord->settings->head_after_ms * 1000,
+                       on_head_timer, r);
+}
+
+enum flow_verdict flow_relay(struct request *r)
+{
+    if (!r->provider_done || !may_leave(r))
+        return FLOW_WAIT;
+    if (r->early.len > 0) { /* a role and nothing else: the answer is empty */
+        flow_let_out(r);
+        if (r->stage != STAGE_RELAY)
+            return FLOW_NEXT;
+    }
+    if (r->x && http_out_blocked(r->x)) {
+        http_on_drain(r->x, on_drain, r);
+        return FLOW_WAIT;
+    }
+    r->outcome = LEDGER_COMPLETED;
+    return FLOW_NEXT;
+}

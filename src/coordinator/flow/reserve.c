@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 3: hold the price ceiling. The hold is submitted to the store and, where the account's
+ * known balance covers it, the request goes on at once; the first token waits for the commit
+ * (relay). */
+#include <sodium.h>
+#include <stdio.h>
+
+#include "coordinator/flow/flow.h"
+
+/* Tokens of the chat template that are in no prompt byte, when no provider has said how many. */
+enum { TEMPLATE_OVERHEAD_TOKENS = 256, TEMPLATE_TOKENS_PER_MESSAGE = 16 };
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A token is at least one byte of the prompt, so its bytes and the template's own tokens bound the
+ * prompt; the context bounds both prompt and output. */
+static void bound_tokens(struct request *r)
+{
+    const struct model *m = r->model;
+    int64_t overhead = m->max_overhead > 0 ? m->max_overhead : TEMPLATE_OVERHEAD_TOKENS;
+
+    r->prompt_ceiling = (int64_t)r->chat.prompt_bytes + overhead +
+                        TEMPLATE_TOKENS_PER_MESSAGE * (int64_t)r->chat.n_messages;
+    r->output_limit = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
+    if (m->max_context > 0) {
+        r->prompt_ceiling = smaller(r->prompt_ceiling, m->max_context);
+        r->output_limit = smaller(r->output_limit, m->max_context);
+    }
+}
+
+static enum flow_verdict refused(struct request *r)
+{
+    const struct ledger_reserve *op = &r->reserve;
+
+    switch (op->op.rc) {
+    case ERR_FUNDS:
+        api_error_set(&r->error, API_FUNDS, NULL,
+                      "the request may cost up to %.6f USD and the account has %.6f USD; ask for "
+                      "fewer tokens or add credit",
+                      (double)op->ceiling_micro_usd / 1e6, (double)op->balance_micro_usd / 1e6);
+        break;
+    case ERR_EXISTS:
+        api_error_set(&r->error, API_IN_PROGRESS, "Idempotency-Key",
+                      "the Idempotency-Key was used by request %s, which %s; it never runs twice",
+                      op->first_request_id, op->first_open ? "is still running" : "has ended");
+        break;
+    case ERR_CONFLICT:
+        api_error_set(&r->error, API_IDEMPOTENCY_MISMATCH, "Idempotency-Key",
+                      "the Idempotency-Key was used by request %s with another body; use a new key",
+                      op->first_request_id);
+        break;
+    default:
+        api_error_set(&r->error, API_STORE, NULL, "the hold could not be stored; try again");
+        r->error.retry_after_s = 1;
+    }
+    return FLOW_FAIL;
+}
+
+static void reserve_done(struct store_op *op)
+{
+    struct request *r = list_owner(op, struct request, reserve.op);
+    bool waited = r->stage == STAGE_RESERVE;
+
+    r->times.reserve_end = op->committed_us;
+    r->hold = op->rc == 0 ? HOLD_COMMITTED : HOLD_REFUSED;
+    account_hold_decided(r->account, r->reserve.ceiling_micro_usd,
+                         op->rc == 0 || op->rc == ERR_FUNDS ? r->reserve.balance_micro_usd : -1);
+    if (r->stage >= STAGE_SETTLE) {
+        flow_release(r);
+    } else if (waited) {
+        flow_resume(r);
+    } else if (op->rc < 0) {
+        refused(r);
+        flow_fail(r);
+    } else {
+        flow_let_out(r);
+    }
+}
+
+/* An Idempotency-Key is stored with the hold; the request then waits, since it may not run twice.
+ */
+static int take_idempotency_key(struct request *r)
+{
+    struct str key = http_header_get(http_request_of(r->x), "Idempotency-Key");
+
+    if (!key.p)
+        return 0;
+    if (key.n == 0 || key.n > LEDGER_IDEMPOTENCY_MAX_BYTES || memchr(key.p, 0, key.n))
+        return api_error_set(&r->error, API_BAD_VALUE, "Idempotency-Key",
+                             "Idempotency-Key has %zu bytes, allowed are 1 to %d", key.n,
+                             LEDGER_IDEMPOTENCY_MAX_BYTES);
+    snprintf(r->reserve.idempotency_key, sizeof r->reserve.idempotency_key, "%.*s", STR_ARG(key));
+    crypto_hash_sha256(r->reserve.body_hash, (const unsigned char *)r->body.p, r->body.n);
+    return 0;
+}
+
+static int fill_hold(struct request *r)
+{
+    struct ledger_reserve *op = &r->reserve;
+    const struct coord *c = r->coord;
+
+    ledger_reserve_init(op, reserve_done);
+    if (take_idempotency_key(r) < 0)
+        return ERR_DENIED;
+    snprintf(op->request_id, sizeof op->request_id, "%s", r->id);
+    snprintf(op->account, sizeof op->account, "%s", r->account->name);
+    snprintf(op->model, sizeof op->model, "%s", r->model->id);
+    snprintf(op->boot_id, sizeof op->boot_id, "%s", c->boot_id);
+    op->price = r->model->price;
+    op->now_wall_us = clock_wall_us(&c->clock);
+    op->deadline_wall_us = op->now_wall_us + c->settings->request_deadline_ms * 1000;
+    if (price_cost(&op->price, r->prompt_ceiling, r->output_limit, &op->ceiling_micro_usd) < 0)
+        return api_error_set(&r->error, API_BAD_VALUE, "max_tokens",
+                             "the price of %lld output tokens cannot be computed; ask for fewer",
+                             (long long)r->output_limit);
+    return 0;
+}
+
+enum flow_verdict flow_reserve(struct request *r)
+{
+    bool covered;
+
+    if (r->hold == HOLD_REFUSED)
+        return refused(r);
+    if (r->hold == HOLD_COMMITTED)
+        return FLOW_NEXT;
+    r->model = registry_model(r->coord->registry, r->chat.model);
+    if (!r->model) {
+        api_error_set(&r->error, API_MODEL_NOT_FOUND, "model",
+                      "the model `%.*s` does not exist here; GET /v1/models lists what does",
+                      STR_ARG(r->chat.model));
+        return FLOW_FAIL;
+    }
+    bound_tokens(r);
+    if (fill_hold(r) < 0)
+        return FLOW_FAIL;
+    covered =
+        account_covers(r->account, r->reserve.ceiling_micro_usd) && !r->reserve.idempotency_key[0];
+    account_hold_submitted(r->account, r->reserve.ceiling_micro_usd);
+    r->times.reserve_start = clock_mono_us(&r->coord->clock);
+    r->hold = HOLD_SUBMITTED;
+    flow_watch_head(r);
+    store_submit(r->coord->store, &r->reserve.op);
+    return covered ? FLOW_NEXT : FLOW_WAIT;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 5: encrypt the body to the chosen provider's session key, under a key pair made for this
+ * attempt alone. The plaintext rewrite is wiped at once. */
+#include <stdio.h>
+
+#include "coordinator/flow/flow.h"
+
+/* {"type":"inference_request","request_id":ID,"encrypted_body":{"ephemeral_public_key":K,
+ * "ciphertext":C}}: written around the ciphertext, so that it is not copied again. */
+static int build_frame(struct request *r, const struct attempt *a, struct str plain)
+{
+    int rc = buf_printf(&r->frame,
+                        "{\"type\":\"inference_request\",\"request_id\":\"%s\",\"encrypted_body\":"
+                        "{\"ephemeral_public_key\":\"%s\",\"ciphertext\":\"",
+                        a->wire_id, box_session_public_b64(r->session));
+
+    if (rc == 0)
+        rc = box_seal_append(r->session, plain, &r->frame);
+    if (rc == 0)
+        rc = buf_append_str(&r->frame, STR("\"}}"));
+    return rc;
+}
+
+static void remember_provider(struct request *r)
+{
+    struct provider_view v = provider_view(r->chosen);
+
+    snprintf(r->provider_id, sizeof r->provider_id, "%s", v.id);
+    snprintf(r->provider_account, sizeof r->provider_account, "%s", v.account);
+    r->trust = v.trust;
+    r->provider_attested = v.attested;
+    r->provider_chip = arena_dup(&r->region, v.chip_name);
+    r->provider_machine = arena_dup(&r->region, v.machine_model);
+    r->provider_key = v.signing_key.p ? arena_dup(&r->region, v.signing_key) : v.signing_key;
+}
+
+enum flow_verdict flow_seal(struct request *r)
+{
+    int64_t start = clock_mono_us(&r->coord->clock);
+    struct attempt *a = &r->attempts[r->n_attempts];
+    struct provider_view v = provider_view(r->chosen);
+    int64_t limit = r->output_limit;
+    int rc;
+
+    if (v.context_length > 0 && limit > v.context_length)
+        limit = v.context_length;
+    rand_uuid(&r->coord->rand, a->wire_id);
+    snprintf(r->wire_id, sizeof r->wire_id, "%s", a->wire_id);
+    remember_provider(r);
+    buf_clear(&r->frame);
+    buf_clear(&r->plain);
+    rc = box_session_open(r->coord->slab, v.x25519, &r->session);
+    if (rc == 0)
+        rc = chat_request_rewrite(r->body, limit, &r->plain);
+    if (rc == 0)
+        rc = build_frame(r, a, buf_view(&r->plain));
+    buf_wipe(&r->plain);
+    r->times.encrypt_us += clock_mono_us(&r->coord->clock) - start;
+    if (rc < 0) {
+        box_session_close(r->session);
+        r->session = NULL;
+        api_error_set(&r->error, rc == ERR_BUSY ? API_OVERLOADED : API_INTERNAL, NULL,
+                      "the request could not be encrypted for its provider: %s", err_str(rc));
+        return FLOW_FAIL;
+    }
+    return FLOW_NEXT;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stage 8: charge what was delivered, release the rest, and end the answer with its receipt. Every
+ * request passes here, however it ended. The settle is submitted before the receipt is written and
+ * not waited for; ledger_charge says beforehand what it will charge. */
+#include <stdio.h>
+
+#include "coordinator/admit/queue.h"
+#include "coordinator/flow/flow.h"
+
+static int64_t at_most(int64_t v, int64_t max)
+{
+    return v < max ? v : max;
+}
+
+int64_t flow_delivered(const struct request *r)
+{
+    return r->x ? r->reply->delivered((struct request *)r) : r->reply_state.taken_tokens;
+}
+
+/* What is charged for: the provider's own count when it finished, bounded by what was asked for;
+ * otherwise what the consumer's socket has taken. Nothing taken, nothing charged. */
+static void count_tokens(struct request *r)
+{
+    int64_t completion = r->outcome == LEDGER_COMPLETED
+                             ? (r->usage_completion > 0 ? r->usage_completion : r->relayed_tokens)
+                             : flow_delivered(r);
+
+    if (r->prompt_tokens == 0)
+        r->prompt_tokens = (int64_t)r->chat.prompt_bytes / 4 + 1;
+    r->prompt_tokens = at_most(r->prompt_tokens, r->prompt_ceiling);
+    r->usage_completion = at_most(completion, r->output_limit);
+    if (r->outcome != LEDGER_COMPLETED && r->usage_completion == 0)
+        r->outcome = LEDGER_RELEASED;
+    r->cost_micro_usd =
+        ledger_charge(&r->reserve.price, r->reserve.ceiling_micro_usd, r->prompt_tokens,
+                      r->usage_completion, r->outcome != LEDGER_RELEASED);
+}
+
+static void settle_done(struct store_op *op)
+{
+    struct request *r = list_owner(op, struct request, settle.op);
+
+    r->settle_pending = false;
+    if (op->rc == 0)
+        account_balance_is(r->account, r->settle.balance_micro_usd);
+    else if (op->rc != ERR_NOT_FOUND) /* the hold stays and is settled when it expires */
+        log_event(r->coord->log, LOG_ERROR, EV_STORE_FAILED, KV_CSTR("request", r->id),
+                  KV_CSTR("what", "settle"), KV_CSTR("error", err_str(op->rc)));
+    flow_release(r);
+}
+
+static void submit_settle(struct request *r)
+{
+    struct ledger_settle *op = &r->settle;
+    bool released = r->outcome == LEDGER_RELEASED;
+
+    ledger_settle_init(op, settle_done);
+    snprintf(op->request_id, sizeof op->request_id, "%s", r->id);
+    snprintf(op->provider_account, sizeof op->provider_account, "%s",
+             r->provider_account[0] ? r->provider_account : "unclaimed");
+    op->outcome = r->outcome;
+    op->price = r->reserve.price;
+    op->prompt_tokens = released ? 0 : r->prompt_tokens;
+    op->completion_tokens = released ? 0 : r->usage_completion;
+    op->now_wall_us = clock_wall_us(&r->coord->clock);
+    r->settle_pending = true;
+    store_submit(r->coord->store, &op->op);
+}
+
+static void answer(struct request *r)
+{
+    if (!r->x)
+        return;
+    if (r->outcome == LEDGER_COMPLETED) {
+        r->reply->head(r);
+        r->reply->end(r);
+        return;
+    }
+    if (r->error.id == API_OK)
+        api_error_set(&r->error, API_INTERNAL, NULL, "the request ended without an answer");
+    r->reply->error(r, &r->error);
+}
+
+static void log_request(const struct request *r)
+{
+    log_event(r->coord->log, LOG_INFO, EV_REQUEST_DONE, KV_CSTR("request", r->id),
+              KV_CSTR("trace", r->trace_id), KV_CSTR("outcome", ledger_outcome_name(r->outcome)),
+              KV_INT("status", r->error.id == API_OK ? 200 : r->error.status),
+              KV_CSTR("code", r->error.code), KV_CSTR("model", r->model ? r->model->id : ""),
+              KV_CSTR("provider", r->provider_id), KV_INT("attempts", r->n_attempts),
+              KV_INT("prompt_tokens", r->prompt_tokens),
+              KV_INT("completion_tokens", r->usage_completion),
+              KV_INT("cost_micro_usd", r->cost_micro_usd),
+              KV_INT("total_us", clock_mono_us(&r->coord->clock) - r->times.received));
+}
+
+enum flow_verdict flow_settle(struct request *r)
+{
+    queue_leave(r);
+    loop_timer_clear(r->coord->loop, &r->deadline_timer);
+    loop_timer_clear(r->coord->loop, &r->head_timer);
+    if (r->hold == HOLD_SUBMITTED || r->hold == HOLD_COMMITTED) {
+        count_tokens(r);
+        submit_settle(r);
+    }
+    flow_attempt_end(r, true);
+    answer(r);
+    log_request(r);
+    return FLOW_NEXT;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* darkbloom-coordinator: settings, then either one command on the store or the server. */
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "coordinator/command/command.h"
+#include "coordinator/coord.h"
+
+enum { SETTINGS_MAX_BYTES = 4 << 20, DRAIN_GRACE_MS = 15000, FD_RESERVE = 64 };
+
+enum exit_code { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static int complain(const struct err *e, int exit_code)
+{
+    fprintf(stderr, "darkbloom-coordinator: %s\n", e->text[0] ? e->text : err_str(e->code));
+    return exit_code;
+}
+
+static void print_help(void)
+{
+    printf("Usage: darkbloom-coordinator [SETTINGS]           run the coordinator\n"
+           "       darkbloom-coordinator [SETTINGS] COMMAND   work on its store\n\n"
+           "  --config FILE     read settings from a TOML file\n"
+           "  --check-config    say whether the settings are good, and end\n"
+           "  --version         print the version\n\nCommands:\n");
+    fflush(stdout);
+    command_help(STDOUT_FILENO);
+    printf("\nSettings (later wins: default, file, environment, flag):\n");
+    fflush(stdout);
+    cfg_help(&settings_table, STDOUT_FILENO);
+}
+
+/* A provider link or a consumer is a descriptor each: take all the system grants. */
+static void raise_descriptor_limit(struct settings *s, const struct log *log)
+{
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+        return;
+    rl.rlim_cur = rl.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &rl);
+    if ((rlim_t)s->max_connections + FD_RESERVE > rl.rlim_cur) {
+        s->max_connections = (int64_t)rl.rlim_cur - FD_RESERVE;
+        log_event(log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("setting", "server.max_connections"),
+                  KV_CSTR("why", "lowered to the system's limit of open files"),
+                  KV_INT("value", s->max_connections));
+    }
+}
+
+struct server {
+    struct loop *loop;
+    struct coord *coord;
+    const struct log *log;
+    bool stopping;
+};
+
+static void stop(void *ud)
+{
+    struct server *s = ud;
+
+    loop_stop(s->loop);
+}
+
+static void on_signal(void *ud, int signo)
+{
+    struct server *s = ud;
+
+    log_event(s->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo));
+    if (s->stopping) { /* asked twice: at once */
+        loop_stop(s->loop);
+        return;
+    }
+    s->stopping = true;
+    coord_drain(s->coord, DRAIN_GRACE_MS, stop, s);
+}
+
+static int serve(struct settings *settings)
+{
+    const struct log log = {STDERR_FILENO, (enum log_level)settings->log_level, clock_system()};
+    struct server s = {.log = &log};
+    struct coord_config config = {
+        .rand = rand_system(), .log = &log, .settings = settings, .store_threaded = true};
+    struct err e = {0};
+    int rc;
+
+    raise_descriptor_limit(settings, &log);
+    signal(SIGPIPE, SIG_IGN);
+    rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&s.loop, &e)
+                                               : loop_uv_new(&s.loop, &e);
+    config.loop = s.loop;
+    if (rc == 0)
+        rc = coord_new(&config, &s.coord, &e);
+    if (rc == 0)
+        rc = loop_on_signal(s.loop, SIGINT, on_signal, &s);
+    if (rc == 0)
+        rc = loop_on_signal(s.loop, SIGTERM, on_signal, &s);
+    if (rc == 0) {
+        log_event(&log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
+                  KV_INT("port", s.coord->port), KV_STR("store", settings->store_path));
+        rc = loop_run(s.loop);
+    }
+    coord_free(s.coord);
+    loop_free(s.loop);
+    return rc < 0 ? complain(&e, EXIT_FAILED) : EXIT_SUCCESS;
+}
+
+static int run_command(const struct settings *settings, struct cfg_list rest)
+{
+    const struct command_env env = {.store_path = settings->store_path.p,
+                                    .out = STDOUT_FILENO,
+                                    .clock = clock_system(),
+                                    .rand = rand_system()};
+    struct err e = {0};
+    int rc = command_dispatch(&env, rest, &e);
+
+    if (rc < 0)
+        return complain(&e, rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED);
+    return EXIT_SUCCESS;
+}
+
+static int start(const struct cfg_source *src, struct arena *region)
+{
+    struct settings settings;
+    struct cfg_args args = {0};
+    struct err e = {0};
+
+    if (cfg_parse_args(src, region, &args, &e) < 0)
+        return complain(&e, EXIT_USAGE);
+    if (args.help) {
+        print_help();
+        return EXIT_SUCCESS;
+    }
+    if (args.version) {
+        printf("darkbloom-coordinator %s\n", DARKBLOOM_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (args.file.p ? cfg_load_file(src, args.file.p, region, &settings, &e) < 0
+                    : cfg_load(src, (struct str){0}, NULL, region, &settings, &e) < 0)
+        return complain(&e, EXIT_USAGE);
+    if (args.check_config) {
+        printf("the settings are good\n");
+        return EXIT_SUCCESS;
+    }
+    if (args.rest.n > 0)
+        return run_command(&settings, args.rest);
+    return serve(&settings);
+}
+
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
+
+int main(int argc, char **argv)
+{
+    const struct cfg_source src = {&settings_table, argc, argv, environment};
+    struct arena region;
+    int code;
+
+    if (sodium_init() < 0) {
+        fprintf(stderr, "darkbloom-coordinator: libsodium could not be initialised\n");
+        return EXIT_FAILED;
+    }
+    arena_init(&region, SETTINGS_MAX_BYTES);
+    code = start(&src, &region);
+    arena_free(&region);
+    return code;
+}

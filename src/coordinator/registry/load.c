@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How busy a provider is: heartbeats, concurrency limits, and the attempts that run there. */
+#include <math.h>
+
+#include "coordinator/registry/provider.h"
+
+enum { MAX_RUNNING_CAP = 1024, DEFAULT_MAX_RUNNING = 4, TOKENS_CAP = 1000000 };
+
+/* A provider that reports no `max_running` gets what its memory suggests (reference §4.1). */
+int64_t provider_max_running(double total_memory_gb)
+{
+    static const struct {
+        double up_to_gb;
+        int64_t rows;
+    } tiers[] = {{24, 2}, {48, 4}, {96, 6}, {128, 8}};
+
+    for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
+        if (total_memory_gb <= tiers[i].up_to_gb)
+            return tiers[i].rows;
+    }
+    return 12;
+}
+
+static int64_t clamp(int64_t v, int64_t max)
+{
+    return v < 0 ? 0 : v > max ? max : v;
+}
+
+/* A share between 0 and 1; what is no number counts as 0. */
+static double share(double v)
+{
+    return !(v > 0) ? 0 : v > 1 ? 1 : v;
+}
+
+static double pressure_cost_ms(const struct msg_heartbeat *m)
+{
+    static const struct {
+        const char *state;
+        double cost_ms;
+    } thermal[] = {{"fair", 2000}, {"serious", 8000}};
+    const struct msg_backend_capacity *cap = &m->backend_capacity;
+    double cost =
+        share(m->system_metrics.memory_pressure) * 4000 + share(m->system_metrics.cpu_usage) * 1500;
+
+    for (size_t i = 0; i < sizeof thermal / sizeof thermal[0]; i++) {
+        if (str_is(m->system_metrics.thermal_state, thermal[i].state))
+            cost += thermal[i].cost_ms;
+    }
+    if (m->has_backend_capacity && cap->total_memory_gb > 0)
+        cost += share(cap->gpu_memory_active_gb / cap->total_memory_gb) * 5000;
+    return cost;
+}
+
+static const struct msg_slot *slot_of(const struct msg_backend_capacity *cap, struct str model)
+{
+    for (size_t i = 0; i < cap->n_slots; i++) {
+        if (str_eq(cap->slots[i].model, model))
+            return &cap->slots[i];
+    }
+    return NULL;
+}
+
+static void apply_capacity(struct provider *p, const struct msg_backend_capacity *cap)
+{
+    double memory = isfinite(cap->total_memory_gb) ? cap->total_memory_gb : 0;
+
+    p->max_running = cap->max_running > 0 ? clamp(cap->max_running, MAX_RUNNING_CAP)
+                                          : provider_max_running(memory);
+    for (size_t i = 0; i < p->n_offers; i++) {
+        struct offer *o = &p->offers[i];
+        const struct msg_slot *slot = slot_of(cap, str_from(o->model->id));
+
+        o->slot_usable = true;
+        o->slot_cold = false;
+        o->num_running = o->num_waiting = o->backlog_tokens = 0;
+        if (!slot)
+            continue;
+        o->slot_usable = !str_is(slot->state, "crashed") && !str_is(slot->state, "reloading");
+        o->slot_cold = str_is(slot->state, "idle_shutdown");
+        o->num_running = clamp(slot->num_running, MAX_RUNNING_CAP);
+        o->num_waiting = clamp(slot->num_waiting, MAX_RUNNING_CAP);
+        o->backlog_tokens = clamp(slot->max_tokens_potential, TOKENS_CAP);
+    }
+}
+
+void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
+{
+    p->pressure_cost_ms = pressure_cost_ms(m);
+    p->thermal_critical = str_is(m->system_metrics.thermal_state, "critical");
+    if (m->has_backend_capacity)
+        apply_capacity(p, &m->backend_capacity);
+    offers_update(p);
+}
+
+/* --- attempts -----------------------------------------------------------------------------------
+ */
+
+void registry_attach(struct attempt *a, struct offer *o)
+{
+    a->offer = o;
+    a->provider = o->provider;
+    list_push_back(&a->provider->attempts, &a->link);
+    a->provider->n_attempts++;
+    offers_update(a->provider);
+}
+
+void registry_detach(struct attempt *a, bool cancel)
+{
+    struct provider *p = a->provider;
+
+    if (!p)
+        return;
+    if (cancel && p->state == PROVIDER_REGISTERED) {
+        struct provider_msg m = {.type = MSG_CANCEL, .cancel = {str_from(a->wire_id)}};
+
+        /* When it cannot be sent the connection is failing and takes the request with it. */
+        (void)provider_send(p, &m);
+    }
+    list_remove(&a->link);
+    a->provider = NULL;
+    a->offer = NULL;
+    p->n_attempts--;
+    offers_update(p);
+}
+
+struct attempt *provider_attempt(const struct provider *p, struct str wire_id)
+{
+    for (struct list_node *n = p->attempts.next; n != &p->attempts; n = n->next) {
+        struct attempt *a = list_owner(n, struct attempt, link);
+
+        if (str_is(wire_id, a->wire_id))
+            return a;
+    }
+    return NULL;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One provider's connection, private to the registry. */
+#ifndef DARKBLOOM_COORDINATOR_REGISTRY_PROVIDER_H
+#define DARKBLOOM_COORDINATOR_REGISTRY_PROVIDER_H
+
+#include "attest/blob.h"
+#include "base/b64.h"
+#include "coordinator/registry/registry.h"
+#include "seal/box.h"
+
+enum {
+    PROVIDER_FRAME_MAX_BYTES = 10 << 20,
+    PROVIDER_OUT_MAX_BYTES = 32 << 20,
+    PROVIDER_MAX_MODELS = 256,
+    PROVIDER_REGION_BYTES = 1 << 20,
+    PROVIDER_ACCOUNT_BYTES = 9 + 64 + 1, /* "provider:" and a SHA-256 in hex */
+    CHALLENGE_NONCE_BYTES = 32,
+    CHALLENGE_MAX_FAILURES = 3
+};
+
+enum provider_state { PROVIDER_CONNECTED, PROVIDER_REGISTERED, PROVIDER_GONE };
+
+/* A model as one provider offers it. */
+struct offer {
+    struct provider *provider;
+    struct model *model;
+    struct str model_type, quantization, numerics; /* in the provider's region */
+    int64_t context_length, template_overhead;
+    /* last heartbeat */
+    int64_t num_running, num_waiting, backlog_tokens;
+    bool slot_usable; /* not crashed or reloading */
+    bool slot_cold;   /* idle_shutdown */
+    /* place in the model's heap */
+    int heap_level; /* -1: not routable */
+    size_t heap_index;
+    double cost_ms;
+    uint32_t tie; /* random: equal costs spread */
+};
+
+struct challenge {
+    struct loop_timer timer; /* next challenge, or the answer's deadline while one is out */
+    bool outstanding, passed;
+    int failures; /* in a row */
+    char nonce[B64_LEN(CHALLENGE_NONCE_BYTES) + 1];
+    char timestamp[CLOCK_RFC3339_BYTES];
+};
+
+struct provider {
+    struct registry *reg;
+    struct list_node link; /* the registry's providers */
+    struct ws_conn *ws;    /* NULL once gone */
+    char id[RAND_UUID_BYTES];
+    enum provider_state state;
+    struct loop_timer silence; /* heartbeat time-out, and the deadline for `register` */
+
+    /* from register */
+    struct arena region;
+    enum attest_platform platform;
+    bool private_text; /* may serve: encrypted chunks, in-process, no proxy */
+    struct str chip_name, machine_model, backend, version;
+    double decode_tps;
+    bool has_key;
+    uint8_t x25519[BOX_KEY_BYTES];
+    char x25519_b64[BOX_KEY_B64 + 1];
+    bool attested;
+    struct attest_blob blob;
+    char account[PROVIDER_ACCOUNT_BYTES];
+    struct offer *offers;
+    size_t n_offers;
+
+    /* trust */
+    enum trust_level trust;
+    enum trust_reason reason;
+    bool untrusted;
+    struct challenge challenge;
+
+    /* load */
+    struct list_node attempts;
+    int64_t n_attempts, max_running;
+    double total_memory_gb, pressure_cost_ms;
+    bool thermal_critical;
+    uint64_t ignored_messages;
+};
+
+struct registry {
+    struct registry_config config;
+    struct loop *loop;
+    struct clock clock;
+    struct list_node providers;
+    struct list_node dead; /* gone; freed at the end of the iteration: a callback may be running */
+    struct loop_defer reap;
+    size_t n_registered;
+    struct map models;            /* id → struct model */
+    struct map by_key;            /* proven key hash → struct provider */
+    struct proto_scratch scratch; /* decoding: one message at a time */
+    struct buf out;               /* encoding of small messages */
+};
+
+/* link.c: messages in, messages out */
+int provider_send(struct provider *p, const struct provider_msg *m);
+/* Close the connection with a code; the provider is gone when this returns. */
+void provider_close(struct provider *p, int ws_code, const char *why);
+
+/* Free the providers that are gone. */
+void registry_reap(struct registry *reg);
+
+/* register.c */
+int provider_register(struct provider *p, const struct msg_register *m, struct err *ret_err);
+
+/* A challenge proved the attested key on this socket: only now does it displace an older connection
+ * of the same key, and only now does it earn. */
+void provider_key_proven(struct provider *p);
+
+/* load.c */
+void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m);
+int64_t provider_max_running(double total_memory_gb);
+/* The attempt running here under this wire id, or NULL. */
+struct attempt *provider_attempt(const struct provider *p, struct str wire_id);
+
+/* challenge.c */
+void challenge_start(struct provider *p);
+void challenge_answer(struct provider *p, const struct msg_attestation_response *m);
+void challenge_stop(struct provider *p);
+
+/* registry.c: every attempt is told that it is lost */
+void provider_drop_attempts(struct provider *p);
+
+/* trust changes are logged and re-index the provider's offers */
+void provider_set_trust(struct provider *p, enum trust_level level, enum trust_reason reason);
+
+/* offers.c: the per-model index */
+struct model *model_get_or_add(struct registry *reg, struct str id);
+void offers_update(struct provider *p); /* after anything that routing depends on */
+void offers_withdraw(struct provider *p);
+bool offer_routable(const struct offer *o);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a `register` message claims, what of it is verified, and where the provider earns. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/b64.h"
+#include "coordinator/registry/provider.h"
+
+/* Which self-reported flags a native in-process backend must set before it may serve private text
+ * (design §4). They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
+enum {
+    NEEDS_INPROCESS = 1,
+    NEEDS_NO_PROXY = 2,
+    NEEDS_PYTHON_LOCKED = 4,
+    NEEDS_MODULES_BLOCKED = 8,
+    NEEDS_ANTI_DEBUG = 16,
+    NEEDS_NO_CORE_DUMPS = 32,
+    NEEDS_ENV_SCRUBBED = 64,
+};
+
+static const struct {
+    const char *backend;
+    unsigned needs;
+} private_backends[] = {
+    {"inprocess-llama", NEEDS_INPROCESS | NEEDS_NO_PROXY},
+    {"mlx-swift", NEEDS_INPROCESS | NEEDS_NO_PROXY | NEEDS_ANTI_DEBUG | NEEDS_NO_CORE_DUMPS |
+                      NEEDS_ENV_SCRUBBED},
+    {"inprocess-mlx", NEEDS_INPROCESS | NEEDS_NO_PROXY | NEEDS_ANTI_DEBUG | NEEDS_NO_CORE_DUMPS |
+                          NEEDS_ENV_SCRUBBED | NEEDS_PYTHON_LOCKED | NEEDS_MODULES_BLOCKED},
+};
+
+static unsigned claimed_flags(const struct msg_privacy *c)
+{
+    return (c->text_backend_inprocess ? NEEDS_INPROCESS : 0) |
+           (c->text_proxy_disabled ? NEEDS_NO_PROXY : 0) |
+           (c->python_runtime_locked ? NEEDS_PYTHON_LOCKED : 0) |
+           (c->dangerous_modules_blocked ? NEEDS_MODULES_BLOCKED : 0) |
+           (c->anti_debug_enabled ? NEEDS_ANTI_DEBUG : 0) |
+           (c->core_dumps_disabled ? NEEDS_NO_CORE_DUMPS : 0) |
+           (c->env_scrubbed ? NEEDS_ENV_SCRUBBED : 0);
+}
+
+static bool may_serve_private_text(const struct msg_register *m)
+{
+    if (!m->encrypted_response_chunks || !m->has_privacy_capabilities)
+        return false;
+    for (size_t i = 0; i < sizeof private_backends / sizeof private_backends[0]; i++) {
+        unsigned needs = private_backends[i].needs;
+
+        if (str_is(m->backend, private_backends[i].backend))
+            return (claimed_flags(&m->privacy_capabilities) & needs) == needs;
+    }
+    return false;
+}
+
+static struct str keep(struct provider *p, struct str s)
+{
+    return s.p ? arena_dup(&p->region, s) : s;
+}
+
+/* A claimed overhead raises the price ceiling of every request for the model: bounded. */
+enum { OVERHEAD_MAX_TOKENS = 4096 };
+
+static int64_t at_most(int64_t v, int64_t max)
+{
+    return v < 0 ? 0 : v > max ? max : v;
+}
+
+static void note_offer(struct provider *p, const struct msg_model *m, struct model *model)
+{
+    struct offer *o = &p->offers[p->n_offers++];
+
+    *o = (struct offer){.provider = p,
+                        .model = model,
+                        .model_type = keep(p, m->model_type),
+                        .quantization = keep(p, m->quantization),
+                        .numerics = keep(p, m->numerics),
+                        .context_length = at_most(m->context_length, INT32_MAX),
+                        .template_overhead =
+                            at_most(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS),
+                        .slot_usable = true,
+                        .heap_level = -1};
+    rand_fill(&p->reg->config.rand, &o->tie, sizeof o->tie);
+    if (model->n_offers++ == 0)
+        model->max_context = model->max_overhead = 0;
+    if (o->context_length > model->max_context)
+        model->max_context = o->context_length;
+    if (o->template_overhead > model->max_overhead)
+        model->max_overhead = o->template_overhead;
+}
+
+static bool offers_model(const struct provider *p, const struct model *model)
+{
+    for (size_t i = 0; i < p->n_offers; i++) {
+        if (p->offers[i].model == model)
+            return true;
+    }
+    return false;
+}
+
+/* A model listed twice counts once; ids that no request could name are left out. */
+static int note_models(struct provider *p, const struct msg_register *m, struct err *ret_err)
+{
+    if (m->n_models > PROVIDER_MAX_MODELS)
+        return err_set(ret_err, ERR_LIMIT, "register lists %zu models, the limit is %d",
+                       m->n_models, PROVIDER_MAX_MODELS);
+    p->offers = arena_array(&p->region, struct offer, m->n_models + 1);
+    if (!p->offers)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < m->n_models; i++) {
+        struct str id = m->models[i].id;
+        struct model *model;
+
+        if (id.n == 0 || id.n > MODEL_ID_MAX_BYTES || memchr(id.p, 0, id.n))
+            continue;
+        model = model_get_or_add(p->reg, id);
+        if (!model)
+            return err_set(ret_err, ERR_LIMIT, "too many different models are announced");
+        if (!offers_model(p, model))
+            note_offer(p, &m->models[i], model);
+    }
+    return 0;
+}
+
+static void verify_attestation(struct provider *p, struct str raw)
+{
+    enum trust_reason reason = TRUST_REASON_NEW;
+    struct err e = {0};
+
+    /* Until a challenge proves the key on this socket, earnings are nobody's. */
+    snprintf(p->account, sizeof p->account, "unclaimed");
+    if (!raw.p) {
+        provider_set_trust(p, TRUST_NONE, TRUST_REASON_NO_BLOB);
+        return;
+    }
+    if (attest_blob_verify(raw, str_from(p->x25519_b64), p->platform, &p->region, &p->blob, &reason,
+                           &e) < 0) {
+        provider_set_trust(p, TRUST_NONE, reason);
+        return;
+    }
+    p->attested = true;
+    provider_set_trust(p, TRUST_NONE, TRUST_REASON_NEW);
+}
+
+void provider_key_proven(struct provider *p)
+{
+    struct registry *reg = p->reg;
+    struct provider *older = map_get(&reg->by_key, str_from(p->blob.key_hash));
+
+    if (older == p)
+        return;
+    if (older) {
+        log_event(reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED, KV_CSTR("provider", older->id),
+                  KV_CSTR("by", p->id));
+        provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key");
+    }
+    snprintf(p->account, sizeof p->account, "provider:%s", p->blob.key_hash);
+    /* Without memory the provider serves on, but a later connection will not displace it. */
+    (void)map_put(&reg->by_key, str_from(p->blob.key_hash), p);
+}
+
+static double sane_tps(double tps)
+{
+    return isfinite(tps) && tps > 0 ? (tps > 500 ? 500 : tps) : 0;
+}
+
+int provider_register(struct provider *p, const struct msg_register *m, struct err *ret_err)
+{
+    int rc;
+
+    p->platform = attest_platform_of(m->backend);
+    p->private_text = may_serve_private_text(m);
+    p->backend = keep(p, m->backend);
+    p->version = keep(p, m->version);
+    p->chip_name = keep(p, m->hardware.chip_name);
+    p->machine_model = keep(p, m->hardware.machine_model);
+    p->decode_tps = sane_tps(m->decode_tps);
+    p->max_running = 4;
+    if (m->public_key.n == BOX_KEY_B64 && box_public_parse(m->public_key, p->x25519) == 0) {
+        p->has_key = true;
+        memcpy(p->x25519_b64, m->public_key.p, BOX_KEY_B64);
+    }
+    rc = note_models(p, m, ret_err);
+    if (rc < 0)
+        return rc;
+    p->state = PROVIDER_REGISTERED;
+    p->reg->n_registered++;
+    verify_attestation(p, m->attestation);
+    challenge_start(p);
+    return 0;
+}

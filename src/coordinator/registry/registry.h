@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who can serve what, right now: connected providers, their trust, the models they offer, and for
+ * each model its routable offers in order of expected cost. Belongs to the loop's thread.
+ *
+ * A provider's life: connected → registered → (challenge passed) trusted → gone. Trust belongs to
+ * the signing key proven on this socket; untrusted is sticky until the socket closes (design §5).
+ */
+#ifndef DARKBLOOM_COORDINATOR_REGISTRY_REGISTRY_H
+#define DARKBLOOM_COORDINATOR_REGISTRY_REGISTRY_H
+
+#include "attest/trust.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/rand.h"
+#include "coordinator/settings.h"
+#include "ledger/price.h"
+#include "net/http1.h"
+#include "proto/provider_msg.h"
+
+struct registry;
+struct provider;
+struct offer;
+
+enum { MODEL_ID_MAX_BYTES = 256, TRUST_LEVELS = TRUST_HARDWARE + 1 };
+
+/* Offers of one model at one trust level, cheapest first (binary heap). */
+struct offer_heap {
+    struct offer **items;
+    size_t n, cap;
+};
+
+/* A model that the settings name or a provider has announced since start. */
+struct model {
+    char id[MODEL_ID_MAX_BYTES + 1];
+    char display_name[MODEL_ID_MAX_BYTES + 1];
+    struct price price;
+    struct offer_heap heaps[TRUST_LEVELS];
+    size_t n_offers;          /* connected providers that offer it, routable or not */
+    int64_t max_context;      /* largest announced since n_offers was 0; 0: unknown */
+    int64_t max_overhead;     /* largest template overhead, likewise */
+    struct list_node waiting; /* requests that found no slot: coordinator/admit/queue.h */
+    size_t n_waiting;
+    bool draining; /* queue_drain is on the stack */
+};
+
+/* What happens to a request at a provider. Implemented by flow/dispatch.c; called on the loop's
+ * thread. After lost, failed or completed the registry has forgotten the attempt. */
+struct attempt;
+struct attempt_ops {
+    void (*accepted)(struct attempt *a, const struct msg_inference_accepted *m);
+    void (*chunk)(struct attempt *a, const struct msg_inference_response_chunk *m);
+    void (*completed)(struct attempt *a, const struct msg_inference_complete *m);
+    void (*failed)(struct attempt *a, const struct msg_inference_error *m);
+    void (*lost)(struct attempt *a); /* the provider is gone or no longer trusted */
+};
+
+/* One try of a request at one provider, under a wire id of its own. Lives in the request. */
+struct attempt {
+    char wire_id[RAND_UUID_BYTES];
+    struct provider *provider; /* NULL when not attached */
+    struct offer *offer;
+    const struct attempt_ops *ops;
+    struct list_node link; /* the provider's attempts */
+    size_t number;         /* place among its request's attempts */
+};
+
+struct registry_hooks {
+    void (*capacity)(void *ud, struct model *m); /* a slot for this model may have become free */
+    void *ud;
+};
+
+struct registry_config {
+    struct loop *loop;
+    const struct log *log;
+    struct rand_src rand;
+    const struct settings *settings;
+    struct registry_hooks hooks;
+};
+
+int registry_new(const struct registry_config *config, struct registry **ret_registry);
+/* Closes every provider with 1001; attempts are reported lost. */
+void registry_free(struct registry *reg);
+
+/* Answer GET /ws/provider: upgrade and wait for `register`. */
+void registry_accept(struct registry *reg, struct http_exchange *x);
+
+size_t registry_provider_count(const struct registry *reg);
+
+/* --- models ---------------------------------------------------------------------------------- */
+
+struct model *registry_model(const struct registry *reg, struct str id);
+struct model *registry_model_next(const struct registry *reg, size_t *cursor);
+
+/* What /v1/models shows of a model; false when no provider could serve it. */
+struct model_summary {
+    size_t providers, attested;
+    enum trust_level trust; /* the highest */
+    struct str model_type, quantization, numerics;
+    int64_t context_length;
+};
+bool registry_model_summary(const struct registry *reg, const struct model *m,
+                            struct model_summary *ret_summary);
+
+/* --- routing --------------------------------------------------------------------------------- */
+
+/* The routable offer of `m` with the least expected cost at trust `min` or above, leaving out the
+ * providers of `exclude`. NULL: none now. Looks at O(log n) offers. */
+struct offer *registry_choose(const struct registry *reg, const struct model *m,
+                              enum trust_level min, struct provider *const *exclude,
+                              size_t n_exclude);
+
+/* Take a slot: the attempt counts against the provider until detached. */
+void registry_attach(struct attempt *a, struct offer *o);
+/* Give the slot back; `cancel` also tells the provider to stop (only while it runs there). */
+void registry_detach(struct attempt *a, bool cancel);
+
+/* --- what flow needs to know of a provider ---------------------------------------------------- */
+
+struct provider_view {
+    const char *id;         /* of this connection */
+    const char *account;    /* where it earns */
+    const char *x25519_b64; /* its session key */
+    const uint8_t *x25519;
+    enum trust_level trust;
+    bool attested;
+    struct str chip_name, machine_model, signing_key; /* signing_key .p NULL: none */
+    int64_t context_length, template_overhead;        /* of this offer, 0: unknown */
+};
+struct provider *offer_provider(const struct offer *o);
+struct provider_view provider_view(const struct offer *o);
+struct ws_conn *provider_ws(const struct provider *p);
+
+/* Untrusted from now on: its attempts are lost, its models leave the routing. */
+void provider_distrust(struct provider *p, enum trust_reason reason);
+
+#endif

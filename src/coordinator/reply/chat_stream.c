@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A streamed chat completion: server-sent events. Order at the end: usage if asked for, receipt,
+ * exactly one [DONE], all in one write. */
+#include "coordinator/flow/flow.h"
+#include "proto/shape.h"
+
+static void stream_head(struct request *r)
+{
+    struct http_header headers[REPLY_MAX_HEADERS + 1];
+    size_t n;
+
+    if (!r->x || r->head_sent)
+        return;
+    r->head_sent = true;
+    n = reply_headers(r, STR("text/event-stream"), headers);
+    headers[n++] = (struct http_header){STR("Cache-Control"), STR("no-cache")};
+    http_stream_begin(r->x, 200, headers, n);
+}
+
+static void stream_comment(struct request *r)
+{
+    const struct str comment = STR(": waiting for the first token\n\n");
+
+    stream_head(r);
+    /* A consumer whose queue is full needs no sign of life. */
+    (void)http_stream_write(r->x, &comment, 1);
+}
+
+/* --- what the socket has taken -------------------------------------------------------------------
+ */
+
+static void mark(struct request *r)
+{
+    struct reply_state *s = &r->reply_state;
+    struct reply_mark m = {http_out_queued(r->x), r->relayed_tokens};
+
+    if (s->n_marks == REPLY_MARKS)
+        s->marks[(s->first_mark + REPLY_MARKS - 1) % REPLY_MARKS] = m;
+    else
+        s->marks[(s->first_mark + s->n_marks++) % REPLY_MARKS] = m;
+}
+
+static int64_t stream_delivered(struct request *r)
+{
+    struct reply_state *s = &r->reply_state;
+    uint64_t taken = http_out_taken(r->x);
+
+    while (s->n_marks > 0 && s->marks[s->first_mark].end_offset <= taken) {
+        s->taken_tokens = s->marks[s->first_mark].tokens;
+        s->first_mark = (s->first_mark + 1) % REPLY_MARKS;
+        s->n_marks--;
+    }
+    return s->taken_tokens;
+}
+
+/* --- content
+ * --------------------------------------------------------------------------------------- */
+
+/* The events that the coordinator adds carry the id and time of the stream's first chunk. */
+static void note_first(struct request *r, const struct chunk_info *info)
+{
+    struct reply_state *s = &r->reply_state;
+
+    if (s->id.p)
+        return;
+    s->id = info->head.id.n > 0 ? arena_dup(&r->region, info->head.id)
+                                : arena_printf(&r->region, "chatcmpl-%s", r->id);
+    s->created_s =
+        info->head.created_s > 0 ? info->head.created_s : clock_wall_us(&r->coord->clock) / 1000000;
+}
+
+static int stream_chunk(struct request *r, const struct chunk_info *info, int64_t tokens)
+{
+    struct reply_state *s = &r->reply_state;
+    bool add_role = !s->role_sent && !info->has_role;
+    struct str json = info->json;
+    struct str parts[3];
+
+    (void)tokens;
+    note_first(r, info);
+    if (add_role || info->needs_rewrite || info->has_usage) {
+        buf_clear(&s->text);
+        if (chunk_normalise(info->json, add_role, true, &r->region, &s->text) < 0)
+            return ERR_LIMIT;
+        json = buf_view(&s->text);
+    }
+    if (http_out_pending(r->x) + json.n > FLOW_CONSUMER_QUEUE_BYTES)
+        return ERR_LIMIT;
+    parts[0] = STR("data: ");
+    parts[1] = json;
+    parts[2] = STR("\n\n");
+    if (http_stream_write(r->x, parts, 3) < 0)
+        return ERR_LIMIT;
+    s->role_sent = true;
+    mark(r);
+    return 0;
+}
+
+/* --- the end
+ * ---------------------------------------------------------------------------------------- */
+
+/* data: {"id":…,"object":"chat.completion.chunk","created":…,"model":…,"choices":[] */
+static int begin_event(struct request *r, struct buf *out)
+{
+    struct reply_state *s = &r->reply_state;
+    int rc = buf_append_str(out, STR("data: {\"id\":\""));
+
+    if (!s->id.p)
+        note_first(r, &(struct chunk_info){.kind = CHUNK_EMPTY});
+    if (rc == 0)
+        rc = buf_append_str(out, s->id);
+    if (rc == 0)
+        rc = buf_printf(out, "\",\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
+                        (long long)s->created_s);
+    if (rc == 0)
+        rc = json_append_str(out, r->chat.model);
+    if (rc == 0)
+        rc = buf_append_str(out, STR(",\"choices\":[]"));
+    return rc;
+}
+
+static int add_usage(struct request *r, struct buf *out)
+{
+    int rc = begin_event(r, out);
+
+    if (rc == 0)
+        rc = buf_printf(out,
+                        ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,"
+                        "\"total_tokens\":%lld}}\n\n",
+                        (long long)r->prompt_tokens, (long long)r->usage_completion,
+                        (long long)(r->prompt_tokens + r->usage_completion));
+    return rc;
+}
+
+static int add_receipt(struct request *r, struct buf *out)
+{
+    int rc = begin_event(r, out);
+
+    if (rc == 0)
+        rc = buf_append_str(out, STR(","));
+    if (rc == 0)
+        rc = reply_receipt_append(r, out);
+    if (rc == 0)
+        rc = buf_append_str(out, STR("}\n\n"));
+    return rc;
+}
+
+static int add_error(const struct api_error *e, struct buf *out)
+{
+    int rc = buf_append_str(out, STR("data: "));
+
+    if (rc == 0)
+        rc = api_error_write(e, out);
+    if (rc == 0)
+        rc = buf_append_str(out, STR("\n\n"));
+    return rc;
+}
+
+static void finish(struct request *r, int rc)
+{
+    struct http_exchange *x = r->x;
+    struct str last;
+
+    if (rc == 0)
+        rc = buf_append_str(&r->reply_state.text, STR("data: [DONE]\n\n"));
+    last = buf_view(&r->reply_state.text);
+    if (rc == 0)
+        rc = http_stream_write(x, &last, 1);
+    r->x = NULL;
+    if (rc == 0)
+        http_stream_end(x);
+    else
+        http_stream_abort(x);
+}
+
+static void stream_end(struct request *r)
+{
+    struct buf *out = &r->reply_state.text;
+    int rc = 0;
+
+    buf_clear(out);
+    if (r->chat.include_usage)
+        rc = add_usage(r, out);
+    if (rc == 0)
+        rc = add_receipt(r, out);
+    finish(r, rc);
+}
+
+static void stream_error(struct request *r, const struct api_error *e)
+{
+    struct buf *out = &r->reply_state.text;
+    int rc = 0;
+
+    if (!r->head_sent) {
+        reply_error_json(r, e);
+        return;
+    }
+    buf_clear(out);
+    if (r->content_sent) /* what was delivered is charged: the consumer sees the price */
+        rc = add_receipt(r, out);
+    if (rc == 0)
+        rc = add_error(e, out);
+    finish(r, rc);
+}
+
+const struct reply_ops reply_chat_stream = {.head = stream_head,
+                                            .chunk = stream_chunk,
+                                            .comment = stream_comment,
+                                            .error = stream_error,
+                                            .end = stream_end,
+                                            .delivered = stream_delivered};

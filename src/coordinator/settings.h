@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator's settings: one table, from which loading, --help and --check-config come. The
+ * existing coordinator's environment variables mean the same here. */
+#ifndef DARKBLOOM_COORDINATOR_SETTINGS_H
+#define DARKBLOOM_COORDINATOR_SETTINGS_H
+
+#include "base/cfg.h"
+
+struct settings_model {
+    struct str id, display_name;
+    int64_t input_price_micro_usd, output_price_micro_usd; /* per million tokens */
+};
+
+enum settings_loop { SETTINGS_LOOP_UV, SETTINGS_LOOP_EPOLL };
+
+struct settings {
+    struct str host;
+    int64_t port;
+    int loop; /* enum settings_loop */
+    struct str cors_origin;
+    int log_level; /* enum log_level */
+    struct str store_path;
+    int min_trust; /* enum trust_level */
+    int64_t queue_wait_ms, queue_max;
+    int64_t accept_timeout_ms, first_token_timeout_ms, request_deadline_ms;
+    int64_t stall_timeout_ms, head_after_ms;
+    int64_t challenge_interval_ms, challenge_timeout_ms, heartbeat_timeout_ms;
+    double rate_per_s;
+    int64_t rate_burst;
+    int64_t max_connections;
+    struct settings_model *models;
+    size_t n_models;
+};
+
+extern const struct cfg_table settings_table;
+
+#endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "provider/engine/llama_model.h"
+
+#include <errno.h>
+#include <ggml-backend.h>
+#include <llama.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/b64.h"
+#include "provider/engine/chat_shim.h"
+
+/* Structs are passed by value and change between releases: header and library must be one. */
+static const char expected_version[] = "0.5.0";
+
+enum { DEFAULT_CONTEXT_TOKENS = 2048, SMALL_MACHINE_CORES = 4, READ_BYTES = 1 << 20 };
+
+struct gguf {
+    struct llama_model *model;
+    struct llama_context *context;
+    const struct llama_vocab *vocab;
+    struct chat_shim *chat;
+    struct llama_batch batch;
+    ggml_threadpool_t pool;
+    void (*pool_free)(ggml_threadpool_t pool);
+    struct model_limits limits;
+    struct gguf_info info;
+};
+
+/* --- loading
+ * --------------------------------------------------------------------------------------- */
+
+static void only_errors(enum ggml_log_level level, const char *text, void *ud)
+{
+    (void)ud;
+    if (level == GGML_LOG_LEVEL_ERROR)
+        fputs(text, stderr);
+}
+
+static int check_library(const char *backends, struct err *ret_err)
+{
+    if (strncmp(llama_version(), expected_version, sizeof expected_version - 1) != 0)
+        return err_set(ret_err, ERR_CONFIG,
+                       "libllama is version %.40s, but this program needs %s; run `make run` to "
+                       "fetch it again",
+                       llama_version(), expected_version);
+    llama_log_set(only_errors, NULL);
+    ggml_backend_load_all_from_path(backends);
+    if (ggml_backend_dev_count() == 0)
+        return err_set(ret_err, ERR_CONFIG, "no CPU variant of libggml is in %.150s", backends);
+    llama_backend_init();
+    return 0;
+}
+
+static int hash_file(const char *path, char ret_hex[static 65], struct err *ret_err)
+{
+    FILE *f = fopen(path, "re");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned char *block = malloc(READ_BYTES);
+    unsigned char digest[32];
+    size_t n;
+    bool ok = f && ctx && block && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+    if (!f)
+        err_errno(ret_err, ERR_CONFIG, errno, "cannot read the model %.150s", path);
+    while (ok && (n = fread(block, 1, READ_BYTES, f)) > 0)
+        ok = EVP_DigestUpdate(ctx, block, n) == 1;
+    ok = ok && !ferror(f) && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+    if (ok)
+        hex_encode(digest, sizeof digest, ret_hex);
+    free(block);
+    EVP_MD_CTX_free(ctx);
+    if (f)
+        fclose(f);
+    if (!ok && f)
+        err_set(ret_err, ERR_CONFIG, "the model %.150s cannot be read to its end", path);
+    return ok ? 0 : ERR_CONFIG;
+}
+
+static int32_t thread_count(int32_t wanted)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (wanted > 0)
+        return wanted;
+    /* Compute threads spin: on a small machine one core is left to everything else. */
+    if (cores < SMALL_MACHINE_CORES)
+        return cores > 1 ? (int32_t)cores - 1 : 1;
+    return (int32_t)cores;
+}
+
+/* The library would make threads for each pass without a pool. The CPU backend is a plug-in, so its
+ * functions are reached through the registry. */
+static void attach_pool(struct gguf *m, int32_t threads)
+{
+    ggml_backend_dev_t dev = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    ggml_backend_reg_t reg = dev ? ggml_backend_dev_backend_reg(dev) : NULL;
+    struct ggml_threadpool_params params;
+    union {
+        void *p;
+        ggml_threadpool_t (*make)(struct ggml_threadpool_params *params);
+        void (*free)(ggml_threadpool_t pool);
+    } make = {NULL}, release = {NULL};
+
+    if (!reg)
+        return;
+    make.p = ggml_backend_reg_get_proc_address(reg, "ggml_threadpool_new");
+    release.p = ggml_backend_reg_get_proc_address(reg, "ggml_threadpool_free");
+    if (!make.p || !release.p)
+        return;
+    params = ggml_threadpool_params_default(threads);
+    m->pool = make.make(&params);
+    m->pool_free = release.free;
+    if (m->pool)
+        llama_attach_threadpool(m->context, m->pool, m->pool);
+}
+
+static struct llama_context_params context_params(const struct llama_model_config *config,
+                                                  int32_t context_tokens)
+{
+    struct llama_context_params p = llama_context_default_params();
+
+    p.n_ctx = (uint32_t)(context_tokens * config->slots);
+    p.n_seq_max = (uint32_t)config->slots;
+    p.n_batch = (uint32_t)(config->chunk_tokens + config->slots);
+    p.n_ubatch = p.n_batch;
+    p.n_threads = p.n_threads_batch = thread_count(config->threads);
+    p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    p.kv_unified = false;
+    p.type_k = GGML_TYPE_F16;
+    p.type_v = config->invariant ? GGML_TYPE_BF16 : GGML_TYPE_F16;
+    p.no_perf = true;
+    return p;
+}
+
+static int32_t context_of(const struct llama_model_config *config, const struct llama_model *model)
+{
+    int32_t trained = llama_model_n_ctx_train(model);
+    int32_t n = config->context_tokens > 0 ? config->context_tokens : DEFAULT_CONTEXT_TOKENS;
+
+    return trained > 0 && n > trained ? trained : n;
+}
+
+static int load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
+{
+    struct llama_model_params params = llama_model_default_params();
+    struct llama_context_params cp;
+
+    /* Repacked K-quants are not invariant; Q4_0 and Q8_0 are, but only the check at start tells. */
+    m->model = llama_model_load_from_file(config->path, params);
+    if (!m->model)
+        return err_set(ret_err, ERR_CONFIG, "%.150s is no GGUF model that libllama can load",
+                       config->path);
+    cp = context_params(config, context_of(config, m->model));
+    m->context = llama_init_from_model(m->model, cp);
+    if (!m->context)
+        return err_set(ret_err, ERR_CONFIG,
+                       "no memory for %d slots of %d tokens; lower model.slots or "
+                       "model.context_tokens",
+                       config->slots, context_of(config, m->model));
+    m->chat = chat_shim_new(m->model);
+    if (!m->chat)
+        return err_set(ret_err, ERR_CONFIG, "the chat template of %.150s cannot be read",
+                       config->path);
+    m->vocab = llama_model_get_vocab(m->model);
+    m->batch = llama_batch_init((int32_t)cp.n_batch, 0, 1);
+    attach_pool(m, cp.n_threads);
+    m->limits = (struct model_limits){.vocab = llama_vocab_n_tokens(m->vocab),
+                                      .context_tokens = (int32_t)llama_n_ctx_seq(m->context),
+                                      .max_seqs = config->slots,
+                                      .max_rows = (int32_t)cp.n_batch};
+    return 0;
+}
+
+static void describe(struct gguf *m)
+{
+    char *last;
+
+    llama_model_desc(m->model, m->info.description, sizeof m->info.description);
+    last = strrchr(m->info.description, ' ');
+    snprintf(m->info.quantization, sizeof m->info.quantization, "%.31s", last ? last + 1 : "");
+    if (m->info.quantization[0] == '-' || !last)
+        m->info.quantization[0] = 0;
+    m->info.size_bytes = llama_model_size(m->model);
+}
+
+int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, struct err *ret_err)
+{
+    struct gguf *m = calloc(1, sizeof *m);
+    int rc = m ? check_library(config->backends, ret_err)
+               : err_set(ret_err, ERR_NOMEM, "out of memory for the model");
+
+    if (rc == 0)
+        rc = hash_file(config->path, m->info.weight_hash, ret_err);
+    if (rc == 0)
+        rc = load(m, config, ret_err);
+    if (rc < 0) {
+        gguf_close(m);
+        return rc;
+    }
+    describe(m);
+    *ret_model = m;
+    return 0;
+}
+
+void gguf_close(struct gguf *m)
+{
+    if (!m)
+        return;
+    chat_shim_free(m->chat);
+    if (m->context)
+        llama_detach_threadpool(m->context);
+    if (m->pool)
+        m->pool_free(m->pool);
+    if (m->batch.token)
+        llama_batch_free(m->batch);
+    if (m->context)
+        llama_free(m->context);
+    if (m->model)
+        llama_model_free(m->model);
+    free(m);
+}
+
+struct gguf_info gguf_info(const struct gguf *m)
+{
+    return m->info;
+}
+
+/* --- the operations
+ * ---------------------------------------------------------------------------------- */
+
+static struct model_limits limits(void *ud)
+{
+    return ((struct gguf *)ud)->limits;
+}
+
+static int take_text(void *ud, const char *text, size_t n)
+{
+    return buf_append(ud, text, n);
+}
+
+static int render(void *ud, struct str messages_json, struct buf *out)
+{
+    struct gguf *m = ud;
+    int rc = chat_shim_render(m->chat, messages_json.p, messages_json.n, take_text, out);
+
+    return rc == -1 ? ERR_PARSE : rc;
+}
+
+static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
+{
+    struct gguf *m = ud;
+    int32_t n = text.n > INT32_MAX ? INT32_MIN
+                                   : llama_tokenize(m->vocab, text.p, (int32_t)text.n, ret_tokens,
+                                                    cap, true, true);
+
+    return n < 0 ? ERR_LIMIT : n;
+}
+
+static size_t piece(void *ud, int32_t token, char *ret_text, size_t cap)
+{
+    struct gguf *m = ud;
+    int32_t n = llama_token_to_piece(m->vocab, token, ret_text, (int32_t)cap, 0, false);
+
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool is_end(void *ud, int32_t token)
+{
+    return llama_vocab_is_eog(((struct gguf *)ud)->vocab, token);
+}
+
+static int decode(void *ud, const struct model_row *rows, int32_t n)
+{
+    struct gguf *m = ud;
+    struct llama_batch *b = &m->batch;
+
+    for (int32_t i = 0; i < n; i++) {
+        b->token[i] = rows[i].token;
+        b->pos[i] = rows[i].pos;
+        b->n_seq_id[i] = 1;
+        b->seq_id[i][0] = rows[i].seq;
+        b->logits[i] = rows[i].want_logits;
+    }
+    b->n_tokens = n;
+    if (llama_decode(m->context, *b) != 0)
+        return ERR_MODEL;
+    llama_synchronize(m->context);
+    return 0;
+}
+
+static float *logits(void *ud, int32_t row)
+{
+    return llama_get_logits_ith(((struct gguf *)ud)->context, row);
+}
+
+static void forget(void *ud, int32_t seq)
+{
+    struct gguf *m = ud;
+
+    llama_memory_seq_rm(llama_get_memory(m->context), seq, -1, -1);
+}
+
+const struct model_ops gguf_ops = {.limits = limits,
+                                   .render = render,
+                                   .tokenize = tokenize,
+                                   .piece = piece,
+                                   .is_end = is_end,
+                                   .decode = decode,
+                                   .logits = logits,
+                                   .forget = forget};

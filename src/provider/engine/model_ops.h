@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the batch scheduler needs of a model: libllama in the product (llama_model.h), a script in
+ * tests. Called from the scheduler's thread only. */
+#ifndef DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
+#define DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* One row of a batch: a token of a sequence at a position. Rows of a sequence stand together, in
+ * order of position, and sequences in order of their numbers. */
+struct model_row {
+    int32_t token, pos, seq;
+    bool want_logits;
+};
+
+struct model_limits {
+    int32_t vocab;          /* logits a row */
+    int32_t context_tokens; /* a sequence may hold */
+    int32_t max_seqs;
+    int32_t max_rows; /* rows a decode may have */
+};
+
+struct model_ops {
+    struct model_limits (*limits)(void *ud);
+    /* The prompt of an OpenAI messages array, by the model's own chat template. 0, ERR_PARSE: the
+     * template cannot render it, ERR_LIMIT, ERR_NOMEM. */
+    int (*render)(void *ud, struct str messages_json, struct buf *out);
+    /* Tokens of a text, special ones recognised. Count, ERR_LIMIT (more than `cap`) or ERR_MODEL.
+     */
+    int32_t (*tokenize)(void *ud, struct str text, int32_t *ret_tokens, int32_t cap);
+    /* Bytes of a token's text (not always whole characters). At most `cap` are written. */
+    size_t (*piece)(void *ud, int32_t token, char *ret_text, size_t cap);
+    /* Whether this token ends an answer. */
+    bool (*is_end)(void *ud, int32_t token);
+    /* One forward pass. 0 or ERR_MODEL. */
+    int (*decode)(void *ud, const struct model_row *rows, int32_t n);
+    /* Logits of row `row` of the last pass, which wanted them; may be changed in place. */
+    float *(*logits)(void *ud, int32_t row);
+    /* Forget a sequence's KV cache. */
+    void (*forget)(void *ud, int32_t seq);
+};
+
+#endif

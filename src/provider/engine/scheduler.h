@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The batch scheduler: one thread that owns the model's context. Requests wait in order; each gets
+ * a slot (a sequence of the KV cache); every step is one forward pass over one row of each running
+ * request and up to `chunk_tokens` of prompts, so a long prompt never stops the others. Submitting
+ * and cancelling never wait for a step.
+ *
+ * Slots are filled from the lowest: the library splits a batch wherever sequence numbers have a
+ * gap, so a gap between running slots is covered by a throw-away row. */
+#ifndef DARKBLOOM_PROVIDER_ENGINE_SCHEDULER_H
+#define DARKBLOOM_PROVIDER_ENGINE_SCHEDULER_H
+
+#include "provider/engine/model_ops.h"
+#include "provider/serve/engine_port.h"
+
+struct scheduler_config {
+    const struct model_ops *ops;
+    void *model; /* the operations' ud; outlives the scheduler */
+    int32_t chunk_tokens;
+    size_t max_waiting;
+    uint64_t seed; /* for requests that bring none */
+    /* Scheduler's thread, at most once a step: events wait. */
+    void (*wake)(void *ud);
+    void *wake_ud;
+};
+
+struct scheduler;
+
+int scheduler_start(const struct scheduler_config *config, struct scheduler **ret_scheduler,
+                    struct err *ret_err);
+/* Ends the thread after the step it is in; requests that run or wait end without events. */
+void scheduler_stop(struct scheduler *s);
+
+/* Loop's thread; see engine_port.h. */
+int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_request *chat);
+void scheduler_cancel(struct scheduler *s, uint64_t tag);
+int scheduler_poll(struct scheduler *s, struct engine_event *ret_event);
+void scheduler_load(struct scheduler *s, struct load *ret_load);
+
+struct scheduler_counters {
+    int64_t forward_passes, rows_decoded, rows_prefilled, rows_covering; /* rows_covering: gaps */
+};
+struct scheduler_counters scheduler_counters(struct scheduler *s);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The link and the requests that come over it, put together. */
+#include "provider/provider.h"
+
+#include <stdlib.h>
+
+#include "provider/serve/serve.h"
+
+struct provider {
+    struct loop *loop;
+    struct link *link;
+    struct serve *serve;
+    struct loop_timer drain;
+    bool stopping, closed;
+    void (*stopped)(void *ud);
+    void *stopped_ud;
+};
+
+static void on_request(void *ud, const struct msg_inference_request *m)
+{
+    struct provider *p = ud;
+    serve_on_request(p->serve, m);
+}
+
+static void on_cancel(void *ud, const struct msg_cancel *m)
+{
+    struct provider *p = ud;
+    serve_on_cancel(p->serve, m);
+}
+
+static void on_drain(void *ud)
+{
+    struct provider *p = ud;
+    serve_on_drain(p->serve);
+}
+
+static void on_lost(void *ud)
+{
+    struct provider *p = ud;
+    serve_on_lost(p->serve);
+}
+
+static struct load on_load(void *ud)
+{
+    struct provider *p = ud;
+    return serve_load(p->serve);
+}
+
+static const struct link_ops link_ops = {.on_request = on_request,
+                                         .on_cancel = on_cancel,
+                                         .on_drain = on_drain,
+                                         .on_lost = on_lost,
+                                         .load = on_load};
+
+int provider_new(const struct provider_config *c, struct provider **ret_provider)
+{
+    struct provider *p = calloc(1, sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    p->loop = c->loop;
+    struct serve_config serve = {.loop = c->loop,
+                                 .rand = c->rand,
+                                 .log = c->log,
+                                 .signer = c->signer,
+                                 .engine = c->engine,
+                                 .pair = c->pair,
+                                 .model_id = c->machine->model.id,
+                                 .max_jobs = c->max_jobs};
+    struct link_config link = {.loop = c->loop,
+                               .rand = c->rand,
+                               .log = c->log,
+                               .signer = c->signer,
+                               .machine = c->machine,
+                               .url = c->url,
+                               .heartbeat_interval_ms = c->heartbeat_interval_ms};
+    int rc = serve_new(&serve, &p->serve);
+    if (rc == 0)
+        rc = link_new(&link, &link_ops, p, &p->link);
+    if (rc < 0) {
+        provider_free(p);
+        return rc;
+    }
+    serve_set_link(p->serve, p->link);
+    *ret_provider = p;
+    return 0;
+}
+
+void provider_start(struct provider *p)
+{
+    link_start(p->link);
+}
+
+void provider_on_engine(struct provider *p)
+{
+    serve_on_events(p->serve);
+}
+
+static void stop_now(void *ud)
+{
+    struct provider *p = ud;
+    if (p->closed)
+        return;
+    p->closed = true;
+    loop_timer_clear(p->loop, &p->drain);
+    link_stop(p->link);
+    p->stopped(p->stopped_ud);
+}
+
+void provider_stop(struct provider *p, void (*stopped)(void *ud), void *ud)
+{
+    if (p->stopping) {
+        stop_now(p);
+        return;
+    }
+    p->stopping = true;
+    p->stopped = stopped;
+    p->stopped_ud = ud;
+    loop_timer_set(p->loop, &p->drain, PROVIDER_DRAIN_MS * (int64_t)1000, stop_now, p);
+    serve_drain(p->serve, stop_now, p);
+}
+
+void provider_free(struct provider *p)
+{
+    if (!p)
+        return;
+    loop_timer_clear(p->loop, &p->drain);
+    link_free(p->link);
+    serve_free(p->serve);
+    free(p);
+}
+
+bool provider_is_up(const struct provider *p)
+{
+    return link_is_up(p->link);
+}
+
+struct link_counters provider_link_counters(const struct provider *p)
+{
+    return link_counters_of(p->link);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an envelope to a job of the engine, or to a refusal. */
+#include "provider/serve/admit.h"
+
+#include <stdio.h>
+
+#include "base/b64.h"
+#include "provider/serve/support.h"
+
+enum { KEEP_BYTES = 64 * 1024 };
+
+static int open_envelope(struct job *j, const struct msg_inference_request *m,
+                         struct api_error *ret_error)
+{
+    struct serve *s = j->serve;
+    uint8_t peer[BOX_KEY_BYTES];
+    if (!m->has_encrypted_body)
+        return api_error_set(ret_error, API_BAD_REQUEST, "encrypted_body",
+                             "missing encrypted body: this provider takes no plaintext");
+    int rc = box_public_parse(m->encrypted_body.ephemeral_public_key, peer);
+    if (rc == 0)
+        rc = box_session_accept(s->slab, s->config.pair, peer, &j->session);
+    if (rc == 0)
+        rc = box_open(j->session, m->encrypted_body.ciphertext, &s->plain);
+    if (rc == ERR_NOMEM || rc == ERR_BUSY)
+        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider is out of memory");
+    if (rc < 0)
+        return api_error_set(ret_error, API_BAD_REQUEST, "encrypted_body",
+                             "the encrypted body does not open under this provider's key");
+    return 0;
+}
+
+/* The parser's own texts may quote the request: only what it found and where is passed on. */
+static int parse(struct serve *s, struct chat_request *ret_chat, struct api_error *ret_error)
+{
+    struct api_error found = {0};
+    struct str body = buf_view(&s->plain);
+    int rc = support_check(body, ret_error);
+    if (rc < 0)
+        return rc;
+    if (chat_request_parse(body, &s->region, ret_chat, &found) < 0)
+        return api_error_set(ret_error, found.id, found.param[0] ? found.param : NULL,
+                             "the request is not one that this provider can answer");
+    if (!str_eq(ret_chat->model, s->config.model_id))
+        return api_error_set(ret_error, API_MODEL_NOT_FOUND, "model",
+                             "this provider does not serve that model");
+    return 0;
+}
+
+static void set_up_answer(struct job *j, const struct chat_request *chat)
+{
+    struct serve *s = j->serve;
+    uint8_t random[12];
+    char hex[2 * sizeof random + 1];
+    rand_fill(&s->config.rand, random, sizeof random);
+    hex_encode(random, sizeof random, hex);
+    (void)snprintf(j->chat_id, sizeof j->chat_id, "chatcmpl-%s", hex);
+    j->head = (struct chunk_head){.id = str_from(j->chat_id),
+                                  .model = s->config.model_id,
+                                  .created_s = clock_wall_us(&s->clock) / 1000000};
+    j->stream = chat->stream;
+    j->include_usage = chat->include_usage;
+}
+
+static int submit(struct job *j, const struct chat_request *chat, struct api_error *ret_error)
+{
+    const struct engine_port *engine = &j->serve->config.engine;
+    if (engine->submit(engine->ud, job_tag(j), chat) < 0)
+        return api_error_set(ret_error, API_OVERLOADED, NULL,
+                             "this provider's queue is full; try another");
+    return 0;
+}
+
+/* Wiping covers the whole memory of a buffer, so a large one is not kept for the next request. */
+static void wipe_plain(struct serve *s)
+{
+    buf_wipe(&s->plain);
+    if (s->plain.cap > KEEP_BYTES)
+        buf_free(&s->plain);
+    arena_reset(&s->region);
+}
+
+int admit_request(struct job *j, const struct msg_inference_request *m, struct api_error *ret_error)
+{
+    struct serve *s = j->serve;
+    struct chat_request chat;
+    int rc = open_envelope(j, m, ret_error);
+    if (rc == 0)
+        rc = parse(s, &chat, ret_error);
+    if (rc == 0) {
+        set_up_answer(j, &chat);
+        rc = submit(j, &chat, ret_error);
+    }
+    wipe_plain(s);
+    return rc;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of jobs. */
+#include "provider/serve/job.h"
+
+#include <stdlib.h>
+
+int jobs_init(struct jobs *js, uint32_t n, struct serve *serve)
+{
+    *js = (struct jobs){.items = calloc(n, sizeof(struct job)), .n = n};
+    if (!js->items)
+        return ERR_NOMEM;
+    map_init(&js->by_id);
+    for (uint32_t i = 0; i < n; i++) {
+        struct job *j = &js->items[i];
+        j->serve = serve;
+        j->place = i;
+        buf_init(&j->text, JOB_TEXT_MAX_BYTES);
+    }
+    return 0;
+}
+
+void jobs_free(struct jobs *js)
+{
+    for (uint32_t i = 0; i < js->n; i++)
+        if (js->items[i].state != JOB_FREE)
+            jobs_release(js, &js->items[i]);
+    map_free(&js->by_id);
+    free(js->items);
+    *js = (struct jobs){0};
+}
+
+static struct job *free_place(const struct jobs *js)
+{
+    for (uint32_t i = 0; i < js->n; i++)
+        if (js->items[i].state == JOB_FREE)
+            return &js->items[i];
+    return NULL;
+}
+
+int jobs_take(struct jobs *js, struct str request_id, struct job **ret_job)
+{
+    if (!request_id.n || request_id.n > JOB_ID_MAX_BYTES || memchr(request_id.p, 0, request_id.n))
+        return ERR_LIMIT;
+    if (map_get(&js->by_id, request_id))
+        return ERR_EXISTS;
+    struct job *j = free_place(js);
+    if (!j)
+        return ERR_BUSY;
+    memcpy(j->request_id, request_id.p, request_id.n);
+    j->request_id[request_id.n] = '\0';
+    int rc = map_put(&js->by_id, job_id(j), j);
+    if (rc < 0)
+        return rc;
+    j->state = JOB_RUNNING;
+    js->in_use++;
+    *ret_job = j;
+    return 0;
+}
+
+struct job *jobs_find(const struct jobs *js, struct str request_id)
+{
+    return request_id.n ? map_get(&js->by_id, request_id) : NULL;
+}
+
+void jobs_release(struct jobs *js, struct job *j)
+{
+    (void)map_remove(&js->by_id, job_id(j));
+    box_session_close(j->session);
+    buf_wipe(&j->text);
+    buf_free(&j->text);
+    struct job emptied = {
+        .serve = j->serve, .place = j->place, .generation = j->generation + 1, .text = j->text};
+    *j = emptied;
+    js->in_use--;
+}
+
+uint64_t job_tag(const struct job *j)
+{
+    return (uint64_t)j->generation << 32 | j->place;
+}
+
+struct job *jobs_of_tag(const struct jobs *js, uint64_t tag)
+{
+    uint32_t place = (uint32_t)tag;
+    if (place >= js->n)
+        return NULL;
+    struct job *j = &js->items[place];
+    return j->state == JOB_RUNNING && job_tag(j) == tag ? j : NULL;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests in, sealed answers out. Every call into answer.h may end the connection, and with it all
+ * jobs: after a negative return no job is touched. */
+#include "provider/serve/serve.h"
+
+#include <stdlib.h>
+
+#include "provider/serve/admit.h"
+#include "provider/serve/answer.h"
+
+enum {
+    LINE_MAX_BYTES = 64 * 1024 * 1024,
+    LINE_KEEP_BYTES = 64 * 1024,
+    PLAIN_MAX_BYTES = LINK_MAX_FRAME_BYTES,
+    REGION_MAX_BYTES = 1 << 20 /* stop sequences and names of one request */
+};
+
+static const char *const finish_names[] = {
+    [CHUNK_FINISH_NONE] = "none", [CHUNK_FINISH_STOP] = "stop", [CHUNK_FINISH_LENGTH] = "length"};
+
+/* --- the end of a job ------------------------------------------------------------------------- */
+
+static void log_idle(struct serve *s)
+{
+    struct load load = serve_load(s);
+    log_event(s->config.log, LOG_INFO, EV_ENGINE_IDLE,
+              KV_INT("forward_passes", load.forward_passes),
+              KV_INT("completion_tokens", s->completion_tokens),
+              KV_INT("prompt_tokens", s->prompt_tokens));
+}
+
+static void tell_idle(struct serve *s)
+{
+    void (*on_idle)(void *ud) = s->on_idle;
+    s->on_idle = NULL;
+    if (on_idle)
+        on_idle(s->idle_ud);
+}
+
+/* `outcome` is a finish name, "cancelled", "lost" or an error code's name. */
+static void job_end(struct job *j, const char *outcome)
+{
+    struct serve *s = j->serve;
+    int64_t ms = (clock_mono_us(&s->clock) - j->taken_us) / 1000;
+    log_event(s->config.log, LOG_INFO, EV_JOB_DONE, KV_STR("request", job_id(j)),
+              KV_INT("prompt_tokens", j->prompt_tokens),
+              KV_INT("completion_tokens", j->completion_tokens), KV_CSTR("finish", outcome),
+              KV_INT("ms", ms));
+    jobs_release(&s->jobs, j);
+    if (s->jobs.in_use)
+        return;
+    log_idle(s);
+    tell_idle(s);
+}
+
+/* A running job that nobody waits for any more. One at the signer is only marked. */
+static void job_abandon(struct job *j, const char *outcome)
+{
+    struct engine_port *engine = &j->serve->config.engine;
+    if (j->state == JOB_SIGNING) {
+        j->dropped = true;
+        return;
+    }
+    engine->cancel(engine->ud, job_tag(j));
+    job_end(j, outcome);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void refuse(struct serve *s, struct str request_id, const struct api_error *error)
+{
+    log_event(s->config.log, LOG_INFO, EV_JOB_REFUSED, KV_STR("request", request_id),
+              KV_INT("status", error->status), KV_CSTR("code", error->code),
+              KV_CSTR("param", error->param));
+    (void)answer_error(s, request_id, error);
+}
+
+static int take_place(struct serve *s, struct str request_id, struct job **ret_job,
+                      struct api_error *ret_error)
+{
+    if (s->draining)
+        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider is stopping");
+    int rc = jobs_take(&s->jobs, request_id, ret_job);
+    if (rc == ERR_EXISTS)
+        return rc;
+    if (rc == ERR_LIMIT)
+        return api_error_set(ret_error, API_BAD_REQUEST, "request_id",
+                             "the request id is longer than %d bytes", JOB_ID_MAX_BYTES);
+    if (rc < 0)
+        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider runs %u requests",
+                             s->config.max_jobs);
+    return 0;
+}
+
+void serve_on_request(struct serve *s, const struct msg_inference_request *m)
+{
+    struct api_error error = {0};
+    struct job *j = NULL;
+    int rc = take_place(s, m->request_id, &j, &error);
+    if (rc == ERR_EXISTS)
+        return; /* the first of that id goes on, and answers */
+    if (rc < 0) {
+        refuse(s, m->request_id, &error);
+        return;
+    }
+    j->taken_us = clock_mono_us(&s->clock);
+    if (admit_request(j, m, &error) == 0)
+        return;
+    jobs_release(&s->jobs, j);
+    refuse(s, m->request_id, &error);
+}
+
+void serve_on_cancel(struct serve *s, const struct msg_cancel *m)
+{
+    struct job *j = jobs_find(&s->jobs, m->request_id);
+    if (j)
+        job_abandon(j, "cancelled");
+}
+
+void serve_on_lost(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->jobs.n; i++)
+        if (s->jobs.items[i].state != JOB_FREE)
+            job_abandon(&s->jobs.items[i], "lost");
+}
+
+void serve_on_drain(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->jobs.n; i++)
+        if (s->jobs.items[i].state == JOB_RUNNING && answer_text(&s->jobs.items[i], false) < 0)
+            return;
+    buf_wipe(&s->line);
+}
+
+/* --- events of the engine ----------------------------------------------------------------------
+ */
+
+static int on_admitted(struct job *j, const struct engine_event *e)
+{
+    j->prompt_tokens = e->prompt_tokens;
+    return answer_accepted(j);
+}
+
+static int fail(struct job *j, enum api_error_id id, const char *param, const char *text)
+{
+    struct serve *s = j->serve;
+    struct api_error error = {0};
+    (void)api_error_set(&error, id, param, "%s", text);
+    log_event(s->config.log, LOG_WARN, EV_JOB_REFUSED, KV_STR("request", job_id(j)),
+              KV_INT("status", error.status), KV_CSTR("code", error.code));
+    int rc = answer_error(s, job_id(j), &error);
+    if (rc == 0)
+        job_end(j, "failed");
+    return rc;
+}
+
+static int on_text(struct job *j, const struct engine_event *e)
+{
+    struct engine_port *engine = &j->serve->config.engine;
+    if (buf_append_str(&j->text, e->text) < 0) {
+        engine->cancel(engine->ud, job_tag(j));
+        return fail(j, API_INTERNAL, NULL, "this provider is out of memory");
+    }
+    j->completion_tokens += e->tokens;
+    return answer_text(j, false);
+}
+
+static void complete(struct job *j, struct str signature)
+{
+    struct serve *s = j->serve;
+    if (!j->dropped) {
+        s->requests_served++;
+        if (answer_complete(j, signature) < 0)
+            j->dropped = true;
+    }
+    job_end(j, j->dropped ? "lost" : finish_names[j->finish]);
+}
+
+static void on_signed(void *ud, const struct signer_result *result)
+{
+    complete(ud, result->code == 0 ? result->signature : (struct str){0});
+}
+
+static int on_done(struct job *j, const struct engine_event *e)
+{
+    struct serve *s = j->serve;
+    j->prompt_tokens = e->prompt_tokens;
+    j->completion_tokens = e->completion_tokens;
+    j->finish = e->finish;
+    s->prompt_tokens += e->prompt_tokens;
+    s->completion_tokens += e->completion_tokens;
+    int rc = answer_finish(j);
+    if (rc < 0)
+        return rc;
+    struct signer_statement statement = {.kind = SIGN_COMPLETION,
+                                         .completion = {.response_hash = str_from(j->hash)}};
+    j->state = JOB_SIGNING;
+    /* A completion without a signature is one that the coordinator still settles. */
+    if (signer_sign(s->config.signer, &statement, on_signed, j) < 0)
+        complete(j, (struct str){0});
+    return 0;
+}
+
+static const struct {
+    int code;
+    enum api_error_id id;
+    const char *param, *text;
+} failures[] = {
+    {ERR_LIMIT, API_CONTEXT_LENGTH, "messages", "the prompt does not fit this provider's context"},
+    {ERR_PARSE, API_BAD_VALUE, "messages", "the model's template cannot render these messages"},
+    {ERR_BUSY, API_OVERLOADED, NULL, "this provider's queue is full; try another"},
+};
+
+static int on_failed(struct job *j, const struct engine_event *e)
+{
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
+        if (failures[i].code == e->code)
+            return fail(j, failures[i].id, failures[i].param, failures[i].text);
+    return fail(j, API_INTERNAL, NULL, "this provider's engine failed");
+}
+
+static int (*const event_handlers[])(struct job *j, const struct engine_event *e) = {
+    [ENGINE_ADMITTED] = on_admitted,
+    [ENGINE_TEXT] = on_text,
+    [ENGINE_DONE] = on_done,
+    [ENGINE_FAILED] = on_failed,
+};
+
+void serve_on_events(struct serve *s)
+{
+    struct engine_port *engine = &s->config.engine;
+    struct engine_event event;
+    /* A lost connection releases the jobs; their remaining events then find nobody. */
+    while (engine->poll(engine->ud, &event) == 1) {
+        struct job *j = jobs_of_tag(&s->jobs, event.tag);
+        if (j)
+            (void)event_handlers[event.kind](j, &event);
+    }
+    buf_wipe(&s->line);
+    if (s->line.cap > LINE_KEEP_BYTES)
+        buf_free(&s->line);
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+int serve_new(const struct serve_config *config, struct serve **ret_serve)
+{
+    struct serve *s = calloc(1, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->config = *config;
+    s->clock = loop_clock(config->loop);
+    buf_init(&s->line, LINE_MAX_BYTES);
+    buf_init(&s->plain, PLAIN_MAX_BYTES);
+    arena_init(&s->region, REGION_MAX_BYTES);
+    int rc = jobs_init(&s->jobs, config->max_jobs, s);
+    if (rc == 0)
+        rc = box_slab_new(config->max_jobs, &s->slab);
+    if (rc < 0) {
+        jobs_free(&s->jobs);
+        free(s);
+        return rc;
+    }
+    *ret_serve = s;
+    return 0;
+}
+
+void serve_set_link(struct serve *s, struct link *link)
+{
+    s->link = link;
+}
+
+struct load serve_load(const struct serve *s)
+{
+    const struct engine_port *engine = &s->config.engine;
+    struct load load = {.requests_served = s->requests_served,
+                        .tokens_generated = s->completion_tokens};
+    engine->load(engine->ud, &load);
+    return load;
+}
+
+void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud)
+{
+    s->draining = true;
+    s->on_idle = idle;
+    s->idle_ud = ud;
+    if (!s->jobs.in_use)
+        tell_idle(s);
+}
+
+uint32_t serve_open_jobs(const struct serve *s)
+{
+    return s->jobs.in_use;
+}
+
+void serve_free(struct serve *s)
+{
+    if (!s)
+        return;
+    s->on_idle = NULL;
+    serve_on_lost(s);
+    jobs_free(&s->jobs);
+    box_slab_free(s->slab);
+    buf_wipe(&s->line);
+    buf_free(&s->line);
+    buf_free(&s->plain);
+    arena_free(&s->region);
+    free(s);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The heartbeat. */
+#include "provider/session/heartbeat.h"
+
+#include "provider/session/metrics.h"
+
+int heartbeat_write(const struct machine *machine, const struct load *load, struct buf *out)
+{
+    bool serving = load->running + load->waiting > 0;
+    struct str model = machine->model.id;
+    struct msg_slot slot = {
+        .model = model,
+        .state = load->crashed ? STR("crashed") : STR("running"),
+        .num_running = load->running,
+        .num_waiting = load->waiting,
+        .active_tokens = load->active_tokens,
+        .max_tokens_potential = load->max_tokens_potential,
+    };
+    struct provider_msg msg = {
+        .type = MSG_HEARTBEAT,
+        .heartbeat = {
+            .status = serving ? STR("serving") : STR("idle"),
+            .active_model = serving ? model : (struct str){0},
+            .stats = {.requests_served = load->requests_served,
+                      .tokens_generated = load->tokens_generated,
+                      .forward_passes = load->forward_passes},
+            .warm_models = {&model, load->crashed ? 0 : 1},
+            .system_metrics = metrics_read(machine->root),
+            .has_backend_capacity = true,
+            .backend_capacity = {.slots = &slot,
+                                 .n_slots = 1,
+                                 .total_memory_gb = metrics_total_memory_gb(machine->root),
+                                 .max_running = machine->max_running}}};
+    return provider_msg_encode(&msg, out);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator's address, taken apart. */
+#include "provider/session/url.h"
+
+#define DEFAULT_PORT 80
+#define DEFAULT_PATH STR("/ws/provider")
+
+static int check_scheme(struct str text, struct err *ret_err)
+{
+    if (str_starts(text, STR("ws://")))
+        return 0;
+    if (str_starts(text, STR("wss://")) || str_starts(text, STR("https://")))
+        return err_set(ret_err, ERR_CONFIG,
+                       "coordinator url \"%.*s\": TLS to the coordinator is not supported yet by "
+                       "this version; run a local TLS proxy and give its address as "
+                       "ws://127.0.0.1:PORT/ws/provider",
+                       STR_ARG(text));
+    return err_set(ret_err, ERR_CONFIG,
+                   "coordinator url \"%.*s\": expected ws://HOST:PORT/ws/provider", STR_ARG(text));
+}
+
+/* Where the host ends: at ']' for a bracketed IPv6 address, else at ':' or '/'. */
+static size_t host_end(struct str s)
+{
+    size_t i = 0;
+    if (s.n && s.p[0] == '[')
+        while (i < s.n && s.p[i] != ']')
+            i++;
+    while (i < s.n && s.p[i] != ':' && s.p[i] != '/')
+        i++;
+    return i;
+}
+
+static struct str without_brackets(struct str host)
+{
+    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        return (struct str){host.p + 1, host.n - 2};
+    return host;
+}
+
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static int parse_port(struct str *rest, int64_t *ret_port)
+{
+    if (!rest->n || rest->p[0] != ':')
+        return 0;
+    size_t end = 1;
+    while (end < rest->n && rest->p[end] != '/')
+        end++;
+    struct str digits = {rest->p + 1, end - 1};
+    if (str_to_i64(digits, ret_port) < 0 || *ret_port < 1 || *ret_port > 65535)
+        return ERR_RANGE;
+    *rest = (struct str){rest->p + end, rest->n - end};
+    return 0;
+}
+
+static void copy(char *to, struct str s)
+{
+    memcpy(to, s.p, s.n);
+    to[s.n] = '\0';
+}
+
+int coordinator_url_parse(struct str text, struct coordinator_url *ret_url, struct err *ret_err)
+{
+    int rc = check_scheme(text, ret_err);
+    if (rc < 0)
+        return rc;
+    struct str rest = {text.p + 5, text.n - 5};
+    size_t end = host_end(rest);
+    struct str host = without_brackets((struct str){rest.p, end});
+    rest = (struct str){rest.p + end, rest.n - end};
+    int64_t port = DEFAULT_PORT;
+    if (parse_port(&rest, &port) < 0)
+        return err_set(ret_err, ERR_CONFIG, "coordinator url \"%.*s\": the port must be 1 to 65535",
+                       STR_ARG(text));
+    struct str path = rest.n ? rest : DEFAULT_PATH;
+    if (!host.n || host.n >= COORDINATOR_HOST_BYTES || path.n >= COORDINATOR_PATH_BYTES ||
+        !is_plain(text))
+        return err_set(ret_err, ERR_CONFIG,
+                       "coordinator url \"%.*s\": expected ws://HOST:PORT/ws/provider without "
+                       "spaces",
+                       STR_ARG(text));
+    copy(ret_url->host, host);
+    copy(ret_url->path, path);
+    ret_url->port = (uint16_t)port;
+    return 0;
+}
