@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of this repository. Each fetches what it lacks, into deps/, and builds into build/.
+.PHONY: help run test bench lint format fuzz clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## build, start coordinator and provider, send one request (ONCE=1: then stop; PORT=8081: another port)
+	@scripts/run.sh
+
+test: ## all tests under ASan and UBSan, the threaded ones under TSan, end to end with the real model
+	@scripts/test.sh
+
+bench: ## the first table: latency, throughput, relay and batching beside their budgets
+	@scripts/bench.sh
+
+lint: ## format, includes, banned functions, sizes, clang-tidy, cppcheck, shellcheck
+	@scripts/lint.sh
+
+format: ## let clang-format rewrite the sources
+	@scripts/format.sh
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS (600)
+	@scripts/fuzz.sh
+
+clean: ## remove what the compiler made (deps/ and run/ stay)
+	rm -rf build

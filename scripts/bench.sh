@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# make bench: the release build's figures beside their budgets; BENCH_ARGS goes to darkbloom-bench.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$ROOT/scripts/lib/build.sh"
+
+"$ROOT/scripts/setup.sh" bench
+build release
+# shellcheck disable=SC2086 # a list of words
+exec "$ROOT/build/release/darkbloom-bench" ${BENCH_ARGS:-}
