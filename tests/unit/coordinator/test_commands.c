@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* key create, key list, key revoke, ledger check: what they print, what they change, what they
+ * refuse. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "coordinator/command/command.h"
+#include "coordinator/command/usd.h"
+#include "ledger/ledger.h"
+
+struct fixture {
+    char dir[64], path[96];
+    struct command_env env;
+    struct err e;
+    char out[8192]; /* what the last command printed */
+    int64_t now_us;
+};
+
+static int64_t fake_now(void *ud)
+{
+    return ((const struct fixture *)ud)->now_us;
+}
+
+static int setup(void **state)
+{
+    static struct fixture x;
+
+    x = (struct fixture){.now_us = 1700000000000000};
+    snprintf(x.dir, sizeof x.dir, "/tmp/darkbloom-command-XXXXXX");
+    assert_non_null(mkdtemp(x.dir));
+    snprintf(x.path, sizeof x.path, "%s/test.db", x.dir);
+    x.env = (struct command_env){.store_path = x.path,
+                                 .clock = {.mono_us = fake_now, .wall_us = fake_now, .ud = &x},
+                                 .rand = rand_system()};
+    *state = &x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    struct fixture *x = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        char name[128];
+
+        snprintf(name, sizeof name, "%s%s", x->path, suffixes[i]);
+        unlink(name);
+    }
+    assert_int_equal(rmdir(x->dir), 0);
+    return 0;
+}
+
+/* Run a command line (words separated by one space) and keep what it printed. */
+static int command(struct fixture *x, const char *line)
+{
+    struct str words[8];
+    char copy[512];
+    size_t n = 0;
+    char *rest = copy;
+    FILE *file = tmpfile();
+    int rc;
+
+    assert_non_null(file);
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *w; line[0] && (w = strsep(&rest, " "));) {
+        assert_in_range(n, 0, 7);
+        words[n++] = str_from(w);
+    }
+    x->env.out = fileno(file);
+    x->e = (struct err){0};
+    rc = command_dispatch(&x->env, (struct cfg_list){words, n}, &x->e);
+    rewind(file);
+    n = fread(x->out, 1, sizeof x->out - 1, file);
+    x->out[n] = '\0';
+    fclose(file);
+    assert_int_equal(x->e.code, rc); /* whoever fails says why */
+    return rc;
+}
+
+static const char *last_line(struct fixture *x)
+{
+    char *end = strrchr(x->out, '\n');
+    char *start;
+
+    assert_non_null(end);
+    assert_int_equal(end[1], '\0');
+    *end = '\0';
+    start = strrchr(x->out, '\n');
+    return start ? start + 1 : x->out;
+}
+
+static struct db *open_store(struct fixture *x)
+{
+    struct db *db = NULL;
+
+    assert_int_equal(store_open_db(x->path, DB_MUST_EXIST, &db, NULL), 0);
+    return db;
+}
+
+static void key_create_makes_the_store_and_prints_the_key_last(void **state)
+{
+    struct fixture *x = *state;
+    char account[ACCOUNT_MAX_BYTES + 1];
+    uint8_t hash[KEY_HASH_BYTES];
+    const char *key;
+    int64_t balance;
+    struct db *db;
+
+    assert_int_equal(command(x, "key create alice --credit 2.000001"), 0);
+    key = last_line(x);
+    assert_int_equal(strlen(key), KEY_TEXT_BYTES - 1);
+    db = open_store(x);
+    key_hash(str_from(key), hash);
+    assert_int_equal(key_lookup(db, hash, account), 0);
+    assert_string_equal(account, "alice");
+    assert_int_equal(ledger_balance(db, STR("alice"), &balance), 0);
+    assert_int_equal(balance, 2000001);
+    db_close(db);
+}
+
+static void each_new_key_brings_its_own_credit(void **state)
+{
+    struct fixture *x = *state;
+    int64_t balance;
+    struct db *db;
+
+    assert_int_equal(command(x, "key create alice --credit 1"), 0);
+    assert_int_equal(command(x, "key create alice --credit=0.5"), 0);
+    assert_int_equal(command(x, "key create alice"), 0);
+    db = open_store(x);
+    assert_int_equal(ledger_balance(db, STR("alice"), &balance), 0);
+    assert_int_equal(balance, 1500000);
+    db_close(db);
+    assert_int_equal(command(x, "ledger check"), 0);
+}
+
+static void a_running_coordinators_store_can_be_worked_on(void **state)
+{
+    struct fixture *x = *state;
+    struct store_config config = {.path = x->path, .clock = x->env.clock};
+    struct store *store = NULL;
+
+    assert_int_equal(store_open(&config, &store, NULL), 0);
+    assert_int_equal(command(x, "key create alice --credit 1"), 0);
+    assert_int_equal(command(x, "key list"), 0);
+    assert_int_equal(command(x, "ledger check"), 0);
+    store_close(store);
+}
+
+static void key_list_shows_prefix_account_age_state_and_balance(void **state)
+{
+    struct fixture *x = *state;
+    char key[KEY_TEXT_BYTES], row[200], revoke[120];
+
+    assert_int_equal(command(x, "key create alice --credit 1.25"), 0);
+    snprintf(key, sizeof key, "%s", last_line(x));
+    assert_int_equal(command(x, "key list"), 0);
+    assert_null(strstr(x->out, key));
+    snprintf(row, sizeof row, "%.23s...  alice                     2023-11-14T22:13:20Z  active  ",
+             key);
+    assert_non_null(strstr(x->out, row));
+    assert_non_null(strstr(x->out, "1.250000\n"));
+
+    snprintf(revoke, sizeof revoke, "key revoke %.23s...", key);
+    assert_int_equal(command(x, revoke), 0);
+    assert_int_equal(command(x, "key list"), 0);
+    assert_non_null(strstr(x->out, "  revoked  "));
+    snprintf(revoke, sizeof revoke, "key revoke %s", key);
+    assert_int_equal(command(x, revoke), ERR_NOT_FOUND);
+}
+
+static void ledger_check_fails_when_a_balance_is_off(void **state)
+{
+    struct fixture *x = *state;
+    struct db *db;
+
+    assert_int_equal(command(x, "key create alice --credit 1"), 0);
+    assert_int_equal(command(x, "ledger check"), 0);
+    assert_non_null(strstr(x->out, "The ledger balances.\n"));
+    db = open_store(x);
+    assert_int_equal(db_exec(db, "UPDATE accounts SET balance = balance + 1 WHERE name = 'alice'"),
+                     0);
+    db_close(db);
+    assert_int_equal(command(x, "ledger check"), ERR_INTERNAL);
+    assert_non_null(strstr(x->out, "WRONG: must be 0"));
+    assert_non_null(strstr(x->e.text, x->path));
+}
+
+static void bad_input_is_named_with_the_way_out(void **state)
+{
+    static const struct {
+        const char *line;
+        int rc;
+        const char *says;
+    } cases[] = {
+        {"", ERR_USAGE, "key create, key list, key revoke, ledger check"},
+        {"key", ERR_USAGE, "there is no command \"key\""},
+        {"key creat", ERR_USAGE, "there is no command \"key creat\""},
+        {"keycreate", ERR_USAGE, "there are: key create"},
+        {"ledger fix", ERR_USAGE, "ledger check"},
+        {"key create", ERR_USAGE, "ACCOUNT is missing"},
+        {"key create alice bob", ERR_USAGE, "\"bob\" is a second"},
+        {"key create alice --debit 5", ERR_USAGE, "\"--debit\" is not understood"},
+        {"key create alice --credit", ERR_USAGE, "--credit needs an amount"},
+        {"key create alice --credit lots", ERR_USAGE, "\"lots\" is not an amount in USD"},
+        {"key create alice --credit 1e3", ERR_USAGE, "for example 5 or 0.25"},
+        {"key create alice --credit -1", ERR_USAGE, "not an amount"},
+        {"key create alice --credit 0", ERR_USAGE, "from 0.000001 to 1000000"},
+        {"key create alice --credit 0.0000001", ERR_USAGE, "at most 6 places"},
+        {"key create alice --credit 1000000.000001", ERR_USAGE, "out of range"},
+        {"key create alice --credit 99999999999999999999", ERR_USAGE, "out of range"},
+        {"key create a/b", ERR_USAGE, "letters, digits and"},
+        {"key create platform", ERR_USAGE, "the ledger's own"},
+        {"key list please", ERR_USAGE, "takes no arguments"},
+        {"key revoke", ERR_USAGE, "KEY_OR_PREFIX is missing"},
+        {"key revoke a b", ERR_USAGE, "one key at a time"},
+        {"ledger check now", ERR_USAGE, "takes no arguments"},
+        /* no store there, and none is made */
+        {"key list", ERR_NOT_FOUND, "there is no store at"},
+        {"key revoke x", ERR_NOT_FOUND, "there is no store at"},
+        {"ledger check", ERR_NOT_FOUND, "there is no store at"},
+    };
+    struct fixture *x = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int rc = command(x, cases[i].line);
+
+        if (rc != cases[i].rc || !strstr(x->e.text, cases[i].says))
+            fail_msg("%s: %d, \"%s\"", cases[i].line, rc, x->e.text);
+        assert_string_equal(x->out, "");
+        assert_int_equal(access(x->path, F_OK), -1);
+    }
+}
+
+static void an_account_name_of_129_bytes_is_refused(void **state)
+{
+    struct fixture *x = *state;
+    char line[200];
+
+    snprintf(line, sizeof line, "key create %0128d", 7);
+    assert_int_equal(command(x, line), 0);
+    snprintf(line, sizeof line, "key create %0129d", 7);
+    assert_int_equal(command(x, line), ERR_USAGE);
+    assert_non_null(strstr(x->e.text, "this one has 129 bytes"));
+}
+
+static void usd_is_read_and_written_exactly(void **state)
+{
+    static const struct {
+        const char *text;
+        int rc;
+        int64_t micro_usd;
+    } cases[] = {
+        {"0", 0, 0},
+        {"5", 0, 5000000},
+        {"0.1", 0, 100000},
+        {"0.3", 0, 300000}, /* no binary fraction in between */
+        {"1.000001", 0, 1000001},
+        {"007.50", 0, 7500000},
+        {"9223372036854.775807", 0, INT64_MAX},
+        {"9223372036854.775808", ERR_RANGE, 0},
+        {"9223372036855", ERR_RANGE, 0},
+        {"", ERR_PARSE, 0},
+        {".", ERR_PARSE, 0},
+        {".5", ERR_PARSE, 0},
+        {"5.", ERR_PARSE, 0},
+        {"1.2.3", ERR_PARSE, 0},
+        {"+1", ERR_PARSE, 0},
+        {"1,5", ERR_PARSE, 0},
+        {"0x10", ERR_PARSE, 0},
+        {" 1", ERR_PARSE, 0},
+    };
+    char text[USD_TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t micro_usd = 0;
+
+        assert_int_equal(usd_parse(str_from(cases[i].text), &micro_usd), cases[i].rc);
+        assert_int_equal(micro_usd, cases[i].micro_usd);
+    }
+    usd_format(1500000, text);
+    assert_string_equal(text, "1.500000");
+    usd_format(-1, text);
+    assert_string_equal(text, "-0.000001");
+    usd_format(INT64_MIN, text);
+    assert_string_equal(text, "-9223372036854.775808");
+}
+
+static void the_help_names_every_command(void **state)
+{
+    struct fixture *x = *state;
+    FILE *file = tmpfile();
+    size_t n;
+
+    assert_non_null(file);
+    command_help(fileno(file));
+    rewind(file);
+    n = fread(x->out, 1, sizeof x->out - 1, file);
+    x->out[n] = '\0';
+    fclose(file);
+    assert_non_null(strstr(x->out, "key create ACCOUNT [--credit USD]\n"));
+    assert_non_null(strstr(x->out, "key list\n"));
+    assert_non_null(strstr(x->out, "key revoke KEY_OR_PREFIX\n"));
+    assert_non_null(strstr(x->out, "ledger check\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+        TEST(key_create_makes_the_store_and_prints_the_key_last),
+        TEST(each_new_key_brings_its_own_credit),
+        TEST(a_running_coordinators_store_can_be_worked_on),
+        TEST(key_list_shows_prefix_account_age_state_and_balance),
+        TEST(ledger_check_fails_when_a_balance_is_off),
+        TEST(bad_input_is_named_with_the_way_out),
+        TEST(an_account_name_of_129_bytes_is_refused),
+        TEST(usd_is_read_and_written_exactly),
+        TEST(the_help_names_every_command),
+    };
+
+    return cmocka_run_group_tests_name("coordinator: commands", tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The small parts under the link: the coordinator's URL, back-off, and reading a machine from files
+ * that a test wrote. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "provider/session/backoff.h"
+#include "provider/session/hardware.h"
+#include "provider/session/metrics.h"
+#include "provider/session/url.h"
+
+static void urls_are_taken_apart(void **state)
+{
+    static const struct {
+        const char *text, *host, *path;
+        uint16_t port;
+    } cases[] = {
+        {"ws://localhost:8080/ws/provider", "localhost", "/ws/provider", 8080},
+        {"ws://coordinator.example", "coordinator.example", "/ws/provider", 80},
+        {"ws://10.0.0.1:81", "10.0.0.1", "/ws/provider", 81},
+        {"ws://[::1]:8080/p?q=1", "::1", "/p?q=1", 8080},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct coordinator_url url;
+        assert_int_equal(coordinator_url_parse(str_from(cases[i].text), &url, NULL), 0);
+        assert_string_equal(url.host, cases[i].host);
+        assert_string_equal(url.path, cases[i].path);
+        assert_int_equal(url.port, cases[i].port);
+    }
+}
+
+static void bad_urls_are_refused_with_the_way_out(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"wss://coordinator.example/ws/provider", "local TLS proxy"},
+        {"https://coordinator.example", "local TLS proxy"},
+        {"coordinator.example", "ws://HOST:PORT"},
+        {"", "ws://HOST:PORT"},
+        {"ws://", "ws://HOST:PORT"},
+        {"ws://host:0/", "1 to 65535"},
+        {"ws://host:65536/", "1 to 65535"},
+        {"ws://host:x/", "1 to 65535"},
+        {"ws://host/a b", "without spaces"},
+        {"ws://host/a\r\nX: y", "without spaces"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct coordinator_url url;
+        struct err err = {0};
+        assert_int_equal(coordinator_url_parse(str_from(cases[i].text), &url, &err), ERR_CONFIG);
+        assert_non_null(strstr(err.text, cases[i].says));
+    }
+}
+
+static void fill_byte(void *ud, void *ret_bytes, size_t n)
+{
+    memset(ret_bytes, *(const uint8_t *)ud, n);
+}
+
+static void waits_double_up_to_the_cap_and_are_jittered(void **state)
+{
+    (void)state;
+    struct rand_src rand = rand_system();
+    for (int run = 0; run < 50; run++) {
+        struct backoff b = {0};
+        int64_t ceiling_ms = BACKOFF_FIRST_MS;
+        for (int i = 0; i < 10; i++) {
+            int64_t wait_ms = backoff_next_ms(&b, &rand);
+            assert_true(wait_ms >= BACKOFF_FLOOR_MS && wait_ms <= ceiling_ms);
+            ceiling_ms = ceiling_ms * 2 > BACKOFF_CAP_MS ? BACKOFF_CAP_MS : ceiling_ms * 2;
+        }
+    }
+}
+
+static void a_wait_is_never_shorter_than_the_floor(void **state)
+{
+    (void)state;
+    uint8_t zero = 0;
+    struct rand_src rand = {fill_byte, &zero};
+    struct backoff b = {0};
+    for (int i = 0; i < 10; i++)
+        assert_true(backoff_next_ms(&b, &rand) >= BACKOFF_FLOOR_MS);
+}
+
+static void only_a_session_that_registered_and_lived_resets(void **state)
+{
+    (void)state;
+    struct rand_src rand = rand_system();
+    struct backoff b = {0};
+    (void)backoff_next_ms(&b, &rand);
+    (void)backoff_next_ms(&b, &rand);
+    backoff_session_ended(&b, -1);
+    assert_int_equal(b.ceiling_ms, 4000);
+    backoff_session_ended(&b, BACKOFF_GOOD_SESSION_MS - 1);
+    assert_int_equal(b.ceiling_ms, 4000);
+    backoff_session_ended(&b, BACKOFF_GOOD_SESSION_MS);
+    assert_int_equal(b.ceiling_ms, 0);
+}
+
+/* --- a machine made of files -------------------------------------------------------------------
+ */
+
+struct fake_root {
+    char dir[64];
+};
+
+static void put(const struct fake_root *r, const char *path, const char *text)
+{
+    char full[512];
+    (void)snprintf(full, sizeof full, "%s%s", r->dir, path);
+    for (char *slash = full + strlen(r->dir) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        (void)mkdir(full, 0700);
+        *slash = '/';
+    }
+    FILE *f = fopen(full, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int root_up(void **state)
+{
+    static struct fake_root r;
+    (void)snprintf(r.dir, sizeof r.dir, "/tmp/darkbloom-root-XXXXXX");
+    assert_non_null(mkdtemp(r.dir));
+    *state = &r;
+    return 0;
+}
+
+static int root_down(void **state)
+{
+    const struct fake_root *r = *state;
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -r %s", r->dir);
+    return system(command);
+}
+
+static void hardware_is_read_from_the_kernel(void **state)
+{
+    const struct fake_root *r = *state;
+    put(r, "/sys/class/dmi/id/product_name", "ThinkStation P3\n");
+    put(r, "/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9654\n");
+    put(r, "/proc/meminfo", "MemTotal:       32800000 kB\nMemAvailable:   16400000 kB\n");
+    put(r, "/sys/devices/system/cpu/online", "0-3,6\n");
+    put(r, "/proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
+    struct arena region;
+    struct msg_hardware hw;
+    arena_init(&region, 1 << 16);
+    assert_int_equal(hardware_read(r->dir, 4, &region, &hw), 0);
+    assert_true(str_is(hw.machine_model, "ThinkStation P3"));
+    assert_true(str_is(hw.chip_name, "AMD EPYC 9654"));
+    assert_true(str_is(hw.chip_family, "Unknown"));
+    assert_int_equal(hw.memory_gb, 31);
+    assert_true(hw.memory_available_gb > 27.2 && hw.memory_available_gb < 27.3);
+    assert_int_equal(hw.cpu_cores.total, 5);
+    assert_true(hw.memory_bandwidth_gbs == 0);
+    assert_true(str_is(hardware_os_version(r->dir, &region), "Linux 6.1.0-18-amd64"));
+    arena_free(&region);
+}
+
+static void an_unreadable_machine_is_unknown_not_guessed(void **state)
+{
+    const struct fake_root *r = *state;
+    struct arena region;
+    struct msg_hardware hw;
+    arena_init(&region, 1 << 16);
+    assert_int_equal(hardware_read(r->dir, 4, &region, &hw), 0);
+    assert_true(str_is(hw.machine_model, "Unknown"));
+    assert_true(str_is(hw.chip_name, "Unknown"));
+    assert_int_equal(hw.memory_gb, 0);
+    assert_true(hw.memory_available_gb == 0);
+    struct msg_system_metrics m = metrics_read(r->dir);
+    assert_true(m.memory_pressure == 0 && m.cpu_usage == 0);
+    assert_true(str_is(m.thermal_state, "nominal"));
+    arena_free(&region);
+}
+
+static void metrics_are_shares_of_the_machine(void **state)
+{
+    const struct fake_root *r = *state;
+    put(r, "/proc/meminfo", "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n");
+    put(r, "/proc/loadavg", "1.50 0.30 0.25 1/123 4567\n");
+    put(r, "/sys/devices/system/cpu/online", "0-3\n");
+    struct msg_system_metrics m = metrics_read(r->dir);
+    assert_true(m.memory_pressure > 0.749 && m.memory_pressure < 0.751);
+    assert_true(m.cpu_usage > 0.374 && m.cpu_usage < 0.376);
+    put(r, "/proc/loadavg", "97.00 0.30 0.25 1/123 4567\n");
+    assert_true(metrics_read(r->dir).cpu_usage == 1);
+}
+
+static void the_thermal_state_is_the_worst_zones(void **state)
+{
+    static const struct {
+        const char *temp, *state;
+    } cases[] = {{"40000\n", "nominal"},
+                 {"85000\n", "fair"},
+                 {"95000\n", "serious"},
+                 {"105000\n", "critical"}};
+    const struct fake_root *r = *state;
+    put(r, "/sys/class/thermal/thermal_zone0/temp", "30000\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_temp", "80000\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_type", "hot\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_temp", "90000\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_type", "critical\n");
+    put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_temp", "100000\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put(r, "/sys/class/thermal/thermal_zone1/temp", cases[i].temp);
+        assert_true(str_is(metrics_read(r->dir).thermal_state, cases[i].state));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(bad_urls_are_refused_with_the_way_out),
+        cmocka_unit_test(waits_double_up_to_the_cap_and_are_jittered),
+        cmocka_unit_test(a_wait_is_never_shorter_than_the_floor),
+        cmocka_unit_test(only_a_session_that_registered_and_lived_resets),
+        cmocka_unit_test_setup_teardown(hardware_is_read_from_the_kernel, root_up, root_down),
+        cmocka_unit_test_setup_teardown(an_unreadable_machine_is_unknown_not_guessed, root_up,
+                                        root_down),
+        cmocka_unit_test_setup_teardown(metrics_are_shares_of_the_machine, root_up, root_down),
+        cmocka_unit_test_setup_teardown(the_thermal_state_is_the_worst_zones, root_up, root_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
