@@ -4,8 +4,10 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$ROOT/scripts/lib/build.sh"
+. "$ROOT/scripts/setup/pins.sh"
 
 "$ROOT/scripts/setup.sh" bench
 build release
 # shellcheck disable=SC2086 # a list of words
-exec "$ROOT/build/release/darkbloom-bench" ${BENCH_ARGS:-}
+exec "$ROOT/build/release/darkbloom-bench" "$ROOT/build/release/darkbloom-coordinator" \
+	"$DEPS/model/$MODEL_FILE" ${BENCH_ARGS:-}

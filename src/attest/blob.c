@@ -86,7 +86,7 @@ static int split(struct str raw, struct arena *region, struct str *ret_inner,
                  struct str *ret_signature, struct attest_blob *b, struct err *ret_err)
 {
     struct proto_scratch scratch;
-    struct str quoted;
+    struct str quoted = {0};
     int rc = span_get_unique(raw, "attestation", ret_inner);
 
     if (rc == 0)
@@ -131,7 +131,7 @@ int attest_blob_verify(struct str raw, struct str x25519_b64, enum attest_platfo
                        enum trust_reason *ret_reason, struct err *ret_err)
 {
     struct attest_blob b = {0};
-    struct str inner, signature;
+    struct str inner = {0}, signature = {0};
 
     if (split(raw, region, &inner, &signature, &b, ret_err) < 0)
         return malformed(ret_reason, ret_err, "form");

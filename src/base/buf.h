@@ -17,10 +17,10 @@ struct buf {
 /* Empty buffer of at most `max_bytes` unread bytes. Allocates nothing. */
 void buf_init(struct buf *b, size_t max_bytes);
 
-/* The unread bytes; valid until the next call that changes the buffer. */
+/* The unread bytes (never NULL); valid until the next call that changes the buffer. */
 static inline struct str buf_view(const struct buf *b)
 {
-    return (struct str){b->mem ? b->mem + b->off : NULL, b->len};
+    return (struct str){b->mem ? b->mem + b->off : "", b->len};
 }
 
 /* Make room for `n` more bytes behind the unread ones and return where they go (then call

@@ -83,7 +83,7 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
     int i = 1;
 
     while (i < src->argc) {
-        struct flag f;
+        struct flag f = {0};
         int rc = read_flag(src, i, &f, ret_err);
 
         if (rc < 0)
@@ -108,7 +108,7 @@ int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *se
     int i = 1;
 
     while (i < src->argc) {
-        struct flag f;
+        struct flag f = {0};
         char name[64];
         int rc = read_flag(src, i, &f, ret_err);
 

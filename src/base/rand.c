@@ -16,17 +16,17 @@ struct rand_src rand_system(void)
     return (struct rand_src){system_fill, NULL};
 }
 
+/* Multiply and shift (Lemire 2019) without its rejection step: a bias of at most bound / 2^32,
+ * which jitter and spreading do not notice, and no loop that a scripted source could keep turning.
+ */
 uint32_t rand_below(const struct rand_src *r, uint32_t bound)
 {
-    uint32_t v, limit;
+    uint32_t v;
 
     if (bound < 2)
         return 0;
-    limit = UINT32_MAX - UINT32_MAX % bound; /* values above would favour the small ones */
-    do
-        rand_fill(r, &v, sizeof v);
-    while (v >= limit);
-    return v % bound;
+    rand_fill(r, &v, sizeof v);
+    return (uint32_t)((uint64_t)v * bound >> 32);
 }
 
 void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES])

@@ -20,7 +20,7 @@ static inline void rand_fill(const struct rand_src *r, void *ret_bytes, size_t n
 /* Cryptographic randomness of the system. Thread-safe. */
 struct rand_src rand_system(void);
 
-/* A number in [0, bound); 0 when bound is 0. */
+/* A number in [0, bound) for jitter and spreading, not for keys; 0 when bound is 0. */
 uint32_t rand_below(const struct rand_src *r, uint32_t bound);
 
 #define RAND_UUID_BYTES 37

@@ -41,7 +41,7 @@ bool str_ieq(struct str a, struct str b);
 /* Whether `s` starts with `prefix`. */
 static inline bool str_starts(struct str s, struct str prefix)
 {
-    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+    return prefix.n == 0 || (s.p && s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
 /* `s` without leading and trailing spaces and tabs. */

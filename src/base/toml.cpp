@@ -27,8 +27,13 @@ int visit(const walk &w, const std::string &path, const toml::node &n);
 int visit_table(const walk &w, const std::string &path, const toml::table &t)
 {
     for (const auto &entry : t) {
-        std::string key(entry.first.str());
-        int rc = visit(w, path.empty() ? key : path + "." + key, entry.second);
+        std::string key(path);
+        int rc;
+
+        if (!key.empty())
+            key += '.';
+        key += entry.first.str();
+        rc = visit(w, key, entry.second);
 
         if (rc != 0)
             return rc;

@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store's part of the table: one run of bench_store, as markdown. */
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "bench/bench_store.h"
 #include "bench/sections.h"
-
-/* The load before this pinned the process to one core; here the store's thread is what is measured
- * and needs its own. Failure leaves a figure that is too low, never one too high. */
-static void use_all_cores(cpu_set_t *ret_before)
-{
-    cpu_set_t all;
-
-    CPU_ZERO(&all);
-    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < CPU_SETSIZE; i++)
-        CPU_SET((size_t)i, &all);
-    (void)sched_getaffinity(0, sizeof *ret_before, ret_before);
-    (void)sched_setaffinity(0, sizeof all, &all);
-}
 
 static void print_result(const struct bench_store_config *c, const struct bench_store_result *r)
 {
@@ -47,7 +33,6 @@ int bench_store_section(void)
     struct bench_store_config config;
     struct bench_store_result result;
     struct err e = {0};
-    cpu_set_t before;
     int rc;
 
     snprintf(dir, sizeof dir, "%s/darkbloom-bench-store-XXXXXX", tmp ? tmp : "/tmp");
@@ -55,10 +40,8 @@ int bench_store_section(void)
         fprintf(stderr, "darkbloom-bench: no directory for the store in %s\n", tmp ? tmp : "/tmp");
         return ERR_IO;
     }
-    use_all_cores(&before);
     config = bench_store_defaults(dir);
     rc = bench_store(&config, &result, &e);
-    (void)sched_setaffinity(0, sizeof before, &before);
     rmdir(dir);
     if (rc < 0)
         fprintf(stderr, "darkbloom-bench: %s\n", e.text);

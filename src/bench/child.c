@@ -26,6 +26,16 @@ int child_pin_self(int core)
     return sched_setaffinity(0, sizeof set, &set) < 0 ? ERR_IO : 0;
 }
 
+void child_unpin_self(void)
+{
+    cpu_set_t all;
+
+    CPU_ZERO(&all);
+    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < CPU_SETSIZE; i++)
+        CPU_SET((size_t)i, &all);
+    (void)sched_setaffinity(0, sizeof all, &all); /* pinned, figures are too low, never too high */
+}
+
 /* Start a program with its stdout (fd 1) or stderr (fd 2) in a pipe. */
 static pid_t spawn(char *const argv[], int capture_fd, int core, int *ret_pipe)
 {

@@ -24,6 +24,8 @@ int child_start(const char *program, const char *loop_name, int core, struct chi
 int64_t child_cpu_us(const struct child *c);
 void child_stop(struct child *c);
 
+/* Let the calling process run on every core again. */
+void child_unpin_self(void);
 /* Pin the calling process. 0 or ERR_IO (then it runs unpinned). */
 int child_pin_self(int core);
 

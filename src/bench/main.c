@@ -220,6 +220,7 @@ int main(int argc, char **argv)
         printf("\n(The load could not be pinned to core %d: figures are of an unpinned run.)\n",
                LOAD_CORE);
     rc = coordinator_sections(program);
+    child_unpin_self();
     if (rc == 0)
         rc = bench_store_section();
     if (rc == 0 && model)

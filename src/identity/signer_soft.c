@@ -49,10 +49,12 @@ static bool is_nonce(struct str s)
 
 static bool is_timestamp(struct str s)
 {
+    static const char allowed[] = "0123456789-:.TZ+";
+
     if (s.n < 20 || s.n > TIMESTAMP_MAX_BYTES || s.p[4] != '-' || s.p[10] != 'T')
         return false;
     for (size_t i = 0; i < s.n; i++) {
-        if (!memchr("0123456789-:.TZ+", s.p[i], 16))
+        if (!memchr(allowed, s.p[i], sizeof allowed - 1))
             return false;
     }
     return true;

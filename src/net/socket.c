@@ -88,7 +88,7 @@ int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock
 
 int socket_accept(struct loop *l, int listen_sock, char ret_peer[64])
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof addr;
     int sock;
 

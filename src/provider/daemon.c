@@ -71,7 +71,8 @@ static int open_engine(struct daemon *d, struct err *e)
     rand_fill(&d->rand, &config.seed, sizeof config.seed);
     rc = engine_open(&config, &d->engine, e);
     if (rc == 0)
-        log_event(&d->log, LOG_INFO, EV_MODEL_LOADED, KV_STR("model", s->model_id),
+        log_event(&d->log, LOG_INFO, EV_MODEL_LOADED,
+                  KV_STR("model", provider_settings_model_id(s)),
                   KV_CSTR("numerics", engine_invariant(d->engine) ? "invariant" : "fast"),
                   KV_INT("slots", engine_limits(d->engine).max_seqs),
                   KV_INT("context_tokens", engine_limits(d->engine).context_tokens),
@@ -112,7 +113,7 @@ static int describe_machine(struct daemon *d, struct err *e)
     m->max_running = engine_limits(d->engine).max_seqs;
     m->engine_in_process = true;
     m->model =
-        (struct msg_model){.id = s->model_id,
+        (struct msg_model){.id = provider_settings_model_id(s),
                            .size_bytes = (int64_t)info.size_bytes,
                            .model_type = STR("chat"),
                            .quantization = arena_dup(&d->region, str_from(info.quantization)),
@@ -216,7 +217,7 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
     if (rc == 0) {
         provider_start(d.provider);
         log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", settings->coordinator_url),
-                  KV_STR("model", settings->model_id));
+                  KV_STR("model", provider_settings_model_id(settings)));
         rc = loop_run(d.loop);
     }
     close_parts(&d);

@@ -95,15 +95,22 @@ void provider_on_engine(struct provider *p)
     serve_on_events(p->serve);
 }
 
+static void tell_stopped(void *ud)
+{
+    struct provider *p = ud;
+    p->stopped(p->stopped_ud);
+}
+
+/* The close frame leaves at the end of an iteration: whoever ends the loop at once keeps it back.
+ */
 static void stop_now(void *ud)
 {
     struct provider *p = ud;
     if (p->closed)
         return;
     p->closed = true;
-    loop_timer_clear(p->loop, &p->drain);
     link_stop(p->link);
-    p->stopped(p->stopped_ud);
+    loop_timer_set(p->loop, &p->drain, PROVIDER_LINGER_MS * (int64_t)1000, tell_stopped, p);
 }
 
 void provider_stop(struct provider *p, void (*stopped)(void *ud), void *ud)

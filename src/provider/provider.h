@@ -9,7 +9,10 @@
 #include "provider/session/link.h"
 #include "seal/box.h"
 
-enum { PROVIDER_DRAIN_MS = 5000 }; /* how long running requests may take when it stops */
+enum {
+    PROVIDER_DRAIN_MS = 5000, /* how long running requests may take when it stops */
+    PROVIDER_LINGER_MS = 100  /* for the close frame to leave */
+};
 
 struct provider;
 

@@ -189,6 +189,20 @@ const char *provider_settings_backend(const struct provider_settings *s)
     return backend_choices[s->backend];
 }
 
+struct str provider_settings_model_id(const struct provider_settings *s)
+{
+    static const struct str suffix = {".gguf", 5};
+    struct str name = s->model_path;
+    if (s->model_id.n)
+        return s->model_id;
+    const char *slash = name.n ? memrchr(name.p, '/', name.n) : NULL;
+    if (slash)
+        name = (struct str){slash + 1, name.n - (size_t)(slash + 1 - name.p)};
+    if (name.n > suffix.n && str_eq((struct str){name.p + name.n - suffix.n, suffix.n}, suffix))
+        name.n -= suffix.n;
+    return name;
+}
+
 int provider_settings_check(const struct provider_settings *s, struct err *ret_err)
 {
     struct coordinator_url url;

@@ -48,6 +48,9 @@ extern const struct cfg_table provider_settings_table;
 /* The string that `backend` announces: "inprocess-llama". */
 const char *provider_settings_backend(const struct provider_settings *s);
 
+/* The model's name for consumers: model.id, else the file's name without ".gguf". Borrowed. */
+struct str provider_settings_model_id(const struct provider_settings *s);
+
 /* What the table cannot say: the coordinator's URL is one that this version can reach, a model is
  * named. 0 or ERR_CONFIG with what to do. */
 int provider_settings_check(const struct provider_settings *s, struct err *ret_err);

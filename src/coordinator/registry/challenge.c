@@ -67,7 +67,7 @@ void challenge_stop(struct provider *p)
 void challenge_answer(struct provider *p, const struct msg_attestation_response *m)
 {
     struct challenge *ch = &p->challenge;
-    enum trust_reason reason;
+    enum trust_reason reason = TRUST_REASON_NEW;
     struct err e = {0};
     int rc;
 

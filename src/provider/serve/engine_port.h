@@ -34,7 +34,7 @@ struct engine_port {
     void (*cancel)(void *ud, uint64_t tag);
     /* The next event: 1, or 0 when there is none now. */
     int (*poll)(void *ud, struct engine_event *ret_event);
-    /* Running, waiting, KV and forward-pass counters; the rest of the struct is left alone. */
+    /* Running, waiting, KV and forward-pass counters. What was served is the caller's to count. */
     void (*load)(void *ud, struct load *ret_load);
     void *ud;
 };

@@ -46,6 +46,8 @@ static void job_end(struct job *j, const char *outcome)
               KV_INT("prompt_tokens", j->prompt_tokens),
               KV_INT("completion_tokens", j->completion_tokens), KV_CSTR("finish", outcome),
               KV_INT("ms", ms));
+    s->prompt_tokens += j->prompt_tokens; /* also of a cancelled one: the engine made them */
+    s->completion_tokens += j->completion_tokens;
     jobs_release(&s->jobs, j);
     if (s->jobs.in_use)
         return;
@@ -99,7 +101,7 @@ void serve_on_request(struct serve *s, const struct msg_inference_request *m)
     int rc = take_place(s, m->request_id, &j, &error);
     if (rc == ERR_EXISTS)
         return; /* the first of that id goes on, and answers */
-    if (rc < 0) {
+    if (rc < 0 || !j) {
         refuse(s, m->request_id, &error);
         return;
     }
@@ -187,8 +189,6 @@ static int on_done(struct job *j, const struct engine_event *e)
     j->prompt_tokens = e->prompt_tokens;
     j->completion_tokens = e->completion_tokens;
     j->finish = e->finish;
-    s->prompt_tokens += e->prompt_tokens;
-    s->completion_tokens += e->completion_tokens;
     int rc = answer_finish(j);
     if (rc < 0)
         return rc;
@@ -274,9 +274,10 @@ void serve_set_link(struct serve *s, struct link *link)
 struct load serve_load(const struct serve *s)
 {
     const struct engine_port *engine = &s->config.engine;
-    struct load load = {.requests_served = s->requests_served,
-                        .tokens_generated = s->completion_tokens};
+    struct load load = {0};
     engine->load(engine->ud, &load);
+    load.requests_served = s->requests_served;
+    load.tokens_generated = s->completion_tokens;
     return load;
 }
 

@@ -164,7 +164,8 @@ static void on_answer(void *ud, const struct provider_msg *answer)
 {
     struct link *l = ud;
     if (link_send(l, answer) == 0)
-        log_event(l->config.log, LOG_INFO, EV_CHALLENGE_ANSWERED);
+        log_event(l->config.log, LOG_INFO, EV_CHALLENGE_ANSWERED,
+                  KV_CSTR("host", l->config.url.host));
 }
 
 /* --- receiving: one handler a type ------------------------------------------------------------ */
@@ -198,12 +199,14 @@ static void take_runtime_status(struct link *l, const struct provider_msg *m)
 static void take_load_model(struct link *l, const struct provider_msg *m)
 {
     bool ours = str_eq(m->load_model.model_id, l->config.machine->model.id);
-    struct provider_msg answer = {
-        .type = MSG_LOAD_MODEL_STATUS,
-        .load_status = {.model_id = m->load_model.model_id,
-                        .status = ours ? STR("succeeded") : STR("failed"),
-                        .error = ours ? (struct str){0}
-                                      : STR("this provider serves one model, chosen at start")}};
+    struct provider_msg answer = {.type = MSG_LOAD_MODEL_STATUS};
+
+    answer.load_status.model_id = m->load_model.model_id;
+    answer.load_status.status = STR("succeeded");
+    if (!ours) {
+        answer.load_status.status = STR("failed");
+        answer.load_status.error = STR("this provider serves one model, chosen at start");
+    }
     (void)link_send(l, &answer);
 }
 

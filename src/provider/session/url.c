@@ -23,7 +23,9 @@ static int check_scheme(struct str text, struct err *ret_err)
 static size_t host_end(struct str s)
 {
     size_t i = 0;
-    if (s.n && s.p[0] == '[')
+    if (!s.p)
+        return 0;
+    if (s.n > 0 && s.p[0] == '[')
         while (i < s.n && s.p[i] != ']')
             i++;
     while (i < s.n && s.p[i] != ':' && s.p[i] != '/')

@@ -122,9 +122,9 @@ class Provider(Program):
             f'[identity]\nkey_path = "{self.dir / "identity.pem"}"\n' + "\n".join(extra) + "\n")
         super().__init__([BUILD / "darkbloom", "serve", "--config", self.config], self.dir / "provider.log")
 
-    def start(self):
+    def start(self, ready=r"event=challenge_answered"):
         super().start()
-        self.wait_for_log(r"event=challenge_answered")
+        self.wait_for_log(ready)
         return self
 
     def counters(self):

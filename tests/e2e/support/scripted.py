@@ -3,6 +3,7 @@
 and does with each request what the test says."""
 
 import base64
+import contextlib
 import json
 import threading
 
@@ -64,8 +65,9 @@ class Request:
 
 
 class ScriptedProvider:
-    def __init__(self, port, model="scripted-model", on_request=None, models=None, register=True):
-        self.key = PrivateKey.generate()
+    def __init__(self, port, model="scripted-model", on_request=None, models=None, register=True, key=None,
+                 cpu_usage=None):
+        self.key = key or PrivateKey.generate()
         self.public = base64.b64encode(bytes(self.key.public_key)).decode()
         self.on_request = on_request or (lambda r: r.answer("Hello", " from", " script"))
         self.models = models or [model]
@@ -73,26 +75,43 @@ class ScriptedProvider:
         self.arrived = threading.Condition()
         self.trusted = threading.Event()
         self.closed = threading.Event()
-        self.ws = connect(f"ws://127.0.0.1:{port}/ws/provider", max_size=None)
+        self.stack = contextlib.ExitStack()
+        self.ws = self.stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/provider", max_size=None))
         if register:
             self.register()
+            if cpu_usage is not None:  # before the challenge is answered: it counts from the first request on
+                self.heartbeat(cpu_usage)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def send(self, message):
         self.ws.send(json.dumps(message))  # with spaces after ':' and ',', as some peers write
 
-    def register(self, **more):
-        self.send({"type": "register",
-                   "hardware": {"machine_model": "Script1,1", "chip_name": "Script", "chip_family": "Unknown",
-                                "chip_tier": "Unknown", "memory_gb": 64, "memory_available_gb": 60,
-                                "cpu_cores": {"total": 8, "performance": 8, "efficiency": 0}, "gpu_cores": 0,
-                                "memory_bandwidth_gbs": 100},
-                   "models": [{"id": m, "size_bytes": 1000, "model_type": "chat", "quantization": "8bit"}
-                              for m in self.models],
-                   "backend": "inprocess-mlx", "version": "9.9.9", "public_key": self.public,
-                   "encrypted_response_chunks": True,
-                   "privacy_capabilities": {f: True for f in FLAGS}, **more})
+    def registration(self):
+        return {"type": "register",
+                "hardware": {"machine_model": "Script1,1", "chip_name": "Script", "chip_family": "Unknown",
+                             "chip_tier": "Unknown", "memory_gb": 64, "memory_available_gb": 60,
+                             "cpu_cores": {"total": 8, "performance": 8, "efficiency": 0}, "gpu_cores": 0,
+                             "memory_bandwidth_gbs": 100},
+                "models": [{"id": m, "size_bytes": 1000, "model_type": "chat", "quantization": "8bit"}
+                           for m in self.models],
+                "backend": "inprocess-mlx", "version": "9.9.9", "public_key": self.public,
+                "encrypted_response_chunks": True,
+                "privacy_capabilities": {f: True for f in FLAGS}}
+
+    def register(self):
+        self.send(self.registration())
+
+    def heartbeat(self, cpu_usage=0.1, **more):
+        self.send({"type": "heartbeat", "status": "idle", "active_model": None,
+                   "stats": {"requests_served": 0, "tokens_generated": 0},
+                   "system_metrics": {"memory_pressure": 0.1, "cpu_usage": cpu_usage,
+                                      "thermal_state": "nominal"}, **more})
+
+    def challenge_response(self, m):
+        return {"type": "attestation_response", "nonce": m["nonce"], "signature": "c2ln",
+                "public_key": self.public, "sip_enabled": True, "secure_boot_enabled": True,
+                "rdma_disabled": True, "hypervisor_active": True}
 
     def _run(self):
         try:
@@ -104,9 +123,7 @@ class ScriptedProvider:
 
     def _handle(self, m):
         if m["type"] == "attestation_challenge":
-            self.send({"type": "attestation_response", "nonce": m["nonce"], "signature": "c2ln",
-                       "public_key": self.public, "sip_enabled": True, "secure_boot_enabled": True,
-                       "rdma_disabled": True, "hypervisor_active": True})
+            self.send(self.challenge_response(m))
             self.trusted.set()
             return
         with self.arrived:
@@ -135,7 +152,7 @@ class ScriptedProvider:
             assert self.arrived.wait_for(condition, deadline_s), what
 
     def close(self):
-        self.ws.close()
+        self.stack.close()
         self.closed.wait(10)
 
     def drop(self):

@@ -135,11 +135,18 @@ void fake_coordinator_hang_up(struct fake_coordinator *c)
     c->closed = true;
 }
 
+void fake_coordinator_stop_listening(struct fake_coordinator *c)
+{
+    loop_watch_remove(c->watch);
+    if (c->watch)
+        loop_close(c->loop, c->sock);
+    c->watch = NULL;
+}
+
 void fake_coordinator_stop(struct fake_coordinator *c)
 {
     fake_coordinator_hang_up(c);
-    loop_watch_remove(c->watch);
-    loop_close(c->loop, c->sock);
+    fake_coordinator_stop_listening(c);
     box_slab_free(c->slab);
     proto_scratch_free(&c->scratch);
     buf_free(&c->plain);

@@ -39,6 +39,8 @@ struct fake_coordinator {
 
 void fake_coordinator_start(struct fake_coordinator *c, struct loop *loop);
 void fake_coordinator_stop(struct fake_coordinator *c);
+/* From now on connecting fails. */
+void fake_coordinator_stop_listening(struct fake_coordinator *c);
 void fake_coordinator_hang_up(struct fake_coordinator *c);
 
 void fake_coordinator_say(struct fake_coordinator *c, struct str frame);

@@ -41,11 +41,7 @@ static int engine_poll(void *ud, struct engine_event *ret_event)
 static void engine_load(void *ud, struct load *ret_load)
 {
     const struct fake_engine *e = ud;
-    ret_load->running = e->load.running;
-    ret_load->waiting = e->load.waiting;
-    ret_load->active_tokens = e->load.active_tokens;
-    ret_load->max_tokens_potential = e->load.max_tokens_potential;
-    ret_load->forward_passes = e->load.forward_passes;
+    *ret_load = e->load;
 }
 
 struct engine_port fake_engine_port(struct fake_engine *e)

@@ -276,6 +276,13 @@ static void cancel_stops_the_engine_and_nothing_more_is_sent(void **state)
     fake_engine_done(&w->engine, tag, 12, 2, CHUNK_FINISH_STOP);
     fake_world_run(w);
     assert_int_equal(w->coordinator.n_frames, before);
+
+    /* the token that was made counts, in what was generated though not in what was served */
+    fake_world_advance_ms(w, 5000);
+    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
+    assert_non_null(m);
+    assert_int_equal(m->heartbeat.stats.tokens_generated, 1);
+    assert_int_equal(m->heartbeat.stats.requests_served, 0);
     box_session_close(s);
 }
 
@@ -339,6 +346,21 @@ static void a_slow_coordinator_gets_all_of_the_text_in_fewer_chunks(void **state
     box_session_close(s);
 }
 
+static void what_was_served_shows_in_the_next_heartbeat(void **state)
+{
+    struct fake_world *w = *state;
+    struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+    fake_engine_text(&w->engine, last_tag(w), "Hello", 2);
+    fake_engine_done(&w->engine, last_tag(w), 12, 2, CHUNK_FINISH_STOP);
+    fake_world_run(w);
+    fake_world_advance_ms(w, 5000);
+    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
+    assert_non_null(m);
+    assert_int_equal(m->heartbeat.stats.requests_served, 1);
+    assert_int_equal(m->heartbeat.stats.tokens_generated, 2);
+    box_session_close(s);
+}
+
 static void nothing_of_prompt_or_answer_is_logged(void **state)
 {
     struct fake_world *w = *state;
@@ -371,6 +393,7 @@ static void stopping_lets_running_requests_end(void **state)
 
     fake_engine_done(&w->engine, tag, 12, 0, CHUNK_FINISH_STOP);
     fake_world_run(w);
+    fake_world_advance_ms(w, PROVIDER_LINGER_MS);
     assert_true(w->stopped);
     assert_non_null(fake_coordinator_got(&w->coordinator, MSG_INFERENCE_COMPLETE, 0));
     assert_true(w->coordinator.closed);
@@ -384,7 +407,7 @@ static void stopping_waits_five_seconds_at_most(void **state)
     fake_world_stop(w);
     fake_world_advance_ms(w, 4999);
     assert_false(w->stopped);
-    fake_world_advance_ms(w, 2);
+    fake_world_advance_ms(w, 2 + PROVIDER_LINGER_MS);
     assert_true(w->stopped);
     assert_int_equal(w->engine.n_cancelled, 1);
     fake_world_advance_ms(w, 60000);
@@ -412,6 +435,7 @@ int main(void)
         TEST(cancel_of_an_unknown_request_is_ignored),
         TEST(a_lost_connection_cancels_its_requests),
         TEST(a_slow_coordinator_gets_all_of_the_text_in_fewer_chunks),
+        TEST(what_was_served_shows_in_the_next_heartbeat),
         TEST(nothing_of_prompt_or_answer_is_logged),
         TEST(stopping_lets_running_requests_end),
         TEST(stopping_waits_five_seconds_at_most),

@@ -133,6 +133,22 @@ static void what_cannot_work_is_refused(void **state)
     }
 }
 
+static void a_model_without_an_id_is_called_by_its_file(void **state)
+{
+    static const struct {
+        const char *path, *id, *name;
+    } cases[] = {{"/models/SmolLM2.Q4_1.gguf", "", "SmolLM2.Q4_1"},
+                 {"plain", "", "plain"},
+                 {"/models/.gguf", "", ".gguf"},
+                 {"/models/a.gguf", "chosen", "chosen"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct provider_settings s = {.model_path = str_from(cases[i].path),
+                                      .model_id = str_from(cases[i].id)};
+        assert_true(str_is(provider_settings_model_id(&s), cases[i].name));
+    }
+}
+
 static void tls_to_the_coordinator_and_a_missing_model_are_refused(void **state)
 {
     (void)state;
@@ -254,6 +270,7 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_help),
         cmocka_unit_test(flags_beat_the_file),
         cmocka_unit_test(what_cannot_work_is_refused),
+        cmocka_unit_test(a_model_without_an_id_is_called_by_its_file),
         cmocka_unit_test(tls_to_the_coordinator_and_a_missing_model_are_refused),
         cmocka_unit_test_setup_teardown(our_configuration_is_found_before_the_existing_ones,
                                         home_up, home_down),

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model by script. The next token of a sequence depends on that sequence's own tokens and on
+ * nothing else, so what a row says must not depend on its neighbours. Prompts are the messages'
+ * text, one token a byte; a generated token is a letter, and the answer ends where the script says.
+ */
+#ifndef DARKBLOOM_TESTS_UNIT_PROVIDER_FAKE_MODEL_H
+#define DARKBLOOM_TESTS_UNIT_PROVIDER_FAKE_MODEL_H
+
+#include <pthread.h>
+
+#include "provider/engine/model_ops.h"
+
+enum {
+    FAKE_VOCAB = 300,
+    FAKE_CONTEXT = 256,
+    FAKE_SEQS = 8,
+    FAKE_END = 299, /* the token that ends an answer */
+    FAKE_PIECES = 16
+};
+
+struct fake_model {
+    int32_t history[FAKE_SEQS][FAKE_CONTEXT + 1];
+    int32_t length[FAKE_SEQS];
+    float row[FAKE_VOCAB];
+    int32_t chosen[FAKE_SEQS * (FAKE_CONTEXT + 1)];
+    int32_t end_after;               /* generated tokens until FAKE_END; 0: never */
+    const char *pieces[FAKE_PIECES]; /* when set, the n-th generated token is that text */
+    bool dependent;                  /* a broken kernel: logits change with the number of rows */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool gated; /* passes wait for fake_model_allow */
+    int allowed, passes;
+    bool fail_next;
+    int32_t most_seqs; /* in one pass */
+    bool broke_order;  /* rows or sequences came out of order */
+};
+
+void fake_model_init(struct fake_model *m);
+/* Let `n` more passes run; waits until they have begun and returns at once when not gated. */
+void fake_model_allow(struct fake_model *m, int n);
+/* Wait until a pass stands at the gate. */
+void fake_model_wait_at_gate(struct fake_model *m);
+int fake_model_passes(struct fake_model *m);
+
+extern const struct model_ops fake_model_ops;
+
+#endif

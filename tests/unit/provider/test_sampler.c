@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "provider/engine/invariance.h"
+#include "provider/engine/sampler.h"
+#include "unit/provider/fake_model.h"
+
+enum { VOCAB = 8, DRAWS = 4000 };
+
+static const float base[VOCAB] = {1, 3, 2, 0, -1, 2.5F, -4, 0.5F};
+
+static int32_t draw(struct sampler *s, struct sampler_scratch *scratch)
+{
+    float logits[VOCAB];
+
+    memcpy(logits, base, sizeof logits);
+    return sampler_next(s, scratch, logits, NULL, 0);
+}
+
+static void count(struct sampling how, int ret_counts[VOCAB])
+{
+    struct sampler_scratch scratch;
+    struct sampler s;
+
+    assert_int_equal(sampler_scratch_init(&scratch, VOCAB), 0);
+    sampler_init(&s, &how);
+    memset(ret_counts, 0, VOCAB * sizeof *ret_counts);
+    for (int i = 0; i < DRAWS; i++)
+        ret_counts[draw(&s, &scratch)]++;
+    sampler_scratch_free(&scratch);
+}
+
+static void temperature_zero_is_the_largest_logit_and_ties_go_to_the_lowest_id(void **state)
+{
+    struct sampler_scratch scratch;
+    struct sampler s;
+    float tied[VOCAB] = {0, 7, 1, 7, 7, 0, 0, 0};
+
+    (void)state;
+    sampler_scratch_init(&scratch, VOCAB);
+    sampler_init(&s, &(struct sampling){.top_p = 1});
+    assert_int_equal(draw(&s, &scratch), 1);
+    assert_int_equal(sampler_next(&s, &scratch, tied, NULL, 0), 1);
+    sampler_scratch_free(&scratch);
+}
+
+static void top_k_of_one_is_deterministic_and_top_k_masks_the_rest(void **state)
+{
+    int counts[VOCAB];
+
+    (void)state;
+    count((struct sampling){.temperature = 1, .top_p = 1, .top_k = 1}, counts);
+    assert_int_equal(counts[1], DRAWS);
+    count((struct sampling){.temperature = 2, .top_p = 1, .top_k = 3}, counts);
+    assert_int_equal(counts[1] + counts[5] + counts[2], DRAWS);
+    assert_true(counts[1] > counts[5] && counts[5] > counts[2] && counts[2] > 0);
+}
+
+static void a_small_top_p_leaves_the_dominant_token_and_a_larger_one_the_nucleus(void **state)
+{
+    int counts[VOCAB];
+
+    (void)state;
+    count((struct sampling){.temperature = 1, .top_p = 0.1}, counts);
+    assert_int_equal(counts[1], DRAWS);
+    count((struct sampling){.temperature = 1, .top_p = 0.8}, counts); /* 0.40 + 0.24 + 0.15 + … */
+    assert_int_equal(counts[1] + counts[5] + counts[2] + counts[0], DRAWS);
+    assert_int_equal(counts[6] + counts[4] + counts[3], 0);
+}
+
+static void the_whole_distribution_is_drawn_in_its_proportions(void **state)
+{
+    int counts[VOCAB];
+
+    (void)state;
+    count((struct sampling){.temperature = 1, .top_p = 1, .seed = 3}, counts);
+    /* softmax: 1 → 0.427, 5 → 0.259, 2 → 0.157; four standard deviations are 0.03 */
+    assert_in_range(counts[1], 1580, 1840);
+    assert_in_range(counts[5], 920, 1150);
+    assert_in_range(counts[2], 530, 730);
+}
+
+static void seeds_reproduce_and_differ(void **state)
+{
+    struct sampler_scratch scratch;
+    struct sampler a, b, c;
+    int differences = 0;
+
+    (void)state;
+    sampler_scratch_init(&scratch, VOCAB);
+    sampler_init(&a, &(struct sampling){.temperature = 1, .top_p = 1, .seed = 5});
+    sampler_init(&b, &(struct sampling){.temperature = 1, .top_p = 1, .seed = 5});
+    sampler_init(&c, &(struct sampling){.temperature = 1, .top_p = 1, .seed = 6});
+    for (int i = 0; i < 100; i++) {
+        int32_t x = draw(&a, &scratch);
+
+        assert_int_equal(x, draw(&b, &scratch));
+        differences += x != draw(&c, &scratch);
+    }
+    assert_true(differences > 20);
+    sampler_scratch_free(&scratch);
+}
+
+static void penalties_lower_what_was_said(void **state)
+{
+    struct sampler_scratch scratch;
+    struct sampler s;
+    float logits[VOCAB];
+    const int32_t seen[] = {1, 1, 1};
+
+    (void)state;
+    sampler_scratch_init(&scratch, VOCAB);
+    sampler_init(&s, &(struct sampling){.top_p = 1, .frequency_penalty = 0.2});
+    memcpy(logits, base, sizeof logits);
+    assert_int_equal(sampler_next(&s, &scratch, logits, seen, 3), 5); /* 3 − 0.6 < 2.5 */
+    sampler_init(&s, &(struct sampling){.top_p = 1, .presence_penalty = 0.4});
+    memcpy(logits, base, sizeof logits);
+    assert_int_equal(sampler_next(&s, &scratch, logits, seen, 3), 1); /* 3 − 0.4 > 2.5, once */
+    sampler_scratch_free(&scratch);
+}
+
+static void the_check_at_start_tells_invariant_kernels_from_others(void **state)
+{
+    struct fake_model m;
+
+    (void)state;
+    fake_model_init(&m);
+    assert_int_equal(invariance_check(&fake_model_ops, &m), 1);
+    m.dependent = true;
+    assert_int_equal(invariance_check(&fake_model_ops, &m), 0);
+    m.fail_next = true;
+    assert_int_equal(invariance_check(&fake_model_ops, &m), ERR_MODEL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(temperature_zero_is_the_largest_logit_and_ties_go_to_the_lowest_id),
+        cmocka_unit_test(top_k_of_one_is_deterministic_and_top_k_masks_the_rest),
+        cmocka_unit_test(a_small_top_p_leaves_the_dominant_token_and_a_larger_one_the_nucleus),
+        cmocka_unit_test(the_whole_distribution_is_drawn_in_its_proportions),
+        cmocka_unit_test(seeds_reproduce_and_differ),
+        cmocka_unit_test(penalties_lower_what_was_said),
+        cmocka_unit_test(the_check_at_start_tells_invariant_kernels_from_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

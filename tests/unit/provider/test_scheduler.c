@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The batch scheduler over a scripted model. Runs under TSan as well. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "provider/engine/scheduler.h"
+#include "unit/provider/fake_model.h"
+
+enum { ANSWERS = 16, TEXT_BYTES = 4096 };
+
+/* What came of one request. */
+struct answer {
+    char text[TEXT_BYTES];
+    size_t n;
+    int64_t tokens, prompt_tokens, completion_tokens;
+    bool admitted, done, failed;
+    enum chunk_finish finish;
+    int code;
+};
+
+struct world {
+    struct fake_model model;
+    struct scheduler *scheduler;
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    bool wake;
+    struct answer answers[ANSWERS + 1];
+};
+
+static void on_wake(void *ud)
+{
+    struct world *w = ud;
+
+    pthread_mutex_lock(&w->lock);
+    w->wake = true;
+    pthread_cond_signal(&w->woken);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+
+    fake_model_init(&w->model);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->woken, NULL);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+
+    fake_model_allow(&w->model, 1000000);
+    scheduler_stop(w->scheduler);
+    assert_false(w->model.broke_order);
+    free(w);
+    return 0;
+}
+
+static void start(struct world *w, size_t max_waiting)
+{
+    const struct scheduler_config config = {.ops = &fake_model_ops,
+                                            .model = &w->model,
+                                            .chunk_tokens = 64,
+                                            .max_waiting = max_waiting,
+                                            .seed = 1,
+                                            .wake = on_wake,
+                                            .wake_ud = w};
+
+    assert_int_equal(scheduler_start(&config, &w->scheduler, NULL), 0);
+}
+
+static int ask(struct world *w, uint64_t tag, const char *messages, int64_t max_tokens)
+{
+    const struct chat_request chat = {
+        .messages = str_from(messages), .max_tokens = max_tokens, .temperature = 0, .top_p = 1};
+
+    return scheduler_submit(w->scheduler, tag, &chat);
+}
+
+static void take_event(struct world *w, const struct engine_event *e)
+{
+    struct answer *a = &w->answers[e->tag];
+
+    switch (e->kind) {
+    case ENGINE_ADMITTED:
+        a->admitted = true;
+        a->prompt_tokens = e->prompt_tokens;
+        break;
+    case ENGINE_TEXT:
+        assert_true(str_is_utf8(e->text));
+        assert_true(a->n + e->text.n < TEXT_BYTES);
+        memcpy(a->text + a->n, e->text.p, e->text.n);
+        a->n += e->text.n;
+        a->tokens += e->tokens;
+        break;
+    case ENGINE_DONE:
+        a->done = true;
+        a->finish = e->finish;
+        a->completion_tokens = e->completion_tokens;
+        break;
+    case ENGINE_FAILED:
+        a->failed = true;
+        a->code = e->code;
+        break;
+    }
+}
+
+static void drain(struct world *w)
+{
+    struct engine_event e;
+
+    while (scheduler_poll(w->scheduler, &e))
+        take_event(w, &e);
+}
+
+/* Until the request has ended; events of others are taken too. */
+static const struct answer *finish(struct world *w, uint64_t tag)
+{
+    drain(w);
+    while (!w->answers[tag].done && !w->answers[tag].failed) {
+        pthread_mutex_lock(&w->lock);
+        while (!w->wake)
+            pthread_cond_wait(&w->woken, &w->lock);
+        w->wake = false;
+        pthread_mutex_unlock(&w->lock);
+        drain(w);
+    }
+    return &w->answers[tag];
+}
+
+/* --- batching
+ * ------------------------------------------------------------------------------------------- */
+
+static void eight_requests_share_passes_and_each_says_what_it_says_alone(void **state)
+{
+    static const char *const prompts[8] = {
+        "[one]",  "[the second]", "[3]",     "[number four is longer]",
+        "[five]", "[6 6 6]",      "[seven]", "[eight, the last]"};
+    struct world *w = *state;
+    char alone[8][TEXT_BYTES];
+    int64_t tokens = 0;
+    int before;
+
+    start(w, 16);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(ask(w, 1, prompts[i], 10 + 5 * i), 0);
+        snprintf(alone[i], sizeof alone[i], "%s", finish(w, 1)->text);
+        memset(&w->answers[1], 0, sizeof w->answers[1]);
+    }
+    before = fake_model_passes(&w->model);
+    for (uint64_t i = 0; i < 8; i++)
+        assert_int_equal(ask(w, i + 1, prompts[i], 10 + 5 * (int64_t)i), 0);
+    for (uint64_t i = 0; i < 8; i++) {
+        const struct answer *a = finish(w, i + 1);
+
+        assert_string_equal(a->text, alone[i]);
+        assert_int_equal(a->finish, CHUNK_FINISH_LENGTH);
+        assert_int_equal(a->completion_tokens, 10 + 5 * (int64_t)i);
+        assert_int_equal(a->tokens, a->completion_tokens);
+        tokens += a->completion_tokens;
+    }
+    assert_true((fake_model_passes(&w->model) - before) * 3 < tokens);
+    assert_true(w->model.most_seqs > 4);
+}
+
+static void a_request_is_admitted_into_a_running_batch_and_disturbs_nobody(void **state)
+{
+    struct world *w = *state;
+    char alone[TEXT_BYTES];
+
+    start(w, 4);
+    ask(w, 1, "[long one]", 60);
+    snprintf(alone, sizeof alone, "%s", finish(w, 1)->text);
+    memset(&w->answers[1], 0, sizeof w->answers[1]);
+    w->model.gated = true;
+    ask(w, 1, "[long one]", 60);
+    fake_model_allow(&w->model, fake_model_passes(&w->model) + 10);
+    fake_model_wait_at_gate(&w->model);
+    ask(w, 2, "[late]", 5);
+    fake_model_allow(&w->model, 1000);
+    assert_int_equal(finish(w, 2)->completion_tokens, 5);
+    assert_string_equal(finish(w, 1)->text, alone);
+}
+
+static void a_gap_between_slots_is_covered_so_that_batches_stay_whole(void **state)
+{
+    struct world *w = *state;
+
+    start(w, 8);
+    ask(w, 1, "[a]", 4);
+    ask(w, 2, "[b]", 40);
+    assert_int_equal(finish(w, 2)->completion_tokens, 40);
+    assert_true(scheduler_counters(w->scheduler).rows_covering > 0);
+}
+
+static void a_long_prompt_comes_in_pieces_beside_running_rows(void **state)
+{
+    struct world *w = *state;
+    char prompt[202];
+    int before;
+
+    memset(prompt, 'x', sizeof prompt);
+    prompt[0] = '[';
+    prompt[199] = ']';
+    prompt[200] = 0;
+    start(w, 4);
+    before = fake_model_passes(&w->model);
+    ask(w, 1, prompt, 1);
+    assert_int_equal(finish(w, 1)->prompt_tokens, 200);
+    assert_int_equal(fake_model_passes(&w->model) - before, 4); /* 64 + 64 + 64 + 8 */
+}
+
+/* --- ends
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void an_answer_ends_where_the_model_ends_it(void **state)
+{
+    struct world *w = *state;
+
+    w->model.end_after = 3;
+    start(w, 4);
+    ask(w, 1, "[x]", 100);
+    assert_int_equal(finish(w, 1)->finish, CHUNK_FINISH_STOP);
+    assert_int_equal(w->answers[1].n, 3);
+    assert_int_equal(w->answers[1].completion_tokens, 4); /* the end is a token too */
+}
+
+static void the_context_ends_an_answer_with_length(void **state)
+{
+    struct world *w = *state;
+
+    start(w, 4);
+    ask(w, 1, "[x]", 100000);
+    assert_int_equal(finish(w, 1)->finish, CHUNK_FINISH_LENGTH);
+    assert_int_equal(w->answers[1].completion_tokens, FAKE_CONTEXT - 3);
+}
+
+static void a_prompt_that_fills_the_context_is_refused(void **state)
+{
+    struct world *w = *state;
+    char prompt[FAKE_CONTEXT + 1];
+
+    memset(prompt, 'x', sizeof prompt - 1);
+    prompt[FAKE_CONTEXT] = 0;
+    start(w, 4);
+    ask(w, 1, prompt, 1);
+    assert_int_equal(finish(w, 1)->code, ERR_LIMIT);
+    assert_false(w->answers[1].admitted);
+    ask(w, 2, "\"unrenderable\"", 1);
+    assert_int_equal(finish(w, 2)->code, ERR_PARSE);
+}
+
+static void a_cancelled_request_stops_within_one_step(void **state)
+{
+    struct world *w = *state;
+    struct load load;
+    int at;
+
+    w->model.gated = true;
+    start(w, 4);
+    ask(w, 1, "[never ends]", 200);
+    fake_model_allow(&w->model, 5);
+    fake_model_wait_at_gate(&w->model); /* the sixth pass is under way */
+    at = fake_model_passes(&w->model);
+    scheduler_cancel(w->scheduler, 1); /* does not wait for it */
+    ask(w, 2, "[next]", 1);
+    fake_model_allow(&w->model, 100);
+    finish(w, 2);
+    assert_int_equal(fake_model_passes(&w->model),
+                     at + 1); /* the rest of the sixth, then only [next] */
+    scheduler_load(w->scheduler, &load);
+    assert_int_equal(load.waiting, 0);
+    drain(w);
+    assert_false(w->answers[1].done);
+}
+
+static void a_full_queue_refuses_at_once(void **state)
+{
+    struct world *w = *state;
+    int refused = 0;
+
+    w->model.gated = true;
+    start(w, 2);
+    for (uint64_t i = 1; i <= 14; i++)
+        refused += ask(w, i, "[x]", 2) == ERR_BUSY;
+    assert_true(refused >= 14 - FAKE_SEQS - 2);
+    fake_model_allow(&w->model, 1000);
+    finish(w, 1);
+}
+
+static void a_failed_pass_fails_its_requests_and_not_the_next(void **state)
+{
+    struct world *w = *state;
+
+    w->model.fail_next = true;
+    start(w, 4);
+    ask(w, 1, "[x]", 5);
+    assert_int_equal(finish(w, 1)->code, ERR_MODEL);
+    ask(w, 2, "[x]", 5);
+    assert_int_equal(finish(w, 2)->completion_tokens, 5);
+}
+
+static void stopping_with_requests_running_and_waiting_leaks_nothing(void **state)
+{
+    struct world *w = *state;
+
+    start(w, 16);
+    for (uint64_t i = 1; i <= 12; i++)
+        ask(w, i, "[x]", 100000);
+    /* tear_down stops while they run; ASan and TSan look */
+}
+
+/* --- text
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void a_stop_string_split_over_tokens_never_leaves_in_part(void **state)
+{
+    struct world *w = *state;
+    const struct chat_request chat = {
+        .messages = STR("[x]"), .max_tokens = 20, .stops = {STR("STOP")}, .n_stops = 1, .top_p = 1};
+    const char *pieces[] = {"one S", "T", "ep two ", "ST", "OP", " never"};
+
+    memcpy(w->model.pieces, pieces, sizeof pieces);
+    start(w, 4);
+    assert_int_equal(scheduler_submit(w->scheduler, 1, &chat), 0);
+    assert_string_equal(finish(w, 1)->text, "one STep two ");
+    assert_int_equal(w->answers[1].finish, CHUNK_FINISH_STOP);
+}
+
+static void a_character_split_over_tokens_leaves_whole(void **state)
+{
+    struct world *w = *state;
+    const char *pieces[] = {"a\xE2", "\x82", "\xAC", "b\xF0\x9F"};
+
+    memcpy(w->model.pieces, pieces, sizeof pieces);
+    start(w, 4);
+    ask(w, 1, "[x]", 20);
+    /* every event was UTF-8 (take_event looks); what stayed incomplete is replaced at the end */
+    assert_string_equal(finish(w, 1)->text, "a\xE2\x82\xAC"
+                                            "b\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+static void counters_tell_what_runs(void **state)
+{
+    struct world *w = *state;
+    struct load load;
+
+    w->model.gated = true;
+    start(w, 16);
+    for (uint64_t i = 1; i <= FAKE_SEQS + 2; i++)
+        ask(w, i, "[x]", 50);
+    fake_model_allow(&w->model, 12);
+    fake_model_wait_at_gate(&w->model);
+    scheduler_load(w->scheduler, &load);
+    assert_int_equal(load.running + load.waiting, FAKE_SEQS + 2);
+    assert_true(load.forward_passes >= 11);
+    assert_true(load.active_tokens > 0 && load.max_tokens_potential >= load.active_tokens);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(eight_requests_share_passes_and_each_says_what_it_says_alone),
+        TEST(a_request_is_admitted_into_a_running_batch_and_disturbs_nobody),
+        TEST(a_gap_between_slots_is_covered_so_that_batches_stay_whole),
+        TEST(a_long_prompt_comes_in_pieces_beside_running_rows),
+        TEST(an_answer_ends_where_the_model_ends_it),
+        TEST(the_context_ends_an_answer_with_length),
+        TEST(a_prompt_that_fills_the_context_is_refused),
+        TEST(a_cancelled_request_stops_within_one_step),
+        TEST(a_full_queue_refuses_at_once),
+        TEST(a_failed_pass_fails_its_requests_and_not_the_next),
+        TEST(stopping_with_requests_running_and_waiting_leaks_nothing),
+        TEST(a_stop_string_split_over_tokens_never_leaves_in_part),
+        TEST(a_character_split_over_tokens_leaves_whole),
+        TEST(counters_tell_what_runs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
