@@ -5,28 +5,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
+#include "bench/bare_decode.h"
 #include "bench/sections.h"
-#include "provider/engine/llama_model.h"
 #include "provider/engine/scheduler.h"
 
 enum {
-    SLOTS = 16,
+    SLOTS = BARE_ROWS_MAX,
     CONTEXT_TOKENS = 256,
     CHUNK_TOKENS = 256,
     NEW_TOKENS = 48,
-    ROUNDS = 3,
-    PROMPT_MAX_TOKENS = 128
+    ROUNDS = 3
 };
-
-static const struct str messages = STR(
-    "[{\"role\":\"user\",\"content\":\"Tell me a long story about a lighthouse and the sea.\"}]");
 
 struct bench {
     struct gguf *model;
     struct clock clock;
-    int32_t prompt[PROMPT_MAX_TOKENS];
-    int32_t n_prompt;
+    struct bare_prompt prompt;
     pthread_mutex_t lock;
     pthread_cond_t woken;
     bool wake;
@@ -37,48 +31,7 @@ static double seconds_since(const struct bench *b, int64_t start_us)
     return (double)(clock_mono_us(&b->clock) - start_us) / 1e6;
 }
 
-/* --- bare: what the library does when nothing stands above it
- * ------------------------------------------- */
-
-static int32_t best_of(const float *logits, int32_t n)
-{
-    int32_t best = 0;
-
-    for (int32_t i = 1; i < n; i++)
-        best = logits[i] > logits[best] ? i : best;
-    return best;
-}
-
-/* Tokens a second of `rows` sequences, prefill included; negative on failure. */
-static double bare(struct bench *b, int32_t rows)
-{
-    struct model_limits limits = gguf_ops.limits(b->model);
-    struct model_row batch[SLOTS];
-    struct model_row prefill[PROMPT_MAX_TOKENS];
-    int64_t start = clock_mono_us(&b->clock);
-
-    for (int32_t seq = 0; seq < rows; seq++) {
-        for (int32_t i = 0; i < b->n_prompt; i++)
-            prefill[i] = (struct model_row){b->prompt[i], i, seq, i == b->n_prompt - 1};
-        if (gguf_ops.decode(b->model, prefill, b->n_prompt) < 0)
-            return -1;
-        batch[seq].token = best_of(gguf_ops.logits(b->model, b->n_prompt - 1), limits.vocab);
-    }
-    for (int32_t step = 1; step < NEW_TOKENS; step++) {
-        for (int32_t seq = 0; seq < rows; seq++)
-            batch[seq] = (struct model_row){batch[seq].token, b->n_prompt + step - 1, seq, true};
-        if (gguf_ops.decode(b->model, batch, rows) < 0)
-            return -1;
-        for (int32_t seq = 0; seq < rows; seq++)
-            batch[seq].token = best_of(gguf_ops.logits(b->model, seq), limits.vocab);
-    }
-    for (int32_t seq = 0; seq < rows; seq++)
-        gguf_ops.forget(b->model, seq);
-    return rows * NEW_TOKENS / seconds_since(b, start);
-}
-
-/* --- through the scheduler
- * ------------------------------------------------------------------------------- */
+/* --- through the scheduler --- */
 
 static void wake(void *ud)
 {
@@ -128,7 +81,7 @@ static double scheduled(struct bench *b, int32_t rows)
                                             .wake = wake,
                                             .wake_ud = b};
     const struct chat_request chat = {
-        .messages = messages, .max_tokens = NEW_TOKENS, .temperature = 0, .top_p = 1};
+        .messages = bare_messages(), .max_tokens = NEW_TOKENS, .temperature = 0, .top_p = 1};
     struct scheduler *s;
     int64_t start, tokens;
     double rate;
@@ -144,28 +97,15 @@ static double scheduled(struct bench *b, int32_t rows)
     return rate;
 }
 
-/* --- the table
- * -------------------------------------------------------------------------------------------- */
-
-static int tokenise_prompt(struct bench *b)
-{
-    struct buf text;
-    int rc;
-
-    buf_init(&text, 1U << 16);
-    rc = gguf_ops.render(b->model, messages, &text);
-    if (rc == 0)
-        b->n_prompt = gguf_ops.tokenize(b->model, buf_view(&text), b->prompt, PROMPT_MAX_TOKENS);
-    buf_free(&text);
-    return rc < 0 ? rc : b->n_prompt < 0 ? b->n_prompt : 0;
-}
+/* --- the table --- */
 
 static int row(struct bench *b, int32_t rows)
 {
     double best_bare = 0, best_scheduled = 0;
 
     for (int i = 0; i < ROUNDS; i++) {
-        double x = bare(b, rows), y = scheduled(b, rows);
+        double x = bare_decode(b->model, &b->clock, &b->prompt, rows, NEW_TOKENS),
+               y = scheduled(b, rows);
 
         if (x < 0 || y < 0)
             return ERR_MODEL;
@@ -197,11 +137,11 @@ int bench_engine_section(const char *model_path)
         fprintf(stderr, "darkbloom-bench: %s\n", e.text);
         return rc;
     }
-    rc = tokenise_prompt(&b);
+    rc = bare_prompt_make(b.model, &b.prompt);
     printf("\n### Tokens a second, %d new tokens a row, %d prompt tokens, 2 threads, invariant "
            "numerics\n\n"
            "| rows | bare llama_decode | scheduler | ratio | budget |\n|---|---|---|---|---|\n",
-           NEW_TOKENS, b.n_prompt);
+           NEW_TOKENS, b.prompt.n);
     for (size_t i = 0; rc == 0 && i < sizeof sizes / sizeof sizes[0]; i++)
         rc = row(&b, sizes[i]);
     gguf_close(b.model);

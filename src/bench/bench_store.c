@@ -63,8 +63,7 @@ static void sample(struct samples *s, int64_t us)
         s->us[s->n++] = us;
 }
 
-/* --- the disk alone ------------------------------------------------------------------------------
- */
+/* --- the disk alone --- */
 
 static int measure_flushes(const struct bench *b, const char *dir, struct samples *flushes)
 {
@@ -88,8 +87,7 @@ static int measure_flushes(const struct bench *b, const char *dir, struct sample
     return rc;
 }
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 static void job_start(struct job *j);
 
@@ -199,8 +197,7 @@ static int64_t run_saturated(struct bench *b, struct job *jobs, int64_t n, int64
     return n * 1000000 / (clock_mono_us(&b->clock) - start + 1);
 }
 
-/* --- before and after ----------------------------------------------------------------------------
- */
+/* --- before and after --- */
 
 static int credit_run(struct db *db, struct store_op *op)
 {

@@ -85,8 +85,7 @@ static void setup_free(struct setup *s)
     child_stop(&s->child);
 }
 
-/* --- added latency
- * ------------------------------------------------------------------------------------ */
+/* --- added latency --- */
 
 static void latency_row(struct setup *s, const char *name, int64_t first_us, int requests,
                         const char *budget)
@@ -119,8 +118,7 @@ static void latency(struct setup *s)
     latency_row(s, "instant (waits for the reserve's commit)", 0, 300, "reported");
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static void requests(struct setup *s)
 {
@@ -142,9 +140,7 @@ static void requests(struct setup *s)
     load_result_free(&r);
 }
 
-/* --- relay
- * -----------------------------------------------------------------------------------------------
- */
+/* --- relay --- */
 
 static void relay_row(struct setup *s, const char *loop_name, const char *what,
                       struct null_script script, const char *budget)
@@ -200,30 +196,96 @@ static int coordinator_sections(const char *program)
     return 0;
 }
 
-int main(int argc, char **argv)
+/* --- sections --- */
+
+struct places {
+    const char *program; /* the coordinator */
+    const char *model;
+};
+
+static int coordinator(const struct places *places)
 {
-    const char *program = argc > 1 ? argv[1] : "";
-    const char *model = argc > 2 ? argv[2] : NULL;
     int rc;
 
-    if (argc < 2 || strcmp(program, "--help") == 0) {
-        printf("Usage: darkbloom-bench COORDINATOR_PROGRAM [MODEL.gguf]\n\n"
-               "Prints one table of this machine's figures beside the budgets of the design.\n");
-        return argc < 2 ? 2 : 0;
+    if (child_pin_self(LOAD_CORE) < 0)
+        printf("\n(The load could not be pinned to core %d: figures are of an unpinned run.)\n",
+               LOAD_CORE);
+    rc = coordinator_sections(places->program);
+    child_unpin_self();
+    return rc;
+}
+
+static int store(const struct places *places)
+{
+    (void)places;
+    return bench_store_section();
+}
+
+static int engine(const struct places *places)
+{
+    return bench_engine_section(places->model);
+}
+
+static int numerics(const struct places *places)
+{
+    return bench_numerics_section(places->model);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(const struct places *places);
+} sections[] = {
+    {"coordinator", coordinator}, {"store", store}, {"engine", engine}, {"numerics", numerics}};
+
+/* No name: all of them. */
+static bool is_chosen(const char *name, int n, char **names)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return n == 0;
+}
+
+static int usage(FILE *to)
+{
+    fprintf(to, "Usage: darkbloom-bench COORDINATOR_PROGRAM MODEL.gguf [SECTION]...\n\n"
+                "Prints one table of this machine's figures beside the budgets of the design.\n"
+                "Sections:");
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
+        fprintf(to, " %s", sections[i].name);
+    fprintf(to, "\n");
+    return to == stdout ? 0 : 2;
+}
+
+static bool is_section(const char *name)
+{
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
+        if (strcmp(name, sections[i].name) == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = 0;
+
+    if (argc > 1 && strcmp(argv[1], "--help") == 0)
+        return usage(stdout);
+    if (argc < 3)
+        return usage(stderr);
+    for (int i = 3; i < argc; i++) {
+        if (!is_section(argv[i])) {
+            fprintf(stderr, "darkbloom-bench: no section \"%s\"\n", argv[i]);
+            return usage(stderr);
+        }
     }
     if (sodium_init() < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("# darkbloom-bench %s\n", DARKBLOOM_VERSION);
-    if (child_pin_self(LOAD_CORE) < 0)
-        printf("\n(The load could not be pinned to core %d: figures are of an unpinned run.)\n",
-               LOAD_CORE);
-    rc = coordinator_sections(program);
-    child_unpin_self();
-    if (rc == 0)
-        rc = bench_store_section();
-    if (rc == 0 && model)
-        rc = bench_engine_section(model);
+    for (size_t i = 0; rc == 0 && i < sizeof sections / sizeof sections[0]; i++)
+        if (is_chosen(sections[i].name, argc - 3, argv + 3))
+            rc = sections[i].run(&(struct places){argv[1], argv[2]});
     return rc < 0 ? 1 : 0;
 }

@@ -90,8 +90,7 @@ static void on_open(void *ud)
     send_heartbeat(p);
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static void seal_line(struct job *j, struct str line, int64_t tokens)
 {

@@ -9,4 +9,7 @@ int bench_store_section(void);
 /* Tokens a second through the scheduler beside a bare llama_decode loop. */
 int bench_engine_section(const char *model_path);
 
+/* What invariant numerics cost, and what changes without them. */
+int bench_numerics_section(const char *model_path);
+
 #endif

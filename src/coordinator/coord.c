@@ -12,8 +12,7 @@
 
 enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40, SESSION_SLOTS = 16384 };
 
-/* --- the store
- * ------------------------------------------------------------------------------------ */
+/* --- the store --- */
 
 static void store_ready(void *ud)
 {
@@ -94,8 +93,7 @@ static int recover(struct coord *c, struct err *ret_err)
     return 0;
 }
 
-/* --- the tick
- * -------------------------------------------------------------------------------------- */
+/* --- the tick --- */
 
 static void sweep_done(struct store_op *op)
 {
@@ -125,8 +123,7 @@ static void on_tick(void *ud)
     loop_timer_set(c->loop, &c->tick, TICK_US, on_tick, c);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 static void on_capacity(void *ud, struct model *m)
 {

@@ -36,8 +36,7 @@ struct signer {
     char public_b64[B64_LEN(64) + 1];
 };
 
-/* --- shapes of statements
- * ------------------------------------------------------------------------------ */
+/* --- shapes of statements --- */
 
 static bool is_nonce(struct str s)
 {
@@ -84,8 +83,7 @@ static int check(const struct signer_statement *s)
     return ERR_RANGE;
 }
 
-/* --- what is signed
- * -------------------------------------------------------------------------------------- */
+/* --- what is signed --- */
 
 static int add_text(struct buf *out, const char *name, struct str value, bool always)
 {
@@ -167,9 +165,7 @@ static int wrap_blob(struct pending *p, struct str message)
     return rc == 0 ? buf_printf(&p->blob, ",\"signature\":\"%s\"}", p->signature) : rc;
 }
 
-/* --- asking
- * ------------------------------------------------------------------------------------------------
- */
+/* --- asking --- */
 
 static void deliver(struct pending *p, int code)
 {
@@ -227,9 +223,7 @@ int signer_sign(struct signer *s, const struct signer_statement *statement, sign
     return 0;
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static int note_public(struct signer *s)
 {

@@ -35,8 +35,7 @@ struct conn {
 static void on_ready(void *ud, unsigned events);
 static void flush(void *ud);
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void destroy(struct conn *c)
 {
@@ -131,8 +130,7 @@ static void watch_for(struct conn *c)
     }
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static bool hand_over(struct conn *c)
 {
@@ -230,8 +228,7 @@ struct buf *conn_in(struct conn *c)
     return &c->in;
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void sent_all(struct conn *c)
 {

@@ -19,8 +19,7 @@ enum {
 
 static const struct conn_ops stream_ops;
 
-/* --- ends
- * ----------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 static bool open_now(const struct http_exchange *x)
 {
@@ -78,8 +77,7 @@ void http_exchange_release(struct http_exchange *x)
     exchange_free(x);
 }
 
-/* --- time-outs
- * ------------------------------------------------------------------------------------ */
+/* --- time-outs --- */
 
 static void too_slow(void *ud)
 {
@@ -100,8 +98,7 @@ static void watch_time(struct http_exchange *x, int64_t ms)
     loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static void hand_over(struct http_exchange *x)
 {
@@ -173,8 +170,7 @@ void http_exchange_done(struct http_exchange *x)
     conn_resume(x->conn);
 }
 
-/* --- accepting
- * ------------------------------------------------------------------------------------ */
+/* --- accepting --- */
 
 static void serve_socket(struct http_server *s, int sock)
 {

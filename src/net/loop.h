@@ -58,7 +58,7 @@ void loop_stop(struct loop *l);
 /* Time as this loop sees it (virtual in loop_fake). */
 struct clock loop_clock(struct loop *l);
 
-/* --- sockets: non-blocking, close-on-exec, TCP_NODELAY ------------------------------------- */
+/* --- sockets: non-blocking, close-on-exec, TCP_NODELAY --- */
 
 /* Listen on a numeric address or "localhost" (`port` 0: any). ERR_IO with a text that names the
  * address, and for a port in use says so. */
@@ -85,7 +85,7 @@ void loop_watch_set(struct loop_watch *w, unsigned events);
 /* No callback after this. NULL is allowed. */
 void loop_watch_remove(struct loop_watch *w);
 
-/* --- time and order ------------------------------------------------------------------------ */
+/* --- time and order --- */
 
 /* Set (or move) a timer to fire once `delay_us` from now. */
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_us, void (*cb)(void *ud),
@@ -96,7 +96,7 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t);
 void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
 void loop_defer_remove(struct loop *l, struct loop_defer *d);
 
-/* --- other threads and signals -------------------------------------------------------------- */
+/* --- other threads and signals --- */
 
 /* `cb` runs on the loop's thread some time after loop_waker_wake; wakes in between coalesce. */
 int loop_waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker);

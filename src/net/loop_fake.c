@@ -63,8 +63,7 @@ static struct loop_fake *fake_of(struct loop *l)
     return list_owner(l, struct loop_fake, base);
 }
 
-/* --- time
- * -------------------------------------------------------------------------------------------- */
+/* --- time --- */
 
 static int64_t fake_mono(void *ud)
 {
@@ -81,8 +80,7 @@ static struct clock fake_clock(struct loop *l)
     return (struct clock){fake_mono, fake_wall, fake_of(l)};
 }
 
-/* --- sockets
- * ----------------------------------------------------------------------------------------- */
+/* --- sockets --- */
 
 static size_t socket_room(const struct loop_fake *f, const struct fake_socket *s)
 {
@@ -253,8 +251,7 @@ static void fake_close(struct loop *l, int sock)
     *s = (struct fake_socket){.kind = FAKE_FREE, .peer = -1};
 }
 
-/* --- watches and wakers
- * ------------------------------------------------------------------------------ */
+/* --- watches and wakers --- */
 
 static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
                      struct loop_watch **ret_watch)
@@ -313,8 +310,7 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
     return 0; /* no signals reach virtual time */
 }
 
-/* --- running
- * ----------------------------------------------------------------------------------------- */
+/* --- running --- */
 
 static unsigned ready_events(const struct loop_fake *f, const struct fake_socket *s)
 {

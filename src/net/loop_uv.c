@@ -48,8 +48,7 @@ static struct clock uv_loop_time(struct loop *l)
     return clock_system();
 }
 
-/* --- running ------------------------------------------------------------------------------------
- */
+/* --- running --- */
 
 static void on_timer(uv_timer_t *t)
 {
@@ -76,8 +75,7 @@ static int uv_loop_run(struct loop *l)
     return 0;
 }
 
-/* --- watches ------------------------------------------------------------------------------------
- */
+/* --- watches --- */
 
 static void on_poll(uv_poll_t *p, int status, int events)
 {
@@ -137,8 +135,7 @@ static void watch_remove(struct loop *l, struct loop_watch *w)
     uv_close((uv_handle_t *)&w->poll, free_watch);
 }
 
-/* --- connecting ---------------------------------------------------------------------------------
- */
+/* --- connecting --- */
 
 struct lookup {
     uv_getaddrinfo_t req;
@@ -186,8 +183,7 @@ static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_
     }
 }
 
-/* --- wakers and signals -------------------------------------------------------------------------
- */
+/* --- wakers and signals --- */
 
 static void on_async(uv_async_t *a)
 {
@@ -244,8 +240,7 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
     return uv_signal_start(&s->handle, on_uv_signal, signo) < 0 ? ERR_IO : 0;
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void uv_loop_free(struct loop *l)
 {

@@ -149,8 +149,7 @@ void socket_close(struct loop *l, int sock)
     (void)close(sock);
 }
 
-/* --- connecting --------------------------------------------------------------------------------
- */
+/* --- connecting --- */
 
 struct dial {
     struct loop_orphan orphan;

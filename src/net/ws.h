@@ -7,7 +7,7 @@
 #include "base/rand.h"
 #include "net/conn.h"
 
-/* --- framing (sans I/O) --------------------------------------------------------------------- */
+/* --- framing (sans I/O) --- */
 
 enum ws_opcode {
     WS_CONTINUATION = 0,
@@ -64,7 +64,7 @@ void ws_mask(char *payload, size_t n, const uint8_t mask[4]);
 /* Sec-WebSocket-Accept of a key (RFC 6455 §4.2.2): 28 characters and NUL. */
 void ws_accept_key(struct str key, char ret_accept[29]);
 
-/* --- a message connection ------------------------------------------------------------------- */
+/* --- a message connection --- */
 
 struct ws_conn;
 

@@ -21,8 +21,7 @@ static int bad_type(struct parse *p, const char *name, const char *want)
     return api_error_set(p->e, API_BAD_TYPE, name, "%s must be %s", name, want);
 }
 
-/* --- the text itself
- * ------------------------------------------------------------------------------- */
+/* --- the text itself --- */
 
 static int collect_members(struct parse *p, struct str body)
 {
@@ -86,8 +85,7 @@ static int keep(struct parse *p, yyjson_val *v, struct str *ret)
     return ret->p ? 0 : api_error_set(p->e, API_INTERNAL, NULL, "out of memory");
 }
 
-/* --- model and messages
- * ------------------------------------------------------------------------------ */
+/* --- model and messages --- */
 
 static int take_model(struct parse *p, yyjson_val *root)
 {
@@ -201,8 +199,7 @@ static int take_messages(struct parse *p, yyjson_val *root)
     return 0;
 }
 
-/* --- numbers
- * ----------------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 #define AT(field) offsetof(struct chat_request, field)
 
@@ -278,8 +275,7 @@ static int take_limits(struct parse *p, yyjson_val *root)
     return 0;
 }
 
-/* --- the rest
- * ---------------------------------------------------------------------------------------- */
+/* --- the rest --- */
 
 static int take_stops(struct parse *p, yyjson_val *root)
 {

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* --- writing (provider) --------------------------------------------------------------------- */
+/* --- writing (provider) --- */
 
 struct chunk_head {
     struct str id;    /* "chatcmpl-…" */
@@ -29,7 +29,7 @@ int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t
 int chunk_write_whole(const struct chunk_head *h, struct str text, enum chunk_finish finish,
                       int64_t prompt_tokens, int64_t completion_tokens, struct buf *out);
 
-/* --- reading (coordinator's relay) ----------------------------------------------------------- */
+/* --- reading (coordinator's relay) --- */
 
 enum chunk_kind {
     CHUNK_CONTENT, /* relay */
@@ -63,7 +63,7 @@ void chunk_inspect(struct str line, struct chunk_info *ret_info);
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out);
 
-/* --- reassembly (not streamed) --------------------------------------------------------------- */
+/* --- reassembly (not streamed) --- */
 
 struct chunk_join; /* collects deltas; lives in the region */
 

@@ -30,8 +30,7 @@ static yyjson_alc region_alc(struct arena *region)
     return (yyjson_alc){region_malloc, region_realloc, region_free, region};
 }
 
-/* --- one delta
- * --------------------------------------------------------------------------------------- */
+/* --- one delta --- */
 
 static void normalise_delta(yyjson_mut_doc *doc, yyjson_mut_val *delta, bool add_role)
 {

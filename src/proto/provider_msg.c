@@ -3,8 +3,7 @@
 
 #include <stdio.h>
 
-/* --- shapes
- * ------------------------------------------------------------------------------------------ */
+/* --- shapes --- */
 
 /* Each SHAPE … END block of provider_msg.def becomes a function that returns its table. Inside it
  * the type `self` names the struct, which the preprocessor cannot carry from SHAPE() to the rows.
@@ -53,8 +52,7 @@
 #undef A
 #undef END
 
-/* --- messages
- * ---------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 #define SHAPE(name)
 #define F(...)
@@ -120,8 +118,7 @@ int provider_msg_encode(const struct provider_msg *msg, struct buf *out)
     return rc;
 }
 
-/* --- the hot message
- * --------------------------------------------------------------------------------- */
+/* --- the hot message --- */
 
 static const char chunk_a[] = "{\"type\":\"inference_response_chunk\",\"request_id\":\"";
 static const char chunk_b[] = "\",\"encrypted_data\":{\"ephemeral_public_key\":\"";

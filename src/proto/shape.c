@@ -30,8 +30,7 @@ void proto_scratch_free(struct proto_scratch *s)
     *s = (struct proto_scratch){0};
 }
 
-/* --- decoding ------------------------------------------------------------------------------------
- */
+/* --- decoding --- */
 
 struct decode {
     struct proto_scratch *s;

@@ -4,8 +4,7 @@
 
 #include "proto/shape.h"
 
-/* --- strings -------------------------------------------------------------------------------------
- */
+/* --- strings --- */
 
 /* Bytes that stand for themselves between quotes. */
 static size_t plain_run(struct str s)
@@ -67,8 +66,7 @@ int json_append_str(struct buf *out, struct str s)
     return rc == 0 ? buf_append_str(out, STR("\"")) : rc;
 }
 
-/* --- values --------------------------------------------------------------------------------------
- */
+/* --- values --- */
 
 static int put_str(const struct shape_field *f, const char *at, struct buf *out)
 {
@@ -197,8 +195,7 @@ static int (*const putters[])(const struct shape_field *f, const char *at, struc
     [SHAPE_STRS] = put_strs, [SHAPE_MAP] = put_map, [SHAPE_OBJ] = put_obj,
 };
 
-/* --- objects -------------------------------------------------------------------------------------
- */
+/* --- objects --- */
 
 static bool is_absent(const struct shape_field *f, const char *base)
 {

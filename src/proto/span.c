@@ -125,8 +125,7 @@ int span_next(struct str object, size_t *cursor, struct span_member *ret_member)
     return 1;
 }
 
-/* --- comparing keys: escapes stand for the characters they mean
- * ------------------------------------ */
+/* --- comparing keys: escapes stand for the characters they mean --- */
 
 static int hex_value(char c)
 {

@@ -33,8 +33,7 @@ struct daemon {
     struct provider *provider;
 };
 
-/* --- parts
- * ------------------------------------------------------------------------------------------ */
+/* --- parts --- */
 
 /* Scheduler's thread. */
 static void wake(void *ud)
@@ -181,8 +180,7 @@ static void close_parts(struct daemon *d)
     arena_free(&d->region);
 }
 
-/* --- running
- * ----------------------------------------------------------------------------------------- */
+/* --- running --- */
 
 static void stopped(void *ud)
 {

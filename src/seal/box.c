@@ -37,8 +37,7 @@ size_t box_sealed_len(size_t n)
     return B64_LEN(n + BOX_OVERHEAD_BYTES);
 }
 
-/* --- keys
- * -------------------------------------------------------------------------------------------- */
+/* --- keys --- */
 
 /* Guarded, locked memory (unlocked where the limit of locked memory is too small: it is wiped all
  * the same). Whoever comes here first initialises the library; it does so once. */
@@ -98,8 +97,7 @@ int box_public_parse(struct str b64, uint8_t ret_key[static BOX_KEY_BYTES])
     return 0;
 }
 
-/* --- sessions
- * ---------------------------------------------------------------------------------------- */
+/* --- sessions --- */
 
 int box_slab_new(size_t slots, struct box_slab **ret_slab)
 {
@@ -193,8 +191,7 @@ const char *box_session_public_b64(const struct box_session *s)
     return s->public_b64;
 }
 
-/* --- envelopes
- * --------------------------------------------------------------------------------------- */
+/* --- envelopes --- */
 
 static void take_nonce(struct box_slab *slab, uint8_t ret_nonce[crypto_box_NONCEBYTES])
 {

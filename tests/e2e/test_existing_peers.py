@@ -141,7 +141,7 @@ def test_an_attested_provider_of_the_existing_system_is_self_signed(open_coordin
 def test_a_changed_blob_is_not_trusted(open_coordinator, tmp_path):
     coordinator, client = open_coordinator("--min-trust", "self_signed", "--queue-wait-ms", "100")
     provider = AttestedProvider(coordinator.port, p256.Key(tmp_path), lies={"osVersion": "99.0"})
-    coordinator.wait_for_log(r"event=provider_trust .*reason=blob_signature")
+    coordinator.wait_for_log(r"event=provider_trust .*reason=attestation_signature")
     status, _, body = client.call({"model": "scripted-model", "messages": messages()})
     assert status == 503, body
     provider.close()
@@ -226,10 +226,11 @@ def test_our_stream_opens_with_an_independent_library_and_its_hash_is_signed(our
 def test_our_answer_in_one_piece_is_one_sealed_object(ours):
     session = ours[0].session()
     session.request("whole-1", ask("What is the capital of France? Answer in one sentence.", 24))
-    assert session.end_of("whole-1")["type"] == "inference_complete"
+    end = session.end_of("whole-1")
+    assert end["type"] == "inference_complete", end
     lines = session.lines("whole-1")
-    assert len(lines) == 1
-    whole = json.loads(lines[0])
+    assert len(lines) == 1 and lines[0].startswith("data: {")
+    whole = json.loads(lines[0][6:])
     assert whole["object"] == "chat.completion"
     assert whole["choices"][0]["message"] == {"role": "assistant", "content": "The capital of France is Paris."}
 

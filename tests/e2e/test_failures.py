@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers that die, leave, lie or stop reading: each request ends clearly, and the money is right."""
 
+import concurrent.futures
 import json
 import socket
 
@@ -85,6 +86,27 @@ def test_a_provider_that_dies_after_the_first_token_ends_the_stream_with_an_erro
     receipt = [e["receipt"] for e in events if isinstance(e, dict) and "receipt" in e]
     assert len(receipt) == 1 and receipt[0]["cost_micro_usd"] == 100
     coordinator.wait_for_log(r"event=request_done .*outcome=provider_failed .*completion_tokens=2")
+
+
+def test_an_answer_in_one_piece_that_breaks_is_502_and_costs_nothing(world):
+    coordinator, client, add = world
+    add(lambda r: (r.accept(), r.chunk("half an"), r.error("out of memory", 500)))
+    status, _, body = client.call(BODY)
+    assert status == 502 and set(body["error"]) == {"message", "type", "param", "code"}, body
+    coordinator.wait_for_log(r"event=request_done .*outcome=released .*cost_micro_usd=0")
+    coordinator.wait_until_settled()
+
+
+def test_a_request_waits_for_a_slot_and_is_served_when_a_provider_comes(world):
+    _, client, add = world
+    add(lambda r: (r.accept(), r.provider.drop()))
+    assert client.call(BODY)[0] == 502  # from now on the model is known
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.call, BODY)
+        add(lambda r: r.answer("at last"))
+        status, headers, body = waiting.result(30)
+    assert status == 200 and body["choices"][0]["message"]["content"] == "at last", body
+    assert json.loads(headers["X-Timing"])["queue_us"] >= 0
 
 
 def test_a_consumer_that_leaves_cancels_at_the_provider_and_pays_for_what_it_took(world):

@@ -148,8 +148,7 @@ enum flow_verdict flow_dispatch(struct request *r);
 enum flow_verdict flow_relay(struct request *r);
 enum flow_verdict flow_settle(struct request *r);
 
-/* --- flow.c --------------------------------------------------------------------------------------
- */
+/* --- flow.c --- */
 
 /* Take on a POST /v1/chat/completions; it ends by itself. */
 void flow_start(struct coord *c, struct http_exchange *x);
@@ -174,8 +173,7 @@ void flow_tick(struct coord *c);
 /* Tokens the consumer's socket has taken; for an answer that is not streamed all or nothing. */
 int64_t flow_delivered(const struct request *r);
 
-/* --- between stages
- * ------------------------------------------------------------------------------- */
+/* --- between stages --- */
 
 /* dispatch.c: end the live attempt; `cancel` tells the provider. Wipes the session. */
 void flow_attempt_end(struct request *r, bool cancel);

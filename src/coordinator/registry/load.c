@@ -92,8 +92,7 @@ void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
     offers_update(p);
 }
 
-/* --- attempts -----------------------------------------------------------------------------------
- */
+/* --- attempts --- */
 
 void registry_attach(struct attempt *a, struct offer *o)
 {

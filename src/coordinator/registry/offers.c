@@ -38,7 +38,7 @@ bool offer_routable(const struct offer *o)
            !p->thermal_critical && o->slot_usable && p->n_attempts < p->max_running;
 }
 
-/* --- heap ------------------------------------------------------------------------------------- */
+/* --- heap --- */
 
 static bool cheaper(const struct offer *a, const struct offer *b)
 {
@@ -116,8 +116,7 @@ static int heap_insert(struct offer *o, int level)
     return 0;
 }
 
-/* --- keeping it true ---------------------------------------------------------------------------
- */
+/* --- keeping it true --- */
 
 static void offer_update(struct offer *o)
 {
@@ -161,8 +160,7 @@ void offers_withdraw(struct provider *p)
     p->n_offers = 0;
 }
 
-/* --- choosing -----------------------------------------------------------------------------------
- */
+/* --- choosing --- */
 
 static bool excluded(const struct offer *o, struct provider *const *exclude, size_t n)
 {

@@ -80,8 +80,7 @@ size_t registry_provider_count(const struct registry *reg)
     return reg->n_registered;
 }
 
-/* --- models --------------------------------------------------------------------------------------
- */
+/* --- models --- */
 
 struct model *registry_model(const struct registry *reg, struct str id)
 {
@@ -157,8 +156,7 @@ bool registry_model_summary(const struct registry *reg, const struct model *m,
     return s.providers > 0;
 }
 
-/* --- trust ---------------------------------------------------------------------------------------
- */
+/* --- trust --- */
 
 void provider_set_trust(struct provider *p, enum trust_level level, enum trust_reason reason)
 {
@@ -193,8 +191,7 @@ void provider_distrust(struct provider *p, enum trust_reason reason)
     provider_drop_attempts(p);
 }
 
-/* --- views ---------------------------------------------------------------------------------------
- */
+/* --- views --- */
 
 struct provider *offer_provider(const struct offer *o)
 {

@@ -87,7 +87,7 @@ void registry_accept(struct registry *reg, struct http_exchange *x);
 
 size_t registry_provider_count(const struct registry *reg);
 
-/* --- models ---------------------------------------------------------------------------------- */
+/* --- models --- */
 
 struct model *registry_model(const struct registry *reg, struct str id);
 struct model *registry_model_next(const struct registry *reg, size_t *cursor);
@@ -102,7 +102,7 @@ struct model_summary {
 bool registry_model_summary(const struct registry *reg, const struct model *m,
                             struct model_summary *ret_summary);
 
-/* --- routing --------------------------------------------------------------------------------- */
+/* --- routing --- */
 
 /* The routable offer of `m` with the least expected cost at trust `min` or above, leaving out the
  * providers of `exclude`. NULL: none now. Looks at O(log n) offers. */
@@ -115,7 +115,7 @@ void registry_attach(struct attempt *a, struct offer *o);
 /* Give the slot back; `cancel` also tells the provider to stop (only while it runs there). */
 void registry_detach(struct attempt *a, bool cancel);
 
-/* --- what flow needs to know of a provider ---------------------------------------------------- */
+/* --- what flow needs to know of a provider --- */
 
 struct provider_view {
     const char *id;         /* of this connection */

@@ -26,8 +26,7 @@ static void stream_comment(struct request *r)
     (void)http_stream_write(r->x, &comment, 1);
 }
 
-/* --- what the socket has taken -------------------------------------------------------------------
- */
+/* --- what the socket has taken --- */
 
 static void mark(struct request *r)
 {
@@ -53,8 +52,7 @@ static int64_t stream_delivered(struct request *r)
     return s->taken_tokens;
 }
 
-/* --- content
- * --------------------------------------------------------------------------------------- */
+/* --- content --- */
 
 /* The events that the coordinator adds carry the id and time of the stream's first chunk. */
 static void note_first(struct request *r, const struct chunk_info *info)
@@ -96,8 +94,7 @@ static int stream_chunk(struct request *r, const struct chunk_info *info, int64_
     return 0;
 }
 
-/* --- the end
- * ---------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 /* data: {"id":…,"object":"chat.completion.chunk","created":…,"model":…,"choices":[] */
 static int begin_event(struct request *r, struct buf *out)

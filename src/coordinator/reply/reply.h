@@ -47,8 +47,7 @@ struct reply_ops {
 extern const struct reply_ops reply_chat_stream; /* chat_stream.c */
 extern const struct reply_ops reply_chat_whole;  /* chat_whole.c */
 
-/* --- shared by the forms (receipt.c) ------------------------------------------------------------
- */
+/* --- shared by the forms (receipt.c) --- */
 
 /* X-Timing's JSON: {"parse_us":…,"reserve_us":…,…}. */
 int reply_timing_append(const struct request *r, struct buf *out);

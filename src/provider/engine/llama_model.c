@@ -30,8 +30,7 @@ struct gguf {
     struct gguf_info info;
 };
 
-/* --- loading
- * --------------------------------------------------------------------------------------- */
+/* --- loading --- */
 
 static void only_errors(enum ggml_log_level level, const char *text, void *ud)
 {
@@ -190,14 +189,16 @@ static void describe(struct gguf *m)
 int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, struct err *ret_err)
 {
     struct gguf *m = calloc(1, sizeof *m);
-    int rc = m ? check_library(config->backends, ret_err)
-               : err_set(ret_err, ERR_NOMEM, "out of memory for the model");
+    int rc;
 
+    if (!m)
+        return err_set(ret_err, ERR_NOMEM, "out of memory for the model");
+    rc = check_library(config->backends, ret_err);
     if (rc == 0)
         rc = hash_file(config->path, m->info.weight_hash, ret_err);
     if (rc == 0)
         rc = load(m, config, ret_err);
-    if (rc < 0) {
+    if (rc != 0) {
         gguf_close(m);
         return rc;
     }
@@ -229,8 +230,7 @@ struct gguf_info gguf_info(const struct gguf *m)
     return m->info;
 }
 
-/* --- the operations
- * ---------------------------------------------------------------------------------- */
+/* --- the operations --- */
 
 static struct model_limits limits(void *ud)
 {

@@ -19,8 +19,7 @@ static void wake_once(struct scheduler *s)
     s->put_events = false;
 }
 
-/* --- the thread
- * ------------------------------------------------------------------------------------------ */
+/* --- the thread --- */
 
 static struct slot *free_slot(struct scheduler *s)
 {
@@ -94,8 +93,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* --- from the loop
- * ---------------------------------------------------------------------------------------- */
+/* --- from the loop --- */
 
 int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_request *chat)
 {
@@ -164,9 +162,7 @@ struct scheduler_counters scheduler_counters(struct scheduler *s)
     return c;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static int alloc(struct scheduler *s)
 {

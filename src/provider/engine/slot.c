@@ -5,8 +5,7 @@
 
 #include "provider/engine/scheduler_impl.h"
 
-/* --- jobs
- * ---------------------------------------------------------------------------------------------- */
+/* --- jobs --- */
 
 struct job *job_new(uint64_t tag, const struct chat_request *chat, uint64_t seed)
 {
@@ -45,8 +44,7 @@ void job_free(struct job *j)
     free(j);
 }
 
-/* --- ends
- * ---------------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 void slot_drop(struct scheduler *s, struct slot *slot)
 {
@@ -100,8 +98,7 @@ static void slot_finish(struct scheduler *s, struct slot *slot, enum chunk_finis
     slot_drop(s, slot);
 }
 
-/* --- admission
- * ----------------------------------------------------------------------------------------- */
+/* --- admission --- */
 
 /* Prompt tokens, or why the request cannot run. A token is at most some hundred bytes, so a text
  * far beyond the context is refused before it is tokenised. */
@@ -144,8 +141,7 @@ void slot_admit(struct scheduler *s, struct slot *slot, struct job *j)
     scheduler_emit(s, &e);
 }
 
-/* --- decoding
- * ------------------------------------------------------------------------------------------ */
+/* --- decoding --- */
 
 void slot_accept(struct scheduler *s, struct slot *slot, int32_t token)
 {

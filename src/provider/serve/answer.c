@@ -8,7 +8,7 @@
 #include "base/b64.h"
 #include "provider/serve/serve_impl.h"
 
-/* --- sealed chunks --------------------------------------------------------------------------- */
+/* --- sealed chunks --- */
 
 /* Seal the line in s->line straight into the socket's output; it stands for `tokens` completion
  * tokens. */
@@ -157,7 +157,7 @@ int answer_finish(struct job *j)
     return 0;
 }
 
-/* --- plain messages --------------------------------------------------------------------------- */
+/* --- plain messages --- */
 
 /* A message that cannot even be encoded leaves the coordinator waiting: the connection goes. */
 static int send_plain(struct serve *s, const struct provider_msg *msg)

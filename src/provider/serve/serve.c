@@ -18,7 +18,7 @@ enum {
 static const char *const finish_names[] = {
     [CHUNK_FINISH_NONE] = "none", [CHUNK_FINISH_STOP] = "stop", [CHUNK_FINISH_LENGTH] = "length"};
 
-/* --- the end of a job ------------------------------------------------------------------------- */
+/* --- the end of a job --- */
 
 static void log_idle(struct serve *s)
 {
@@ -67,7 +67,7 @@ static void job_abandon(struct job *j, const char *outcome)
     job_end(j, outcome);
 }
 
-/* --- requests --------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static void refuse(struct serve *s, struct str request_id, const struct api_error *error)
 {
@@ -134,8 +134,7 @@ void serve_on_drain(struct serve *s)
     buf_wipe(&s->line);
 }
 
-/* --- events of the engine ----------------------------------------------------------------------
- */
+/* --- events of the engine --- */
 
 static int on_admitted(struct job *j, const struct engine_event *e)
 {
@@ -241,8 +240,7 @@ void serve_on_events(struct serve *s)
         buf_free(&s->line);
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 int serve_new(const struct serve_config *config, struct serve **ret_serve)
 {

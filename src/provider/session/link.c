@@ -50,7 +50,7 @@ struct link {
 
 static void session_begin(void *ud);
 
-/* --- the end of a session -------------------------------------------------------------------- */
+/* --- the end of a session --- */
 
 static void session_clear(struct link *l)
 {
@@ -92,7 +92,7 @@ static void on_ws_close(void *ud, int reason, const char *text)
     session_drop(ud, reason, text);
 }
 
-/* --- sending --------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 void link_drop(struct link *l, int reason, const char *text)
 {
@@ -168,7 +168,7 @@ static void on_answer(void *ud, const struct provider_msg *answer)
                   KV_CSTR("host", l->config.url.host));
 }
 
-/* --- receiving: one handler a type ------------------------------------------------------------ */
+/* --- receiving: one handler a type --- */
 
 static void take_request(struct link *l, const struct provider_msg *m)
 {
@@ -245,7 +245,7 @@ static void on_ws_drain(void *ud)
         l->ops.on_drain(l->ud);
 }
 
-/* --- the beginning of a session --------------------------------------------------------------- */
+/* --- the beginning of a session --- */
 
 static void register_now(struct link *l, struct str attestation)
 {
@@ -321,7 +321,7 @@ static void session_begin(void *ud)
         session_lost(l, rc, "the connection could not be begun");
 }
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 int link_new(const struct link_config *config, const struct link_ops *ops, void *ud,
              struct link **ret_link)

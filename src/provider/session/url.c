@@ -50,7 +50,7 @@ static bool is_plain(struct str s)
 
 static int parse_port(struct str *rest, int64_t *ret_port)
 {
-    if (!rest->n || rest->p[0] != ':')
+    if (!str_starts(*rest, STR(":")))
         return 0;
     size_t end = 1;
     while (end < rest->n && rest->p[end] != '/')

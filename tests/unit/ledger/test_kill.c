@@ -49,8 +49,7 @@ static void id_of(int round, int32_t request, char ret_id[static LEDGER_ID_BYTES
     snprintf(ret_id, LEDGER_ID_BYTES, "round-%d-request-%d", round, (int)request);
 }
 
-/* --- the child -----------------------------------------------------------------------------------
- */
+/* --- the child --- */
 
 static void tell(int32_t request, bool settled)
 {
@@ -152,8 +151,7 @@ static _Noreturn void run_child(struct fake_ledger *l, int round, int out)
     _exit(8);
 }
 
-/* --- the parent ----------------------------------------------------------------------------------
- */
+/* --- the parent --- */
 
 struct reported {
     int32_t reserved, settled; /* counts */

@@ -8,8 +8,7 @@
 
 #include "unit/ledger/fake_ledger.h"
 
-/* --- reserve -------------------------------------------------------------------------------------
- */
+/* --- reserve --- */
 
 static void a_reserve_moves_the_ceiling_into_the_holds(void **state)
 {
@@ -108,8 +107,7 @@ static void one_batch_never_overdraws(void **state)
     assert_balanced(l, 10, 10000);
 }
 
-/* --- idempotency keys ----------------------------------------------------------------------------
- */
+/* --- idempotency keys --- */
 
 static struct ledger_reserve keyed(const char *id, const char *account, const char *key,
                                    uint8_t body)
@@ -182,8 +180,7 @@ static void a_repeat_is_told_so_even_without_money(void **state)
     assert_int_equal(run(l, &first.op), 0);
 }
 
-/* --- settle --------------------------------------------------------------------------------------
- */
+/* --- settle --- */
 
 static void a_settle_pays_provider_and_platform_and_gives_the_rest_back(void **state)
 {
@@ -364,8 +361,7 @@ static void reserve_and_settle_may_share_a_batch(void **state)
     assert_balanced(l, 0, 0);
 }
 
-/* --- credit --------------------------------------------------------------------------------------
- */
+/* --- credit --- */
 
 static void a_credit_of_one_reference_counts_once(void **state)
 {

@@ -137,8 +137,7 @@ static const struct answer *finish(struct world *w, uint64_t tag)
     return &w->answers[tag];
 }
 
-/* --- batching
- * ------------------------------------------------------------------------------------------- */
+/* --- batching --- */
 
 static void eight_requests_share_passes_and_each_says_what_it_says_alone(void **state)
 {
@@ -196,8 +195,11 @@ static void a_gap_between_slots_is_covered_so_that_batches_stay_whole(void **sta
     struct world *w = *state;
 
     start(w, 8);
+    w->model.gated =
+        true; /* the first is still running when the second comes, and ends long before it */
     ask(w, 1, "[a]", 4);
     ask(w, 2, "[b]", 40);
+    fake_model_allow(&w->model, 1000);
     assert_int_equal(finish(w, 2)->completion_tokens, 40);
     assert_true(scheduler_counters(w->scheduler).rows_covering > 0);
 }
@@ -219,9 +221,7 @@ static void a_long_prompt_comes_in_pieces_beside_running_rows(void **state)
     assert_int_equal(fake_model_passes(&w->model) - before, 4); /* 64 + 64 + 64 + 8 */
 }
 
-/* --- ends
- * -----------------------------------------------------------------------------------------------
- */
+/* --- ends --- */
 
 static void an_answer_ends_where_the_model_ends_it(void **state)
 {
@@ -320,9 +320,7 @@ static void stopping_with_requests_running_and_waiting_leaks_nothing(void **stat
     /* tear_down stops while they run; ASan and TSan look */
 }
 
-/* --- text
- * ------------------------------------------------------------------------------------------------
- */
+/* --- text --- */
 
 static void a_stop_string_split_over_tokens_never_leaves_in_part(void **state)
 {

@@ -235,8 +235,7 @@ static void stopping_without_requests_closes_at_once(void **state)
     assert_int_equal(w->coordinator.connections, 1);
 }
 
-/* --- coordinators of bad manners ---------------------------------------------------------------
- */
+/* --- coordinators of bad manners --- */
 
 static void a_server_that_accepts_and_closes_is_no_busy_loop(void **state)
 {

@@ -106,8 +106,7 @@ static void only_a_session_that_registered_and_lived_resets(void **state)
     assert_int_equal(b.ceiling_ms, 0);
 }
 
-/* --- a machine made of files -------------------------------------------------------------------
- */
+/* --- a machine made of files --- */
 
 struct fake_root {
     char dir[64];

@@ -163,8 +163,7 @@ static void tls_to_the_coordinator_and_a_missing_model_are_refused(void **state)
     assert_non_null(strstr(err.text, "--model"));
 }
 
-/* --- places of files -----------------------------------------------------------------------------
- */
+/* --- places of files --- */
 
 struct home {
     char dir[64];
