@@ -5,6 +5,7 @@
 
 #include "base/b64.h"
 #include "proto/span.h"
+#include "proto/status.h"
 
 enum { SCRATCH_BYTES = 1 << 20 };
 
@@ -38,29 +39,6 @@ enum attest_platform attest_platform_of(struct str backend)
 {
     return str_is(backend, "inprocess-mlx") || str_is(backend, "mlx-swift") ? ATTEST_APPLE
                                                                             : ATTEST_LINUX;
-}
-
-/* "2026-11-23T20:51:07Z", with or without a fraction, Z or an offset (RFC 3339 §5.6). */
-static bool is_rfc3339(struct str t)
-{
-    static const char form[] = "dddd-dd-ddTdd:dd:dd";
-    size_t i;
-
-    if (t.n < sizeof form)
-        return false;
-    for (i = 0; i < sizeof form - 1; i++) {
-        bool digit = t.p[i] >= '0' && t.p[i] <= '9';
-
-        if (form[i] == 'd' ? !digit : t.p[i] != form[i])
-            return false;
-    }
-    if (t.p[i] == '.') {
-        i++;
-        while (i < t.n && t.p[i] >= '0' && t.p[i] <= '9')
-            i++;
-    }
-    return (i + 1 == t.n && t.p[i] == 'Z') ||
-           (i + 6 == t.n && (t.p[i] == '+' || t.p[i] == '-') && t.p[i + 3] == ':');
 }
 
 static int malformed(enum trust_reason *ret_reason, struct err *ret_err, const char *what)
@@ -135,7 +113,7 @@ int attest_blob_verify(struct str raw, struct str x25519_b64, enum attest_platfo
 
     if (split(raw, region, &inner, &signature, &b, ret_err) < 0)
         return malformed(ret_reason, ret_err, "form");
-    if (!is_rfc3339(b.claims.timestamp))
+    if (!status_is_timestamp(b.claims.timestamp))
         return malformed(ret_reason, ret_err, "timestamp");
     if (attest_p256_parse(b.claims.publicKey, b.key) < 0)
         return malformed(ret_reason, ret_err, "public key");

@@ -34,7 +34,7 @@ void *arena_alloc(struct arena *a, size_t n)
     struct arena_block *b = a->head;
     void *p;
 
-    if (n > a->max_bytes - a->used_bytes)
+    if (n > a->max_bytes - a->used_bytes || n > PTRDIFF_MAX / 2) /* rounding up must not wrap */
         return NULL;
     n = (n + align - 1) / align * align;
     if (!b || b->cap - b->used < n) {
@@ -112,7 +112,7 @@ void arena_reset(struct arena *a)
 
     if (!b)
         return;
-    drop(b->older); /* the newest is the largest */
+    drop(b->older);
     sodium_memzero(b->bytes, b->used);
     b->older = NULL;
     b->used = 0;

@@ -32,7 +32,7 @@ struct str arena_printf(struct arena *a, const char *fmt, ...)
 /* Wipe and release everything; the region is empty and usable again afterwards. */
 void arena_free(struct arena *a);
 
-/* The largest block is kept (wiped) for reuse, the rest released: for per-connection regions that
+/* The newest block is kept (wiped) for reuse, the rest released: for per-connection regions that
  * serve one request after another. */
 void arena_reset(struct arena *a);
 

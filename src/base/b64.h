@@ -23,6 +23,9 @@ int b64_decode(struct str text, void *ret_bytes, size_t cap, size_t *ret_n);
 /* Lower-case hexadecimal of `n` bytes and a NUL (2n + 1 bytes). */
 void hex_encode(const void *bytes, size_t n, char *ret_text);
 
+/* 0 to 15 of a hexadecimal digit of either case, -1 of anything else. */
+int hex_digit(char c);
+
 /* Exactly `n` bytes from 2n hexadecimal digits of either case. 0 or ERR_PARSE. */
 int hex_decode(struct str text, void *ret_bytes, size_t n);
 

@@ -55,7 +55,7 @@ static int make_room(struct buf *b, size_t n, size_t spare)
 {
     size_t room;
 
-    if (n > b->max_bytes - b->len)
+    if (b->len > b->max_bytes || n > b->max_bytes - b->len) /* an owner may lower the maximum */
         return ERR_LIMIT;
     if (b->mem && b->cap - b->off - b->len >= n + spare)
         return 0;

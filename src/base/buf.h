@@ -11,7 +11,7 @@ struct buf {
     size_t off;       /* first unread byte */
     size_t len;       /* unread bytes */
     size_t cap;       /* bytes allocated */
-    size_t max_bytes; /* len never exceeds this */
+    size_t max_bytes; /* len does not grow beyond this; the owner may change it */
 };
 
 /* Empty buffer of at most `max_bytes` unread bytes. Allocates nothing. */

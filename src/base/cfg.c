@@ -10,7 +10,7 @@
 #include "base/cfg_flags.h"
 #include "base/cfg_value.h"
 
-enum { FILE_MAX_BYTES = 1 << 20, TYPO_DISTANCE = 2, NAME_MAX_BYTES = 64 };
+enum { FILE_MAX_BYTES = 1 << 20, TYPO_DISTANCE = 2 };
 
 struct load {
     const struct cfg_source *src;
@@ -29,33 +29,7 @@ static const struct cfg_key *find_key(const struct cfg_key *keys, struct str nam
     return NULL;
 }
 
-/* --- unknown keys ------------------------------------------------------------------------------
- */
-
-/* Edit distance (Levenshtein) of short names; far apart when one is too long to matter. */
-static size_t distance(struct str a, struct str b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-
-    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES)
-        return NAME_MAX_BYTES;
-    for (size_t j = 0; j <= b.n; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.n; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b.n; j++) {
-            size_t replaced = diagonal + (a.p[i - 1] != b.p[j - 1]);
-            size_t inserted = row[j - 1] + 1, deleted = row[j] + 1;
-
-            diagonal = row[j];
-            row[j] = replaced < inserted ? replaced : inserted;
-            row[j] = row[j] < deleted ? row[j] : deleted;
-        }
-    }
-    return row[b.n];
-}
+/* --- unknown keys --- */
 
 static int unknown_key(const struct load *l, const struct cfg_key *keys, const struct toml_value *v,
                        struct str name)
@@ -64,7 +38,7 @@ static int unknown_key(const struct load *l, const struct cfg_key *keys, const s
     size_t best = TYPO_DISTANCE + 1;
 
     for (; keys->key; keys++) {
-        size_t d = distance(name, str_from(keys->key));
+        size_t d = str_distance(name, str_from(keys->key));
 
         if (d < best) {
             best = d;
@@ -80,8 +54,7 @@ static int unknown_key(const struct load *l, const struct cfg_key *keys, const s
                    l->toml_name, v->line, STR_ARG(v->path));
 }
 
-/* --- arrays of tables --------------------------------------------------------------------------
- */
+/* --- arrays of tables --- */
 
 /* "model[2].id" → index 2 and "id", when the array is called "model". */
 static bool split_index(struct str path, const char *array, size_t *ret_index, struct str *ret_rest)
@@ -135,8 +108,7 @@ static void *element(const struct cfg_array *a, size_t index, struct load *l)
     return set_defaults(a->rows, l, grown) < 0 ? NULL : grown;
 }
 
-/* --- the file ----------------------------------------------------------------------------------
- */
+/* --- the file --- */
 
 static int on_toml_value(void *ud, const struct toml_value *v)
 {
@@ -163,8 +135,7 @@ static int on_toml_value(void *ud, const struct toml_value *v)
     return cfg_set_toml(key, v, (struct cfg_origin){l->toml_name, v->line}, l->region, base, l->e);
 }
 
-/* --- environment -------------------------------------------------------------------------------
- */
+/* --- environment --- */
 
 static int set_env(struct load *l, const struct cfg_key *key, const char *name)
 {
@@ -191,8 +162,7 @@ static int apply_env(struct load *l)
     return 0;
 }
 
-/* --- all together ------------------------------------------------------------------------------
- */
+/* --- all together --- */
 
 static void zero_settings(const struct cfg_table *t, void *settings)
 {
@@ -221,10 +191,12 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
     if (rc == 0 && toml.p)
         rc = toml_walk(toml, on_toml_value, &l, &e);
     if (rc == ERR_PARSE)
-        rc = err_set(ret_err, ERR_CONFIG, "%s is not valid TOML: %s", toml_name, e.text);
-    else if (rc == 0 && (rc = apply_env(&l)) == 0)
+        return err_set(ret_err, ERR_CONFIG, "%s is not valid TOML: %s", toml_name, e.text);
+    if (rc == 0)
+        rc = apply_env(&l);
+    if (rc == 0)
         rc = cfg_apply_flags(src, region, ret_settings, &e);
-    if (rc < 0 && ret_err && !ret_err->code)
+    if (rc < 0 && ret_err)
         *ret_err = e.code ? e : (struct err){.code = rc};
     return rc;
 }

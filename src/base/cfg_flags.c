@@ -102,6 +102,32 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
     return 0;
 }
 
+/* Whether a flag before argument `at` set the same setting. */
+static bool given_before(const struct cfg_source *src, int at, const struct cfg_key *key)
+{
+    struct flag f = {0};
+
+    for (int i = 1; i < at; i += f.width) {
+        if (read_flag(src, i, &f, NULL) < 0)
+            return false;
+        if (f.key == key)
+            return true;
+    }
+    return false;
+}
+
+static int apply_flag(const struct cfg_source *src, int at, const struct flag *f,
+                      struct arena *region, void *settings, struct err *ret_err)
+{
+    struct str value = f->value.p ? f->value : STR("true");
+    char name[64];
+
+    if (f->key->type == CFG_LIST && given_before(src, at, f->key))
+        return cfg_list_add_text((void *)((char *)settings + f->key->offset), value, region);
+    snprintf(name, sizeof name, "%.*s", STR_ARG(f->name));
+    return cfg_set_text(f->key, value, (struct cfg_origin){name, 0}, region, settings, ret_err);
+}
+
 int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *settings,
                     struct err *ret_err)
 {
@@ -109,21 +135,16 @@ int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *se
 
     while (i < src->argc) {
         struct flag f = {0};
-        char name[64];
         int rc = read_flag(src, i, &f, ret_err);
 
         if (rc < 0)
             return rc;
         if (!f.name.p)
             return 0;
-        i += f.width;
-        if (!f.key)
-            continue;
-        snprintf(name, sizeof name, "%.*s", STR_ARG(f.name));
-        rc = cfg_set_text(f.key, f.value.p ? f.value : STR("true"), (struct cfg_origin){name, 0},
-                          region, settings, ret_err);
+        rc = f.key ? apply_flag(src, i, &f, region, settings, ret_err) : 0;
         if (rc < 0)
             return rc;
+        i += f.width;
     }
     return 0;
 }

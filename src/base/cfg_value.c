@@ -127,13 +127,10 @@ int cfg_list_add(struct cfg_list *list, struct str item, struct arena *region)
     return 0;
 }
 
-/* Comma-separated, blanks around items dropped, empty items left out. */
-static int set_list(const struct cfg_key *key, struct str s, struct arena *region, void *base)
+int cfg_list_add_text(struct cfg_list *list, struct str s, struct arena *region)
 {
-    struct cfg_list *list = field(key, base);
     int rc = 0;
 
-    *list = (struct cfg_list){0};
     while (rc == 0 && s.n > 0) {
         const char *comma = memchr(s.p, ',', s.n);
         size_t n = comma ? (size_t)(comma - s.p) : s.n;
@@ -159,7 +156,8 @@ int cfg_set_text(const struct cfg_key *key, struct str text, struct cfg_origin f
     case CFG_STR:
         return set_str(key, text, region, base);
     case CFG_LIST:
-        return set_list(key, text, region, base);
+        *(struct cfg_list *)at = (struct cfg_list){0};
+        return cfg_list_add_text(at, text, region);
     case CFG_BOOL:
         return parse_bool(text, at) == 0 ? 0 : refuse(key, text, from, ret_err);
     case CFG_INT:
@@ -224,6 +222,8 @@ int cfg_set_toml(const struct cfg_key *key, const struct toml_value *v, struct c
 
     if (!(fits[key->type] & 1U << v->type))
         return refuse(key, text, from, ret_err);
+    if (v->type == TOML_EMPTY || v->first) /* replaces the default */
+        *(struct cfg_list *)field(key, base) = (struct cfg_list){0};
     if (v->type == TOML_EMPTY)
         return 0;
     if (v->type == TOML_ITEM)

@@ -24,4 +24,7 @@ int cfg_set_toml(const struct cfg_key *key, const struct toml_value *v, struct c
 /* Append one string to a CFG_LIST field. */
 int cfg_list_add(struct cfg_list *list, struct str item, struct arena *region);
 
+/* Append what stands between commas, blanks around items dropped, empty items left out. */
+int cfg_list_add_text(struct cfg_list *list, struct str text, struct arena *region);
+
 #endif

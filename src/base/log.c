@@ -109,11 +109,39 @@ static void put_time(struct line *l, int64_t wall_us)
     put_text(l, ms);
 }
 
+static void write_all(int fd, struct str text)
+{
+    /* A log that cannot be written must not stop the program. */
+    ssize_t written = write(fd, text.p, text.n);
+
+    (void)written;
+}
+
+void log_flush(const struct log *lg)
+{
+    if (!lg->backlog || lg->backlog->lines.len == 0)
+        return;
+    write_all(lg->fd, buf_view(&lg->backlog->lines));
+    buf_clear(&lg->backlog->lines);
+}
+
+/* Keep a line for later; false: it has to be written now. */
+static bool keep(const struct log *lg, enum log_level level, struct str line)
+{
+    struct log_backlog *b = lg->backlog;
+    bool first = b && b->lines.len == 0;
+
+    if (!b || level >= LOG_WARN || buf_append_str(&b->lines, line) < 0)
+        return false;
+    if (first)
+        b->on_first(b->ud);
+    return true;
+}
+
 void log_write(const struct log *lg, enum log_level level, enum log_event event,
                const struct log_kv *kvs)
 {
     struct line l;
-    ssize_t written;
 
     if (lg->fd < 0 || level < lg->level)
         return;
@@ -127,8 +155,10 @@ void log_write(const struct log *lg, enum log_level level, enum log_event event,
     for (; kvs->key; kvs++)
         put_kv(&l, kvs);
     l.text[l.n++] = '\n';
-    written = write(lg->fd, l.text, l.n);
-    (void)written; /* a log that cannot be written must not stop the program */
+    if (keep(lg, level, (struct str){l.text, l.n}))
+        return;
+    log_flush(lg);
+    write_all(lg->fd, (struct str){l.text, l.n});
 }
 
 int log_level_parse(struct str s, enum log_level *ret_level)

@@ -6,6 +6,7 @@
 #ifndef DARKBLOOM_BASE_LOG_H
 #define DARKBLOOM_BASE_LOG_H
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -18,10 +19,21 @@ enum log_event {
     EV_COUNT
 };
 
+/* Lines that wait to be written together, for a thread with something better to do first. */
+struct log_backlog {
+    struct buf lines;
+    /* Called with the first line that waits: call log_flush soon. */
+    void (*on_first)(void *ud);
+    void *ud;
+};
+
 struct log {
     int fd;               /* where lines go; -1 writes nothing */
     enum log_level level; /* lines below this are dropped */
     struct clock clock;
+    /* NULL: each line is written at once. Otherwise one thread only; warnings and errors, and what
+     * finds the backlog full, are still written at once, behind what waits. */
+    struct log_backlog *backlog;
 };
 
 struct log_kv {
@@ -37,12 +49,15 @@ struct log_kv {
 
 /* log_event(&log, LOG_INFO, EV_PROVIDER_REGISTERED, KV_CSTR("provider", id), KV_INT("models", 3));
  * String values are cut at 256 bytes and quoted where logfmt needs it; control characters are
- * escaped, so a line stays a line. Thread-safe (one write(2) a line). */
+ * escaped, so a line stays a line. Thread-safe without a backlog (one write(2) a line). */
 #define log_event(lg, lv, ev, ...) \
     log_write((lg), (lv), (ev), (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 
 void log_write(const struct log *lg, enum log_level level, enum log_event event,
                const struct log_kv *kvs);
+
+/* Write what waits in the backlog, if there is one. */
+void log_flush(const struct log *lg);
 
 /* "debug", "info", "warn" or "error". 0 or ERR_RANGE. */
 int log_level_parse(struct str s, enum log_level *ret_level);

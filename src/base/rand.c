@@ -29,14 +29,13 @@ uint32_t rand_below(const struct rand_src *r, uint32_t bound)
     return (uint32_t)((uint64_t)v * bound >> 32);
 }
 
-void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES])
+static void write_uuid(uint8_t bytes[static 16], uint8_t version,
+                       char ret_text[static RAND_UUID_BYTES])
 {
     static const size_t group_bytes[] = {4, 2, 2, 2, 6};
-    uint8_t bytes[16];
     size_t at = 0;
 
-    rand_fill(r, bytes, sizeof bytes);
-    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* version 4 */
+    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | version << 4);
     bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80); /* variant */
     for (size_t g = 0; g < sizeof group_bytes / sizeof group_bytes[0]; g++) {
         if (g > 0)
@@ -45,4 +44,24 @@ void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES])
         ret_text += 2 * group_bytes[g];
         at += group_bytes[g];
     }
+}
+
+void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES])
+{
+    uint8_t bytes[16];
+
+    rand_fill(r, bytes, sizeof bytes);
+    write_uuid(bytes, 4, ret_text);
+}
+
+void rand_uuid_ordered(const struct rand_src *r, int64_t wall_us,
+                       char ret_text[static RAND_UUID_BYTES])
+{
+    uint64_t ms = (uint64_t)wall_us / 1000;
+    uint8_t bytes[16];
+
+    rand_fill(r, bytes, sizeof bytes);
+    for (size_t i = 0; i < 6; i++)
+        bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
+    write_uuid(bytes, 7, ret_text);
 }

@@ -27,5 +27,9 @@ uint32_t rand_below(const struct rand_src *r, uint32_t bound);
 
 /* A random UUID, version 4 (RFC 9562), lower case, NUL-terminated. */
 void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES]);
+/* A UUID of version 7 (RFC 9562 §5.7): begins with the wall clock's milliseconds, so that rows
+ * keyed by it are inserted at an index's end (docs/decisions/003). */
+void rand_uuid_ordered(const struct rand_src *r, int64_t wall_us,
+                       char ret_text[static RAND_UUID_BYTES]);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "base/err.h"
 
+enum { NAME_MAX_BYTES = 64 }; /* what str_distance compares */
+
 static unsigned char lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
@@ -109,4 +111,28 @@ int str_to_i64(struct str s, int64_t *ret_value)
         return ERR_PARSE;
     *ret_value = negative ? value : -value;
     return 0;
+}
+
+size_t str_distance(struct str a, struct str b)
+{
+    size_t row[NAME_MAX_BYTES + 1];
+
+    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t replaced = diagonal + (a.p[i - 1] != b.p[j - 1]);
+            size_t inserted = row[j - 1] + 1, deleted = row[j] + 1;
+
+            diagonal = row[j];
+            row[j] = replaced < inserted ? replaced : inserted;
+            row[j] = row[j] < deleted ? row[j] : deleted;
+        }
+    }
+    return row[b.n];
 }

@@ -55,4 +55,8 @@ bool str_is_utf8(struct str s);
  */
 int str_to_i64(struct str s, int64_t *ret_value);
 
+/* Edits (Levenshtein) between two short names, for "did you mean"; SIZE_MAX where one is over 64
+ * bytes, too long for a typo to matter. */
+size_t str_distance(struct str a, struct str b);
+
 #endif

@@ -41,12 +41,14 @@ int visit_table(const walk &w, const std::string &path, const toml::table &t)
     return 0;
 }
 
-int report(const walk &w, const std::string &path, toml_type type, const toml::node &n)
+int report(const walk &w, const std::string &path, toml_type type, const toml::node &n,
+           bool first = false)
 {
     struct toml_value v = {};
 
     v.path = view(path);
     v.type = type;
+    v.first = first;
     v.line = line_of(n);
     if (auto s = n.as_string())
         v.s = view(s->get());
@@ -71,7 +73,7 @@ int visit_array(const walk &w, const std::string &path, const toml::array &a)
         if (auto table = item.as_table())
             rc = visit_table(w, path + "[" + std::to_string(index++) + "]", *table);
         else
-            rc = report(w, path, item.is_string() ? TOML_ITEM : TOML_OTHER, item);
+            rc = report(w, path, item.is_string() ? TOML_ITEM : TOML_OTHER, item, &item == &a[0]);
         if (rc != 0)
             return rc;
     }

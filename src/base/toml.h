@@ -28,6 +28,7 @@ struct toml_value {
     int64_t i;
     double f;
     bool b;
+    bool first; /* TOML_ITEM: the array begins with it */
     int line;
 };
 

@@ -226,7 +226,7 @@ static int check_run(struct db *db, struct store_op *op)
 
 static void remove_database(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
     char name[PATH_BYTES + 8];
 
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {

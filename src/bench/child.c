@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 
-enum { OUTPUT_BYTES = 64 << 10 };
+enum { OUTPUT_BYTES = 16 << 10, START_TRIES = 500 };
 
 int child_pin_self(int core)
 {
@@ -36,27 +37,28 @@ void child_unpin_self(void)
     (void)sched_setaffinity(0, sizeof all, &all); /* pinned, figures are too low, never too high */
 }
 
-/* Start a program with its stdout (fd 1) or stderr (fd 2) in a pipe. */
-static pid_t spawn(char *const argv[], int capture_fd, int core, int *ret_pipe)
+/* Start a program; where `fd` is not negative it becomes its descriptor `as`. */
+static pid_t spawn(char *const argv[], int fd, int as, int core)
 {
-    int fds[2];
-    pid_t pid;
+    pid_t pid = fork();
 
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -1;
-    pid = fork();
-    if (pid == 0) {
-        if (core >= 0)
-            (void)child_pin_self(core);
-        dup2(fds[1], capture_fd);
-        execv(argv[0], argv);
+    if (pid != 0)
+        return pid;
+    if (core >= 0)
+        (void)child_pin_self(core);
+    if (dup2(fd, as) < 0)
         _exit(127);
-    }
-    close(fds[1]);
-    if (pid < 0)
-        close(fds[0]);
-    else
-        *ret_pipe = fds[0];
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+static pid_t start_logged(char *const argv[], const char *log, int core)
+{
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pid_t pid = fd < 0 ? -1 : spawn(argv, fd, STDERR_FILENO, core);
+
+    if (fd >= 0)
+        close(fd);
     return pid;
 }
 
@@ -69,14 +71,18 @@ static int make_key(const char *program, const char *store, char ret_key[static 
     size_t n = 0;
     ssize_t got;
     char *last;
-    int fd, status;
-    pid_t pid = spawn(argv, STDOUT_FILENO, -1, &fd);
+    int fds[2], status;
+    pid_t pid;
 
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(ret_err, ERR_IO, errno, "no pipe");
+    pid = spawn(argv, fds[1], STDOUT_FILENO, -1);
+    close(fds[1]);
+    while (pid > 0 && n < sizeof out - 1 && (got = read(fds[0], out + n, sizeof out - 1 - n)) > 0)
+        n += (size_t)got;
+    close(fds[0]);
     if (pid < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
-    while (n < sizeof out - 1 && (got = read(fd, out + n, sizeof out - 1 - n)) > 0)
-        n += (size_t)got;
-    close(fd);
     waitpid(pid, &status, 0);
     while (n > 0 && out[n - 1] == '\n')
         out[--n] = 0;
@@ -88,86 +94,83 @@ static int make_key(const char *program, const char *store, char ret_key[static 
     return 0;
 }
 
-/* The line "… event=started … port=N …" says that it listens. */
-static int wait_until_started(int fd, uint16_t *ret_port, struct err *ret_err)
+/* The line "… event=started … port=N …" of its log says that it listens. */
+static int read_port(const char *log, uint16_t *ret_port)
 {
-    char *out = calloc(1, OUTPUT_BYTES);
-    size_t n = 0;
-    ssize_t got;
-    int rc = ERR_NOMEM;
+    char text[OUTPUT_BYTES];
+    FILE *f = fopen(log, "re");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    char *line, *port;
 
-    while (out && n < OUTPUT_BYTES - 1 && (got = read(fd, out + n, OUTPUT_BYTES - 1 - n)) > 0) {
-        char *line, *port;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    line = strstr(text, "event=started");
+    port = line ? strstr(line, "port=") : NULL;
+    if (!port || !strchr(port, '\n'))
+        return ERR_AGAIN;
+    *ret_port = (uint16_t)strtoul(port + 5, NULL, 10);
+    return 0;
+}
 
-        n += (size_t)got;
-        line = strstr(out, "event=started");
-        port = line ? strstr(line, "port=") : NULL;
-        if (port && strchr(port, '\n')) {
-            *ret_port = (uint16_t)strtoul(port + 5, NULL, 10);
-            free(out);
+static int wait_until_started(pid_t pid, const char *log, uint16_t *ret_port, struct err *ret_err)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+
+    for (int i = 0; i < START_TRIES && waitpid(pid, NULL, WNOHANG) == 0; i++) {
+        if (read_port(log, ret_port) == 0)
             return 0;
-        }
+        nanosleep(&pause, NULL);
     }
-    if (out)
-        rc = err_set(ret_err, ERR_IO, "the coordinator did not start: %.150s", out);
-    free(out);
-    return rc;
+    return err_set(ret_err, ERR_IO, "the coordinator did not start; see %s", log);
 }
 
 int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
                 struct err *ret_err)
 {
     struct child c = {.pid = -1};
-    char store[CHILD_PATH_BYTES + 16];
+    char store[CHILD_PATH_BYTES + 16], log[CHILD_PATH_BYTES + 16];
     const char *tmp = getenv("TMPDIR");
     char *argv[] = {
         (char *)program, "--store", store,    "--port", "0",           "--loop", (char *)loop_name,
         "--min-trust",   "none",    "--rate", "0",      "--log-level", "info",   NULL};
-    int fd, rc;
+    int rc;
 
     snprintf(c.dir, sizeof c.dir, "%s/darkbloom-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(c.dir))
         return err_errno(ret_err, ERR_IO, errno, "cannot make a directory %s", c.dir);
     snprintf(store, sizeof store, "%s/store.db", c.dir);
+    snprintf(log, sizeof log, "%s/log", c.dir);
     rc = make_key(program, store, c.key, ret_err);
     if (rc < 0)
         return rc;
-    c.pid = spawn(argv, STDERR_FILENO, core, &fd);
+    c.pid = start_logged(argv, log, core);
     if (c.pid < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
-    rc = wait_until_started(fd, &c.port, ret_err);
+    rc = wait_until_started(c.pid, log, &c.port, ret_err);
     if (rc < 0) {
         child_stop(&c);
         return rc;
     }
-    /* Its log lines are of no interest and must not fill the pipe. */
-    if (fork() == 0) {
-        char sink[4096];
-
-        while (read(fd, sink, sizeof sink) > 0)
-            ;
-        _exit(0);
-    }
-    close(fd);
     *ret_child = c;
     return 0;
 }
 
-int64_t child_cpu_us(const struct child *c)
+int64_t child_cpu_us(pid_t pid)
 {
     char path[64];
     int64_t total_ns = 0;
     struct dirent *entry;
     DIR *dir;
 
-    snprintf(path, sizeof path, "/proc/%d/task", (int)c->pid);
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
         char file[400];
         char text[64] = "";
         FILE *f;
 
-        snprintf(file, sizeof file, "/proc/%d/task/%s/schedstat", (int)c->pid, entry->d_name);
+        snprintf(file, sizeof file, "/proc/%d/task/%s/schedstat", (int)pid, entry->d_name);
         f = fopen(file, "re");
         if (f && fgets(text, sizeof text, f))
             total_ns += strtoll(text, NULL, 10);
@@ -181,7 +184,8 @@ int64_t child_cpu_us(const struct child *c)
 
 static void remove_dir(const char *path)
 {
-    static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm"};
+    static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm", "store.db-lock",
+                                        "log"};
     char file[CHILD_PATH_BYTES + 32];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {

@@ -20,8 +20,9 @@ struct child {
 /* Start `program` pinned to `core` with `loop_name` ("uv" or "epoll") and wait until it listens. */
 int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
                 struct err *ret_err);
-/* CPU time of all its threads so far, microseconds (schedstat: nanosecond resolution). */
-int64_t child_cpu_us(const struct child *c);
+/* CPU time of all of a process's threads so far, microseconds (schedstat: nanosecond resolution).
+ */
+int64_t child_cpu_us(pid_t pid);
 void child_stop(struct child *c);
 
 /* Let the calling process run on every core again. */

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sections of the table that measure one room in process. Each prints its own markdown. */
+/* Sections of the table. Each prints its own markdown; 0 or a negative error. */
 #ifndef DARKBLOOM_BENCH_SECTIONS_H
 #define DARKBLOOM_BENCH_SECTIONS_H
 
-/* Durable reserve and settle beside the disk's own fdatasync. 0 or a negative error. */
+/* Added latency to the first token; whole requests a second; relayed chunks a second over both
+ * loops. `program` is the coordinator's. */
+int bench_latency_section(const char *program);
+int bench_requests_section(const char *program);
+int bench_relay_section(const char *program);
+
+/* Durable reserve and settle beside the disk's own fdatasync. */
 int bench_store_section(void);
 
 /* Tokens a second through the scheduler beside a bare llama_decode loop. */

@@ -28,41 +28,12 @@ const struct command *command_find(struct str name)
     return NULL;
 }
 
-enum { NAME_MAX_BYTES = 32 };
-
-static size_t least(size_t a, size_t b, size_t c)
-{
-    size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* Levenshtein's distance, one row kept. */
-static size_t edits(struct str a, struct str b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-    if (a.n > NAME_MAX_BYTES || b.n > NAME_MAX_BYTES)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= b.n; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.n; j++) {
-            size_t above = row[j];
-            row[j] =
-                least(above + 1, row[j - 1] + 1, diagonal + (a.p[i - 1] != b.p[j - 1] ? 1 : 0));
-            diagonal = above;
-        }
-    }
-    return row[b.n];
-}
-
 const struct command *command_nearest(struct str name)
 {
     const struct command *best = NULL;
     size_t best_edits = name.n / 2 + 2;
     for (const struct command *c = command_table; c->name; c++) {
-        size_t n = edits(name, str_from(c->name));
+        size_t n = str_distance(name, str_from(c->name));
         if (n < best_edits) {
             best = c;
             best_edits = n;

@@ -10,7 +10,7 @@
 #include "coordinator/flow/flow.h"
 #include "coordinator/registry/registry.h"
 
-enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40, SESSION_SLOTS = 16384 };
+enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40 };
 
 /* --- the store --- */
 
@@ -74,6 +74,19 @@ static int open_store(struct coord *c, const struct coord_config *config, struct
     return store_open(&sc, &c->store, ret_err);
 }
 
+static void kick_store(void *ud)
+{
+    struct coord *c = ud;
+
+    store_kick(c->store);
+}
+
+void coord_submit(struct coord *c, struct store_op *op)
+{
+    store_push(c->store, op);
+    loop_defer_late(c->loop, &c->store_kick, kick_store, c);
+}
+
 /* Holds of earlier boots: nobody will settle them but us. */
 static int recover(struct coord *c, struct err *ret_err)
 {
@@ -110,13 +123,28 @@ static void sweep_expired(struct coord *c)
     ledger_sweep_init(&c->sweep->sweep, sweep_done);
     c->sweep->sweep.now_wall_us = clock_wall_us(&c->clock);
     c->sweep->busy = true;
-    store_submit(c->store, &c->sweep->sweep.op);
+    coord_submit(c, &c->sweep->sweep.op);
+}
+
+/* The database's own words, which the requests' errors do not carry. */
+static void report_store(struct coord *c)
+{
+    struct store_stats stats = store_stats(c->store);
+    char message[STORE_MESSAGE_BYTES];
+
+    if (stats.failed_batches == c->store_failures)
+        return;
+    c->store_failures = stats.failed_batches;
+    store_message(c->store, message);
+    log_event(c->log, LOG_ERROR, EV_STORE_FAILED, KV_CSTR("error", message),
+              KV_INT("failed_batches", stats.failed_batches), KV_INT("queued", stats.queued_now));
 }
 
 static void on_tick(void *ud)
 {
     struct coord *c = ud;
 
+    report_store(c);
     flow_tick(c);
     if (++c->ticks % SWEEP_EVERY_TICKS == 0)
         sweep_expired(c);
@@ -134,20 +162,22 @@ static void on_capacity(void *ud, struct model *m)
 
 static int make_parts(struct coord *c)
 {
-    const struct registry_config rc = {.loop = c->loop,
-                                       .log = c->log,
-                                       .rand = c->rand,
-                                       .settings = c->settings,
-                                       .hooks = {on_capacity, c}};
+    struct registry_config rc = {.loop = c->loop,
+                                 .log = c->log,
+                                 .rand = c->rand,
+                                 .settings = c->settings,
+                                 .hooks = {on_capacity, c}};
 
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);
     c->sweep = calloc(1, sizeof *c->sweep);
     if (!c->accounts || !c->checkpoints || !c->sweep)
         return ERR_NOMEM;
+    c->checkpoints->coord = c;
     c->sweep->coord = c;
-    if (box_slab_new(SESSION_SLOTS, &c->slab) < 0)
+    if (box_slab_new(REGISTRY_SESSION_SLOTS, &c->slab) < 0)
         return ERR_NOMEM;
+    rc.slab = c->slab;
     return registry_new(&rc, &c->registry);
 }
 
@@ -222,6 +252,7 @@ void coord_free(struct coord *c)
     flow_stop_all(c);
     http_server_free(c->server);
     registry_free(c->registry);
+    loop_defer_remove(c->loop, &c->store_kick);
     store_close(c->store); /* delivers what is pending: the last settles */
     loop_timer_clear(c->loop, &c->store_pump_timer);
     loop_waker_free(c->store_waker);

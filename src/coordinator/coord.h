@@ -28,6 +28,7 @@ struct coord {
 
     struct store *store;
     struct loop_waker *store_waker; /* threaded store */
+    struct loop_defer store_kick;
     struct accounts *accounts;
     struct registry *registry;
     struct box_slab *slab;
@@ -41,6 +42,7 @@ struct coord {
     struct loop_timer tick, grace, store_pump_timer;
     uint64_t ticks;
     int64_t store_delay_us;
+    uint64_t store_failures; /* batches that failed, as far as the log has them */
     bool draining;
     void (*drained)(void *ud);
     void *drained_ud;
@@ -58,6 +60,10 @@ struct coord_config {
 /* Open the store, resolve holds of earlier boots, listen. Errors name what failed and the way out.
  */
 int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err);
+
+/* Submit to the store. Its thread is woken at the end of the loop's iteration, behind what is about
+ * to be sent: on a busy core it would otherwise run first, and requests would wait for its disk. */
+void coord_submit(struct coord *c, struct store_op *op);
 
 /* Stop taking requests, let running ones finish for at most `grace_ms`, then call `done`. */
 void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud);

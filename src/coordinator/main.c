@@ -10,7 +10,12 @@
 #include "coordinator/command/command.h"
 #include "coordinator/coord.h"
 
-enum { SETTINGS_MAX_BYTES = 4 << 20, DRAIN_GRACE_MS = 15000, FD_RESERVE = 64 };
+enum {
+    SETTINGS_MAX_BYTES = 4 << 20,
+    DRAIN_GRACE_MS = 15000,
+    LOG_BACKLOG_BYTES = 64 << 10,
+    FD_RESERVE = 64
+};
 
 enum exit_code { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -55,8 +60,25 @@ struct server {
     struct loop *loop;
     struct coord *coord;
     const struct log *log;
+    struct log_backlog backlog;
+    struct loop_defer flush;
     bool stopping;
 };
+
+static void flush_log(void *ud)
+{
+    struct server *s = ud;
+
+    log_flush(s->log);
+}
+
+/* A line a request: they leave together, behind the answers. */
+static void flush_log_late(void *ud)
+{
+    struct server *s = ud;
+
+    loop_defer_late(s->loop, &s->flush, flush_log, s);
+}
 
 static void stop(void *ud)
 {
@@ -80,8 +102,9 @@ static void on_signal(void *ud, int signo)
 
 static int serve(struct settings *settings)
 {
-    const struct log log = {STDERR_FILENO, (enum log_level)settings->log_level, clock_system()};
-    struct server s = {.log = &log};
+    struct log log = {
+        .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
+    struct server s = {.log = &log, .backlog = {.on_first = flush_log_late, .ud = &s}};
     struct coord_config config = {
         .rand = rand_system(), .log = &log, .settings = settings, .store_threaded = true};
     struct err e = {0};
@@ -92,6 +115,9 @@ static int serve(struct settings *settings)
     rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&s.loop, &e)
                                                : loop_uv_new(&s.loop, &e);
     config.loop = s.loop;
+    buf_init(&s.backlog.lines, LOG_BACKLOG_BYTES);
+    if (rc == 0)
+        log.backlog = &s.backlog;
     if (rc == 0)
         rc = coord_new(&config, &s.coord, &e);
     if (rc == 0)
@@ -104,6 +130,8 @@ static int serve(struct settings *settings)
         rc = loop_run(s.loop);
     }
     coord_free(s.coord);
+    log_flush(&log);
+    buf_free(&s.backlog.lines);
     loop_free(s.loop);
     return rc < 0 ? complain(&e, EXIT_FAILED) : EXIT_SUCCESS;
 }

@@ -23,6 +23,16 @@ static bool is_p256(const EVP_PKEY *key)
            strcmp(group, "prime256v1") == 0;
 }
 
+/* An encrypted key is refused: there is nobody to ask for its passphrase. */
+static int no_passphrase(char *ret_text, int size, int writing, void *ud)
+{
+    (void)ret_text;
+    (void)size;
+    (void)writing;
+    (void)ud;
+    return -1;
+}
+
 /* 0, ERR_NOT_FOUND, or ERR_CONFIG. */
 static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
 {
@@ -41,16 +51,17 @@ static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
                        "the key file %.120s can be read by others; run `chmod 600` on it", path);
     }
     f = fdopen(fd, "r");
-    key = f ? PEM_read_PrivateKey(f, NULL, NULL, NULL) : NULL;
+    key = f ? PEM_read_PrivateKey(f, NULL, no_passphrase, NULL) : NULL;
     if (f)
         fclose(f);
     else
         close(fd);
     if (!key || !is_p256(key)) {
         EVP_PKEY_free(key);
-        return err_set(ret_err, ERR_CONFIG,
-                       "%.120s holds no P-256 private key; move it away to have a new one made",
-                       path);
+        return err_set(
+            ret_err, ERR_CONFIG,
+            "%.120s holds no unencrypted P-256 private key; move it away to have a new one made",
+            path);
     }
     *ret_key = key;
     return 0;

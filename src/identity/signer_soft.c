@@ -9,13 +9,7 @@
 #include "identity/key_file.h"
 #include "identity/signer.h"
 
-enum {
-    NONCE_BYTES = 32,
-    TIMESTAMP_MAX_BYTES = 40,
-    HASH_DIGITS = 64,
-    MESSAGE_MAX_BYTES = 1 << 20,
-    SIGNATURE_MAX_BYTES = 80
-};
+enum { NONCE_BYTES = 32, HASH_DIGITS = 64, MESSAGE_MAX_BYTES = 1 << 20, SIGNATURE_MAX_BYTES = 80 };
 
 struct pending {
     struct list_node link;
@@ -46,19 +40,6 @@ static bool is_nonce(struct str s)
     return b64_decode(s, bytes, sizeof bytes, &n) == 0 && n == NONCE_BYTES;
 }
 
-static bool is_timestamp(struct str s)
-{
-    static const char allowed[] = "0123456789-:.TZ+";
-
-    if (s.n < 20 || s.n > TIMESTAMP_MAX_BYTES || s.p[4] != '-' || s.p[10] != 'T')
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        if (!memchr(allowed, s.p[i], sizeof allowed - 1))
-            return false;
-    }
-    return true;
-}
-
 static bool is_hash(struct str s)
 {
     uint8_t bytes[HASH_DIGITS / 2];
@@ -70,11 +51,15 @@ static int check(const struct signer_statement *s)
 {
     switch (s->kind) {
     case SIGN_CHALLENGE:
-        return is_nonce(s->challenge.nonce) && is_timestamp(s->challenge.timestamp) ? 0 : ERR_RANGE;
+        return is_nonce(s->challenge.nonce) && status_is_timestamp(s->challenge.timestamp)
+                   ? 0
+                   : ERR_RANGE;
     case SIGN_STATUS:
-        return is_nonce(s->status.nonce) && is_timestamp(s->status.timestamp) ? 0 : ERR_RANGE;
+        return is_nonce(s->status.nonce) && status_is_timestamp(s->status.timestamp) ? 0
+                                                                                     : ERR_RANGE;
     case SIGN_BLOB:
-        return s->blob.encryption_public_key.n == B64_LEN(32) && is_timestamp(s->blob.timestamp)
+        return s->blob.encryption_public_key.n == B64_LEN(32) &&
+                       status_is_timestamp(s->blob.timestamp)
                    ? 0
                    : ERR_RANGE;
     case SIGN_COMPLETION:

@@ -104,7 +104,9 @@ void conn_set_ops(struct conn *c, const struct conn_config *config, const struct
     c->config = *config;
     c->ops = ops;
     c->ud = ud;
-    c->in.max_bytes = config->in_max_bytes;
+    /* Input that is there already may be more than the new owner's maximum; it is still handed
+     * over. */
+    c->in.max_bytes = c->in.len > config->in_max_bytes ? c->in.len : config->in_max_bytes;
     c->out.max_bytes = config->out_max_bytes;
 }
 
@@ -143,10 +145,12 @@ static bool hand_over(struct conn *c)
 static bool take_scratch(struct conn *c, size_t n)
 {
     struct buf own;
+    int rc = 0;
 
     if (c->in.len > 0 || c->paused) {
-        if (buf_append(&c->in, c->loop->scratch, n) < 0) {
-            report_close(c, ERR_LIMIT);
+        rc = buf_append(&c->in, c->loop->scratch, n);
+        if (rc < 0) {
+            report_close(c, rc);
             return false;
         }
         return c->paused || hand_over(c);
@@ -161,10 +165,12 @@ static bool take_scratch(struct conn *c, size_t n)
     /* Whatever happened to the connection, its buffer must be its own again. */
     own.max_bytes = c->in.max_bytes;
     n = c->in.len;
-    if (n > 0 && c->state == CONN_OPEN && buf_append(&own, c->in.mem + c->in.off, n) < 0)
-        c->eof = true; /* no memory for the rest: treated as the end */
+    if (n > 0 && c->state == CONN_OPEN)
+        rc = buf_append(&own, c->in.mem + c->in.off, n);
     c->in = own;
-    return leave(c);
+    if (rc < 0)
+        report_close(c, rc);
+    return leave(c) && rc == 0;
 }
 
 static void discard(struct conn *c, ssize_t n)
@@ -177,12 +183,18 @@ static void discard(struct conn *c, ssize_t n)
 
 static void read_some(struct conn *c)
 {
-    size_t room = c->config.in_max_bytes - c->in.len;
+    size_t max = c->config.in_max_bytes;
+    size_t room = c->in.len < max ? max - c->in.len : 0;
     ssize_t n;
 
     if (room > LOOP_SCRATCH_BYTES || c->state == CONN_FINISHING)
         room = LOOP_SCRATCH_BYTES;
-    n = loop_recv(c->loop, c->sock, c->loop->scratch, room);
+    if (room == 0 && c->watching & LOOP_READABLE) {
+        watch_for(c);
+        return;
+    }
+    /* Ready without having been asked for: the connection broke. */
+    n = room == 0 ? ERR_CLOSED : loop_recv(c->loop, c->sock, c->loop->scratch, room);
     if (n == ERR_AGAIN)
         return;
     if (c->state == CONN_FINISHING) {

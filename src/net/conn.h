@@ -15,8 +15,9 @@ struct conn_ops {
     void (*on_data)(void *ud);
     /* All output was taken by the socket after some of it had to wait. May be NULL. */
     void (*on_drain)(void *ud);
-    /* The peer closed, an error occurred, or a limit was hit (`reason`: ERR_CLOSED, ERR_IO,
-     * ERR_LIMIT). Called at most once and never after conn_free; the owner calls conn_free. */
+    /* The peer closed or the connection broke (`reason`: ERR_CLOSED), or there was no memory for
+     * its input (ERR_NOMEM). Called at most once and never after conn_free; the owner calls
+     * conn_free. */
     void (*on_close)(void *ud, int reason);
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/1.1 server (RFC 9112) over conn, parsed by llhttp. One exchange at a time on a connection:
- * the next pipelined request waits until the response is complete. A peer that closes (or half-
+ * the next pipelined request waits until the response has left. A peer that closes (or half-
  * closes) while its response is open is treated as gone.
  *
  * An exchange ends exactly one way: the handler completes the response (http_respond or
@@ -48,8 +48,9 @@ struct http_server_config {
 struct http_server_ops {
     /* A complete request. The handler answers now or later. */
     void (*on_request)(void *ud, struct http_exchange *x);
-    /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 505): append the body
-     * of the answer to `ret_body` and name its content type. The connection closes after it. */
+    /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 503, 505): append the
+     * body of the answer to `ret_body` and name its content type. The connection closes after it.
+     */
     const char *(*on_reject)(void *ud, int status, const char *why, struct buf *ret_body);
 };
 

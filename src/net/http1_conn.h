@@ -34,10 +34,11 @@ struct http_exchange {
     llhttp_t parser;
     struct buf head, body;
     struct http_span target, names[HTTP_MAX_HEADERS], values[HTTP_MAX_HEADERS];
-    size_t n_headers;
+    size_t n_headers, trailer_bytes;
     bool in_value, got_bytes, head_done, complete;
     int reject_status;
     const char *reject_why;
+    char limit_text[96]; /* a reason that names a number */
 
     /* the request and its answer */
     struct http_request request;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests through llhttp, with our bounds: head, number of headers, body. */
+#include <stdio.h>
+
 #include "net/http1_conn.h"
 
 static int refuse(struct http_exchange *x, int status, const char *why)
@@ -7,6 +9,14 @@ static int refuse(struct http_exchange *x, int status, const char *why)
     x->reject_status = status;
     x->reject_why = why;
     return HPE_USER;
+}
+
+static int refuse_body(struct http_exchange *x)
+{
+    snprintf(x->limit_text, sizeof x->limit_text,
+             "the body is larger than the limit of %zu bytes; send less",
+             x->server->config.max_body_bytes);
+    return refuse(x, 413, x->limit_text);
 }
 
 /* Append to the span that is being received; its bytes are the newest of `head`. */
@@ -29,10 +39,21 @@ static int on_url(llhttp_t *p, const char *at, size_t n)
     return grow_span(x, &x->target, at, n);
 }
 
+/* What follows a chunked body is read past; what it says must not be taken for a header. */
+static int skip_trailer(struct http_exchange *x, size_t n)
+{
+    x->trailer_bytes += n;
+    if (x->trailer_bytes > x->server->config.max_head_bytes)
+        return refuse(x, 431, "the request's trailers are larger than the limit");
+    return 0;
+}
+
 static int on_field(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
+    if (x->head_done)
+        return skip_trailer(x, n);
     if (x->in_value) {
         x->in_value = false;
         x->n_headers++;
@@ -46,6 +67,8 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
+    if (x->head_done)
+        return skip_trailer(x, n);
     x->in_value = true;
     return grow_span(x, &x->values[x->n_headers], at, n);
 }
@@ -53,6 +76,40 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
 static struct str text_of(const struct http_exchange *x, struct http_span s)
 {
     return (struct str){s.n > 0 ? x->head.mem + x->head.off + s.at : "", s.n};
+}
+
+static bool speaks(const llhttp_t *p)
+{
+    return p->http_major == 1 && p->http_minor <= 1;
+}
+
+static size_t count_of(const struct http_request *req, struct str name)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < req->n_headers; i++)
+        n += str_ieq(req->headers[i].name, name);
+    return n;
+}
+
+/* What llhttp lets through and we do not. */
+static int check_head(struct http_exchange *x)
+{
+    const struct http_request *req = &x->request;
+    const llhttp_t *p = &x->parser;
+    size_t hosts = count_of(req, STR("Host"));
+
+    if (!speaks(p))
+        return refuse(x, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
+    if (hosts > 1 || (hosts == 0 && p->http_minor == 1)) /* RFC 9112 §3.2 */
+        return refuse(x, 400, "a request needs one Host header");
+    if (count_of(req, STR("Transfer-Encoding")) > 1)
+        return refuse(x, 400, "a request needs at most one Transfer-Encoding header");
+    if (p->flags & F_CHUNKED && !str_ieq(http_header_get(req, "Transfer-Encoding"), STR("chunked")))
+        return refuse(x, 501, "of transfer codings, this server understands `chunked` only");
+    if (p->flags & F_CONTENT_LENGTH && p->content_length > x->server->config.max_body_bytes)
+        return refuse_body(x);
+    return 0;
 }
 
 /* Requests with neither length nor chunks have no body; GET with one is tolerated. */
@@ -69,9 +126,9 @@ static int on_headers_complete(llhttp_t *p)
     for (size_t i = 0; i < x->n_headers; i++)
         req->headers[i] =
             (struct http_header){text_of(x, x->names[i]), str_trim(text_of(x, x->values[i]))};
-    if (p->content_length > x->server->config.max_body_bytes && p->flags & F_CONTENT_LENGTH)
-        return refuse(x, 413, "the body is larger than the limit of 6 MiB; send less");
-    if (str_ieq(http_header_get(req, "Expect"), STR("100-continue"))) {
+    if (check_head(x) != 0)
+        return HPE_USER;
+    if (p->http_minor == 1 && str_ieq(http_header_get(req, "Expect"), STR("100-continue"))) {
         const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
 
         (void)conn_write(x->conn, &go_on, 1);
@@ -84,7 +141,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     struct http_exchange *x = p->data;
 
     if (x->body.len + n > x->server->config.max_body_bytes)
-        return refuse(x, 413, "the body is larger than the limit of 6 MiB; send less");
+        return refuse_body(x);
     return buf_append(&x->body, at, n) < 0 ? refuse(x, 503, "out of memory") : 0;
 }
 
@@ -111,12 +168,12 @@ void http_parse_reset(struct http_exchange *x)
 {
     llhttp_init(&x->parser, HTTP_REQUEST, &x->server->settings);
     x->parser.data = x;
-    buf_clear(&x->head);
-    buf_clear(&x->body);
+    buf_wipe(&x->head); /* a key */
+    buf_wipe(&x->body); /* a prompt */
     memset(x->names, 0, x->n_headers * sizeof *x->names);
     memset(x->values, 0, x->n_headers * sizeof *x->values);
     x->target = (struct http_span){0};
-    x->n_headers = 0;
+    x->n_headers = x->trailer_bytes = 0;
     x->in_value = x->got_bytes = x->head_done = x->complete = false;
     x->reject_status = 0;
 }
@@ -188,7 +245,8 @@ int http_parse(struct http_exchange *x)
     if (rc == HPE_OK)
         return 0;
     if (!x->reject_status)
-        refuse(x, rc == HPE_INVALID_VERSION ? 505 : 400, llhttp_get_error_reason(&x->parser));
+        refuse(x, rc == HPE_INVALID_VERSION && !speaks(&x->parser) ? 505 : 400,
+               llhttp_get_error_reason(&x->parser));
     return ERR_PARSE;
 }
 

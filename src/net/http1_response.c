@@ -164,8 +164,8 @@ int http_stream_write(struct http_exchange *x, const struct str *parts, int n)
 
     for (int i = 0; i < n; i++)
         payload += parts[i].n;
-    if (payload == 0)
-        return 0; /* an empty chunk would end the stream */
+    if (payload == 0 || x->is_head)
+        return 0; /* an empty chunk would end the stream; HEAD has no body */
     framing = x->http10 ? 0 : hex_digits(payload) + 4;
     at = buf_reserve(out, payload + framing);
     if (!at)
@@ -183,7 +183,7 @@ int http_stream_write(struct http_exchange *x, const struct str *parts, int n)
 
 void http_stream_end(struct http_exchange *x)
 {
-    if (!x->http10 && buf_append_str(conn_out(x->conn), STR("0\r\n\r\n")) < 0)
+    if (!x->http10 && !x->is_head && buf_append_str(conn_out(x->conn), STR("0\r\n\r\n")) < 0)
         x->keep_alive = false;
     conn_dirty(x->conn);
     http_exchange_done(x);

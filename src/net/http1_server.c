@@ -79,10 +79,29 @@ void http_exchange_release(struct http_exchange *x)
 
 /* --- time-outs --- */
 
+static void too_slow(void *ud);
+
+static void watch_time(struct http_exchange *x, int64_t ms)
+{
+    loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
+}
+
+/* Whether the peer is still reading the answer before, and took some of it in the idle time. */
+static bool still_reading(const struct http_exchange *x)
+{
+    int64_t idle_us = clock_mono_us(&x->server->clock) - conn_last_taken_us(x->conn);
+
+    return conn_out_pending(x->conn) > 0 && idle_us < x->server->config.idle_timeout_ms * 1000;
+}
+
 static void too_slow(void *ud)
 {
     struct http_exchange *x = ud;
 
+    if (!x->got_bytes && still_reading(x)) {
+        watch_time(x, x->server->config.idle_timeout_ms);
+        return;
+    }
     if (!x->got_bytes) { /* idle between requests: nothing to say */
         conn_free(x->conn);
         exchange_free(x);
@@ -91,11 +110,6 @@ static void too_slow(void *ud)
     x->reject_status = 408;
     x->reject_why = "the request did not arrive in time";
     http_reject(x);
-}
-
-static void watch_time(struct http_exchange *x, int64_t ms)
-{
-    loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
 }
 
 /* --- requests --- */
@@ -108,6 +122,7 @@ static void hand_over(struct http_exchange *x)
     x->on_abort = NULL;
     x->on_drain = NULL;
     conn_pause(x->conn); /* the next request waits; closing is still noticed */
+    conn_out(x->conn)->max_bytes = x->server->config.out_max_bytes; /* a large answer raised it */
     x->server->ops->on_request(x->server->ud, x);
 }
 
@@ -119,6 +134,11 @@ static void on_data(void *ud)
 
     if (x->state != HTTP_READING)
         return;
+    if (conn_out_pending(x->conn) > 0) { /* who does not read answers gets no further ones */
+        if (!conn_blocked(x->conn))
+            conn_resume(x->conn);
+        return;
+    }
     rc = http_parse(x);
     if (rc > 0) {
         hand_over(x);
@@ -135,7 +155,9 @@ static void on_drain(void *ud)
 {
     struct http_exchange *x = ud;
 
-    if (open_now(x) && x->on_drain)
+    if (x->state == HTTP_READING)
+        conn_resume(x->conn);
+    else if (x->on_drain)
         x->on_drain(x->drain_ud);
 }
 
@@ -285,7 +307,11 @@ void http_server_drain(struct http_server *s)
         struct http_exchange *x = list_owner(n, struct http_exchange, link);
 
         n = n->next;
-        if (x->state == HTTP_READING && !x->got_bytes) { /* idle */
+        if (x->state != HTTP_READING || x->got_bytes)
+            continue;
+        if (conn_out_pending(x->conn) > 0) { /* its last answer is still leaving */
+            finish_connection(x);
+        } else {
             conn_free(x->conn);
             exchange_free(x);
         }

@@ -7,7 +7,8 @@
 int loop_base_init(struct loop *l, const struct loop_ops *ops)
 {
     l->ops = ops;
-    l->deferred_end = &l->deferred;
+    l->deferred.end = &l->deferred.head;
+    l->late.end = &l->late.head;
     list_init(&l->orphans);
     l->scratch = malloc(LOOP_SCRATCH_BYTES);
     return l->scratch ? 0 : ERR_NOMEM;
@@ -25,20 +26,24 @@ void loop_base_free(struct loop *l)
     l->scratch = NULL;
 }
 
+static void run_first(struct loop_queue *q)
+{
+    struct loop_defer *d = q->head;
+
+    q->head = d->next;
+    if (!q->head)
+        q->end = &q->head;
+    d->next = NULL;
+    d->queue = NULL;
+    d->cb(d->ud);
+}
+
 static void run_deferred(struct loop *l)
 {
     /* What is queued while this runs runs too: a flush may end an exchange that lets the next
      * request in. */
-    while (l->deferred) {
-        struct loop_defer *d = l->deferred;
-
-        l->deferred = d->next;
-        if (!l->deferred)
-            l->deferred_end = &l->deferred;
-        d->next = NULL;
-        d->queued = false;
-        d->cb(d->ud);
-    }
+    while (l->deferred.head || l->late.head)
+        run_first(l->deferred.head ? &l->deferred : &l->late);
 }
 
 int64_t loop_run_due(struct loop *l)
@@ -155,27 +160,39 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t)
     timer_heap_clear(&l->timers, t);
 }
 
+static void defer(struct loop_queue *q, struct loop_defer *d, void (*cb)(void *ud), void *ud)
+{
+    if (d->queue)
+        return;
+    *d = (struct loop_defer){.queue = q, .cb = cb, .ud = ud};
+    *q->end = d;
+    q->end = &d->next;
+}
+
 void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
 {
-    if (d->queued)
-        return;
-    *d = (struct loop_defer){.queued = true, .cb = cb, .ud = ud};
-    *l->deferred_end = d;
-    l->deferred_end = &d->next;
+    defer(&l->deferred, d, cb, ud);
+}
+
+void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
+{
+    defer(&l->late, d, cb, ud);
 }
 
 void loop_defer_remove(struct loop *l, struct loop_defer *d)
 {
-    struct loop_defer **at = &l->deferred;
+    struct loop_queue *q = d->queue;
+    struct loop_defer **at;
 
-    if (!d->queued)
+    (void)l;
+    if (!q)
         return;
-    while (*at != d)
-        at = &(*at)->next;
+    for (at = &q->head; *at != d; at = &(*at)->next)
+        ;
     *at = d->next;
     if (!d->next)
-        l->deferred_end = at;
-    d->queued = false;
+        q->end = at;
+    d->queue = NULL;
 }
 
 int loop_waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)

@@ -31,7 +31,7 @@ struct loop_timer {
 /* Intrusive work item that runs once at the end of the iteration in which it was queued. */
 struct loop_defer {
     struct loop_defer *next;
-    bool queued;
+    struct loop_queue *queue; /* NULL: not queued */
     void (*cb)(void *ud);
     void *ud;
 };
@@ -48,7 +48,8 @@ int loop_uv_new(struct loop **ret_loop, struct err *ret_err);
 /* A bare epoll loop with the same contract. */
 int loop_epoll_new(struct loop **ret_loop, struct err *ret_err);
 
-/* Closes what is still watched. NULL is allowed. */
+/* Ends connects under way and connections that finish on their own (conn_finish). Watches and
+ * wakers must have been removed. NULL is allowed. */
 void loop_free(struct loop *l);
 
 /* Run until loop_stop. 0 or ERR_IO. */
@@ -94,6 +95,8 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
 /* Run at the end of this iteration; queuing a queued item does nothing. */
 void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
+/* The same, behind everything deferred, flushes included: for what nobody on the wire waits for. */
+void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
 void loop_defer_remove(struct loop *l, struct loop_defer *d);
 
 /* --- other threads and signals --- */

@@ -69,9 +69,13 @@ static void free_removed(struct loop_epoll *e)
     }
 }
 
-static int wait_ms(int64_t wait_us)
+/* To the microsecond: libuv and epoll_wait know milliseconds only, and what is measured against
+ * this loop's timers should not see their steps. Negative: no timer. */
+static int wait_events(const struct loop_epoll *e, struct epoll_event *events, int64_t wait_us)
 {
-    return wait_us < 0 ? -1 : (int)((wait_us + 999) / 1000);
+    const struct timespec t = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
+
+    return epoll_pwait2(e->epoll, events, EVENTS_MAX, wait_us < 0 ? NULL : &t, NULL);
 }
 
 static int epoll_run(struct loop *l)
@@ -86,7 +90,7 @@ static int epoll_run(struct loop *l)
         free_removed(e);
         if (l->stopped)
             break;
-        n = epoll_wait(e->epoll, events, EVENTS_MAX, wait_ms(wait_us));
+        n = wait_events(e, events, wait_us);
         if (n < 0 && errno != EINTR)
             return ERR_IO;
         for (int i = 0; i < n; i++) {

@@ -339,16 +339,18 @@ static bool iterate(struct loop_fake *f)
             w->cb(w->ud, ready);
         }
     }
-    for (struct list_node *n = f->wakers.next; n != &f->wakers; n = n->next) {
+    for (struct list_node *n = f->wakers.next, *next; n != &f->wakers; n = next) {
         struct loop_waker *w = list_owner(n, struct loop_waker, link);
 
+        next = n->next; /* the callback may free its waker */
         if (w->woken) {
             w->woken = false;
             busy = true;
             w->cb(w->ud);
         }
     }
-    busy |= f->base.deferred != NULL || timer_heap_next_us(&f->base.timers) <= f->mono_us;
+    busy |= f->base.deferred.head || f->base.late.head ||
+            timer_heap_next_us(&f->base.timers) <= f->mono_us;
     (void)loop_run_due(&f->base);
     return busy;
 }
@@ -379,14 +381,18 @@ void loop_fake_advance(struct loop *l, int64_t us)
 
 static int fake_run(struct loop *l)
 {
+    struct loop_fake *f = fake_of(l);
+
     while (!l->stopped) {
         int64_t next;
 
-        loop_fake_settle(l);
+        if (iterate(f))
+            continue;
         next = timer_heap_next_us(&l->timers);
-        if (l->stopped || next == INT64_MAX)
-            break;
-        loop_fake_advance(l, next - fake_of(l)->mono_us);
+        if (next == INT64_MAX)
+            break; /* nothing will ever happen again */
+        f->wall_us += next - f->mono_us;
+        f->mono_us = next;
     }
     return 0;
 }

@@ -32,11 +32,16 @@ struct loop_ops {
     int (*on_signal)(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud);
 };
 
+/* Deferred work, first in, first out. */
+struct loop_queue {
+    struct loop_defer *head, **end;
+};
+
 /* First member of every implementation. */
 struct loop {
     const struct loop_ops *ops;
     struct timer_heap timers;
-    struct loop_defer *deferred, **deferred_end;
+    struct loop_queue deferred, late;
     struct list_node orphans; /* connections that finish on their own: struct loop_orphan */
     char *scratch;            /* LOOP_SCRATCH_BYTES that a connection reads into */
     bool stopped;

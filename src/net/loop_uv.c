@@ -251,8 +251,10 @@ static void uv_loop_free(struct loop *l)
     for (int i = 0; i < u->n_signals; i++)
         uv_close((uv_handle_t *)&u->signals[i].handle, NULL);
     uv_run(&u->uv, UV_RUN_NOWAIT); /* lets the close callbacks run */
-    uv_loop_close(&u->uv);
-    free(u);
+    /* A name that is still being resolved is written to from libuv's pool: then the memory is left
+     * to the end of the process, which is near. */
+    if (uv_loop_close(&u->uv) == 0)
+        free(u);
 }
 
 static const struct loop_ops ops = {.free = uv_loop_free,

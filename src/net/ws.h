@@ -45,8 +45,8 @@ void ws_parser_init(struct ws_parser *p, bool expect_mask, size_t max_message_by
 void ws_parser_free(struct ws_parser *p);
 
 /* The next message or control frame of `in`, unmasked in place. 1: *ret_message is set; 0: more
- * bytes are needed; ERR_PROTOCOL / ERR_LIMIT / ERR_PARSE (text that is not UTF-8): close with the
- * code in *ret_close_code. */
+ * bytes are needed; ERR_PROTOCOL / ERR_LIMIT / ERR_PARSE (text or a close's reason that is not
+ * UTF-8): close with the code in *ret_close_code. */
 int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_message,
                    int *ret_close_code);
 

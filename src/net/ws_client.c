@@ -37,7 +37,7 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
 static int on_value(llhttp_t *p, const char *at, size_t n)
 {
     struct answer *a = p->data;
-    struct str v = {at, n};
+    struct str v = str_trim((struct str){at, n});
 
     if (str_ieq(a->field, STR("Upgrade")) && str_ieq(v, STR("websocket")))
         a->upgrade_ok = true;
@@ -121,6 +121,8 @@ static void on_connect(void *ud, int sock)
 
     w->dialling = false;
     limits = ws_conn_limits(&w->config);
+    if (limits.in_max_bytes <= RESPONSE_MAX_BYTES) /* until the answer to the upgrade was read */
+        limits.in_max_bytes = RESPONSE_MAX_BYTES + 1;
     if (w->dead) { /* let go meanwhile */
         if (sock >= 0)
             loop_close(w->loop, sock);

@@ -107,6 +107,27 @@ static int check_text(enum ws_opcode opcode, struct str payload, int *ret_close_
     return ERR_PARSE;
 }
 
+/* Codes that an end may send (RFC 6455 §7.4, IANA's registry up to 1014). */
+static bool may_be_sent(int code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* A close is empty, or a code and a reason in UTF-8. */
+static int check_close(struct str payload, int *ret_close_code)
+{
+    int code;
+
+    if (payload.n == 0)
+        return 1;
+    code = payload.n == 1 ? 0 : (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1];
+    *ret_close_code = WS_CLOSE_PROTOCOL;
+    if (!may_be_sent(code))
+        return ERR_PROTOCOL;
+    return check_text(WS_TEXT, (struct str){payload.p + 2, payload.n - 2}, ret_close_code);
+}
+
 /* A data frame: a whole message, or a fragment that is collected. */
 static int take_data(struct ws_parser *p, const struct frame_head *h, struct str payload,
                      struct ws_message *ret_message, int *ret_close_code)
@@ -158,7 +179,7 @@ int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_m
         p->consume = h.head_bytes + payload.n;
         if (is_control(h.opcode)) {
             *ret_message = (struct ws_message){h.opcode, payload};
-            return 1;
+            return h.opcode == WS_CLOSE ? check_close(payload, ret_close_code) : 1;
         }
         rc = take_data(p, &h, payload, ret_message, ret_close_code);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <yyjson.h>
 
+#include "proto/json_wiped.h"
 #include "proto/span.h"
 
 enum { MEMBERS_MAX = 128, NAME_SHOWN_BYTES = 40 };
@@ -27,8 +28,9 @@ static int collect_members(struct parse *p, struct str body)
 {
     size_t cursor = 0;
     struct span_member m;
+    int rc;
 
-    while (span_next(body, &cursor, &m) > 0) {
+    while ((rc = span_next(body, &cursor, &m)) > 0) {
         if (p->n_members == MEMBERS_MAX)
             return api_error_set(p->e, API_BAD_REQUEST, NULL, "the body has more than %d fields",
                                  MEMBERS_MAX);
@@ -44,7 +46,10 @@ static int collect_members(struct parse *p, struct str body)
                                  "field names must be written without escapes");
         p->members[p->n_members++] = m;
     }
-    return 0;
+    /* The text is JSON by now, so only its depth can have stopped the scanner. */
+    return rc == 0 ? 0
+                   : api_error_set(p->e, API_BAD_REQUEST, NULL,
+                                   "the body is nested deeper than %d levels", SPAN_MAX_DEPTH);
 }
 
 static struct str raw_of(const struct parse *p, const char *name)
@@ -58,11 +63,12 @@ static struct str raw_of(const struct parse *p, const char *name)
 
 static int open_body(struct parse *p, struct str body, yyjson_doc **ret_doc)
 {
+    yyjson_alc alc = json_wiped_alc();
     yyjson_read_err err;
 
     if (!str_is_utf8(body))
         return api_error_set(p->e, API_BAD_UTF8, NULL, "the body is not valid UTF-8");
-    *ret_doc = body.n ? yyjson_read_opts((char *)body.p, body.n, 0, NULL, &err) : NULL;
+    *ret_doc = body.n ? yyjson_read_opts((char *)body.p, body.n, 0, &alc, &err) : NULL;
     if (!*ret_doc)
         return api_error_set(p->e, API_BAD_JSON, NULL, "the body is not valid JSON: %s",
                              body.n ? err.msg : "it is empty");

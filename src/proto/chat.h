@@ -22,7 +22,7 @@ struct chat_request {
     int64_t max_tokens;  /* smallest of max_tokens, max_completion_tokens and max_output_tokens that
                             is present; 0: none given */
     double temperature;  /* [0, 2]; default 1 */
-    double top_p;        /* (0, 1]; default 1 */
+    double top_p;        /* [0, 1]; default 1; 0: the likeliest token alone */
     int64_t top_k;       /* >= 0; 0: off */
     double frequency_penalty, presence_penalty; /* [-2, 2] */
     bool has_seed;
@@ -40,9 +40,10 @@ struct chat_request {
  * empty; a message that is no object, without a role, with a role other than system, developer,
  * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
  * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
- * the limit); n other than 1; more than CHAT_MAX_STOPS stops; stream not a bool. Nulls count as
- * absent. Unknown fields pass. Duplicate top-level keys are refused (what is priced must be what is
- * forwarded). 0 or ERR_DENIED with *ret_error. Strings live in `region` or point into `body`. */
+ * the limit); n other than 1; more than CHAT_MAX_STOPS stops; stream not a bool; more than 128
+ * fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as absent. Unknown fields pass.
+ * Duplicate top-level keys are refused (what is priced must be what is forwarded). 0 or ERR_DENIED
+ * with *ret_error. Strings live in `region` or point into `body`. */
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error);
 

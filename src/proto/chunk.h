@@ -37,7 +37,7 @@ enum chunk_kind {
     CHUNK_USAGE,   /* choices empty and usage present: keep back */
     CHUNK_EMPTY,   /* nothing in it: keep back */
     CHUNK_WHOLE,   /* object chat.completion: the whole answer in one chunk */
-    CHUNK_BAD,     /* not a data line with a JSON object */
+    CHUNK_BAD,     /* not a data line with one JSON object and nothing behind it */
 };
 
 struct chunk_info {
@@ -46,20 +46,36 @@ struct chunk_info {
     bool has_role;      /* some delta carries role */
     bool has_text;      /* some delta carries non-empty content, reasoning or tool_calls */
     bool has_finish;    /* a finish_reason that is not null */
-    bool needs_rewrite; /* null usage, null content, reasoning_content …: see chunk_normalise */
+    bool needs_rewrite; /* null usage, null content, reasoning_content, a line break …: see
+                           chunk_normalise */
     bool has_usage;
     int64_t prompt_tokens, completion_tokens; /* when has_usage */
     struct chunk_head head; /* id, model, created as they stand; borrowed, still escaped */
 };
 
+enum { CHUNK_SHAPE_BYTES = 480 };
+
 /* Look at one decrypted chunk. One pass over the bytes, no allocation. */
 void chunk_inspect(struct str line, struct chunk_info *ret_info);
+
+/* What stays the same from chunk to chunk of a stream: all but the text of delta.content. A chunk
+ * that fits what the last full look saw is known without another. Zero it to start. */
+struct chunk_shape {
+    struct chunk_info info;            /* of the chunk learned from; its spans are not used */
+    size_t prefix_bytes, suffix_bytes; /* around the text; 0: nothing learned */
+    size_t json_at, json_tail;         /* of the line: before the object, and behind it */
+    size_t id_at, model_at;            /* in the prefix */
+    char fixed[CHUNK_SHAPE_BYTES];     /* prefix, then suffix */
+};
+
+/* As chunk_inspect, with the memory of the stream it belongs to. */
+void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_info *ret_info);
 
 /* Append the object as consumers expect it (reference/coordinator.md §1.5: null usage and
  * system_fingerprint dropped, null delta texts become "", tool_calls null becomes [],
  * reasoning_content becomes reasoning, finish_reason null stays); with `add_role` the first delta
- * gets "role":"assistant" when it has none; with `drop_usage` a usage member is removed. The result
- * has no "data: " and no newline. Uses `region` for the parse. */
+ * gets "role":"assistant" when it has none or a null one; with `drop_usage` a usage member is
+ * removed. The result has no "data: " and no newline. Uses `region` for the parse. */
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out);
 

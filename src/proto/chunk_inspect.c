@@ -106,6 +106,24 @@ static struct str data_of(struct str line)
     return (struct str){0};
 }
 
+/* Whether the object whose last member ends at `cursor` is all there is: what stood behind it would
+ * reach the consumer as events of its own. */
+static bool is_alone(struct str json, size_t cursor)
+{
+    struct str rest = {json.p + (cursor > 0 ? cursor : 1), json.n - (cursor > 0 ? cursor : 1)};
+
+    while (rest.n > 0 &&
+           (rest.p[0] == ' ' || rest.p[0] == '\t' || rest.p[0] == '\r' || rest.p[0] == '\n'))
+        rest = (struct str){rest.p + 1, rest.n - 1};
+    return str_is(rest, "}");
+}
+
+/* A line break is a space in JSON, but ends the line of an event stream. */
+static bool has_line_break(struct str json)
+{
+    return json.n > 0 && (memchr(json.p, '\n', json.n) || memchr(json.p, '\r', json.n));
+}
+
 void chunk_inspect(struct str line, struct chunk_info *ret_info)
 {
     struct chunk_info info = {.kind = CHUNK_CONTENT, .json = data_of(line)};
@@ -134,7 +152,8 @@ void chunk_inspect(struct str line, struct chunk_info *ret_info)
         else if (str_eq(m.key, STR("created")))
             (void)str_to_i64(m.value, &info.head.created_s);
     }
-    if (rc < 0)
+    info.needs_rewrite |= has_line_break(info.json);
+    if (rc < 0 || !is_alone(info.json, cursor))
         info.kind = info.json.n == 0 && line.n == 0 ? CHUNK_EMPTY : CHUNK_BAD;
     else if (whole)
         info.kind = CHUNK_WHOLE;

@@ -3,6 +3,7 @@
 #include <yyjson.h>
 
 #include "proto/chunk.h"
+#include "proto/json_wiped.h"
 #include "proto/shape.h"
 
 enum { TOOL_CALLS_MAX = 64 };
@@ -65,15 +66,17 @@ static int add_call(struct chunk_join *j, yyjson_val *call, size_t fallback)
 static int add_message(struct chunk_join *j, yyjson_val *m)
 {
     struct str reasoning = text_of(yyjson_obj_get(m, "reasoning"));
-    yyjson_val *calls = yyjson_obj_get(m, "tool_calls");
+    yyjson_val *calls = yyjson_obj_get(m, "tool_calls"), *call;
+    yyjson_arr_iter it;
     int rc = buf_append_str(&j->content, text_of(yyjson_obj_get(m, "content")));
 
     if (reasoning.n == 0)
         reasoning = text_of(yyjson_obj_get(m, "reasoning_content"));
     if (rc == 0)
         rc = buf_append_str(&j->reasoning, reasoning);
-    for (size_t i = 0; rc == 0 && i < yyjson_arr_size(calls); i++)
-        rc = add_call(j, yyjson_arr_get(calls, i), i);
+    yyjson_arr_iter_init(calls, &it);
+    for (size_t i = 0; rc == 0 && (call = yyjson_arr_iter_next(&it)); i++)
+        rc = add_call(j, call, i);
     return rc;
 }
 
@@ -89,7 +92,8 @@ static void note_head(struct chunk_join *j, yyjson_val *root)
 
 int chunk_join_add(struct chunk_join *j, struct str json)
 {
-    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
+    yyjson_alc alc = json_wiped_alc();
+    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
     yyjson_val *root = yyjson_doc_get_root(doc);
     yyjson_val *choice = yyjson_arr_get_first(yyjson_obj_get(root, "choices"));
     yyjson_val *message = yyjson_obj_get(choice, "message");

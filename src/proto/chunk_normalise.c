@@ -36,6 +36,7 @@ static void normalise_delta(yyjson_mut_doc *doc, yyjson_mut_val *delta, bool add
 {
     static const char *const texts[] = {"content", "reasoning", "reasoning_content", "refusal"};
     yyjson_mut_val *calls = yyjson_mut_obj_get(delta, "tool_calls");
+    yyjson_mut_val *role = yyjson_mut_obj_get(delta, "role");
     yyjson_mut_val *moved;
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -53,8 +54,10 @@ static void normalise_delta(yyjson_mut_doc *doc, yyjson_mut_val *delta, bool add
         if (!yyjson_mut_obj_get(delta, "reasoning"))
             yyjson_mut_obj_add_val(doc, delta, "reasoning", moved);
     }
-    if (add_role && !yyjson_mut_obj_get(delta, "role"))
+    if (add_role && !role)
         yyjson_mut_obj_add_str(doc, delta, "role", "assistant");
+    else if (add_role && yyjson_mut_is_null(role))
+        yyjson_mut_set_str(role, "assistant");
 }
 
 static void drop_if_null(yyjson_mut_val *obj, const char *name)

@@ -194,13 +194,27 @@ static void set_absent(const struct shape *shape, char *base)
     }
 }
 
+/* A key that stands twice means its last value, as in the existing system. */
+static yyjson_val *last_member(yyjson_val *obj, const char *name)
+{
+    yyjson_obj_iter it;
+    yyjson_val *key, *found = NULL;
+
+    yyjson_obj_iter_init(obj, &it);
+    while ((key = yyjson_obj_iter_next(&it))) {
+        if (yyjson_equals_str(key, name))
+            found = yyjson_obj_iter_get_val(key);
+    }
+    return found;
+}
+
 static int decode_object(struct decode *d, const struct shape *shape, yyjson_val *obj, void *ret)
 {
     char *base = ret;
 
     set_absent(shape, base);
     for (const struct shape_field *f = shape->fields; f->name; f++) {
-        yyjson_val *v = yyjson_obj_get(obj, f->name);
+        yyjson_val *v = last_member(obj, f->name);
         int rc;
 
         if (!v || yyjson_is_null(v)) {
@@ -250,7 +264,7 @@ int shape_decode_open(struct proto_scratch *s, const struct shape *shape, struct
 
 struct str shape_open_str(const struct proto_scratch *s, const char *name)
 {
-    yyjson_val *v = yyjson_obj_get(yyjson_doc_get_root(s->doc), name);
+    yyjson_val *v = last_member(yyjson_doc_get_root(s->doc), name);
 
     return yyjson_is_str(v) ? str_of(v) : (struct str){0};
 }

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { DEPTH_MAX = 256 };
+#include "base/b64.h"
 
 static bool is_space(char c)
 {
@@ -46,7 +46,7 @@ static size_t skip_nested(struct str s, size_t at)
             continue;
         }
         if (c == '{' || c == '[') {
-            if (++depth > DEPTH_MAX)
+            if (++depth > SPAN_MAX_DEPTH)
                 return 0;
         } else if (c == '}' || c == ']') {
             if (--depth == 0)
@@ -127,15 +127,6 @@ int span_next(struct str object, size_t *cursor, struct span_member *ret_member)
 
 /* --- comparing keys: escapes stand for the characters they mean --- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The next UTF-16 unit or byte of a key; a \u escape below 0x80 equals its plain character. Higher
  * escapes are marked so that they compare equal to themselves only. */
 static uint32_t next_unit(struct str k, size_t *at)
@@ -150,7 +141,7 @@ static uint32_t next_unit(struct str k, size_t *at)
         uint32_t v = 0;
 
         for (int i = 0; i < 4; i++)
-            v = v << 4 | (uint32_t)(hex_value(k.p[(*at)++]) & 15);
+            v = v << 4 | (uint32_t)(hex_digit(k.p[(*at)++]) & 15);
         return v < 0x80 ? v : v | 0x10000;
     }
     for (size_t i = 0; from[i]; i++) {
@@ -196,9 +187,14 @@ int span_get_unique(struct str object, const char *key, struct str *ret_value)
 int span_check_unique(struct str object)
 {
     struct span_member a, b;
-    size_t i = 0, j;
+    size_t i = 0, j, n = 0;
     int rc;
 
+    while ((rc = span_next(object, &i, &a)) > 0)
+        n++;
+    if (rc < 0 || n > SPAN_UNIQUE_MAX_MEMBERS)
+        return rc < 0 ? rc : ERR_LIMIT;
+    i = 0;
     while ((rc = span_next(object, &i, &a)) > 0) {
         j = i;
         while ((rc = span_next(object, &j, &b)) > 0) {

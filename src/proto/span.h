@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* A value nested deeper counts as broken. */
+enum { SPAN_MAX_DEPTH = 256, SPAN_UNIQUE_MAX_MEMBERS = 64 };
+
 /* One member of an object: key and value exactly as they stand in the text (key without its
  * quotes, still escaped), and the span of the whole member. */
 struct span_member {
@@ -23,7 +26,8 @@ int span_next(struct str object, size_t *cursor, struct span_member *ret_member)
  * twice (attested objects refuse duplicates). Keys are compared after unescaping. */
 int span_get_unique(struct str object, const char *key, struct str *ret_value);
 
-/* ERR_EXISTS when any key of the object (not of nested ones) stands twice; 0 or ERR_PARSE. */
+/* ERR_EXISTS when any key of the object (not of nested ones) stands twice; ERR_LIMIT beyond
+ * SPAN_UNIQUE_MAX_MEMBERS, since every key is compared with every other; 0 or ERR_PARSE. */
 int span_check_unique(struct str object);
 
 #endif

@@ -116,3 +116,31 @@ struct status_input status_of_response(const struct msg_attestation_response *m,
         .template_hashes = m->template_hashes,
     };
 }
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool status_is_timestamp(struct str t)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd";
+    size_t i;
+
+    if (t.n < sizeof form || t.n > STATUS_TIMESTAMP_MAX_BYTES)
+        return false;
+    for (i = 0; i < sizeof form - 1; i++) {
+        if (form[i] == 'd' ? !is_digit(t.p[i]) : t.p[i] != form[i])
+            return false;
+    }
+    if (t.p[i] == '.') {
+        i++;
+        while (i < t.n && is_digit(t.p[i]))
+            i++;
+    }
+    if (i + 1 == t.n)
+        return t.p[i] == 'Z';
+    return i + 6 == t.n && (t.p[i] == '+' || t.p[i] == '-') && is_digit(t.p[i + 1]) &&
+           is_digit(t.p[i + 2]) && t.p[i + 3] == ':' && is_digit(t.p[i + 4]) &&
+           is_digit(t.p[i + 5]);
+}

@@ -26,4 +26,9 @@ int status_canonical(const struct status_input *in, enum status_form form, struc
 struct status_input status_of_response(const struct msg_attestation_response *m,
                                        struct str timestamp);
 
+/* Whether the text has the form of a time of RFC 3339 §5.6: "2026-11-23T20:51:07Z", with or without
+ * a fraction, Z or an offset. */
+enum { STATUS_TIMESTAMP_MAX_BYTES = 40 };
+bool status_is_timestamp(struct str t);
+
 #endif

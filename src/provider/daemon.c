@@ -205,7 +205,8 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
 
     arena_init(&d.region, REGION_BYTES);
     d.paths = (struct paths){getenv, &d.region};
-    d.log = (struct log){STDERR_FILENO, (enum log_level)settings->log_level, clock_system()};
+    d.log = (struct log){
+        .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
     signal(SIGPIPE, SIG_IGN);
     rc = open_parts(&d, ret_err);
     if (rc == 0)

@@ -28,6 +28,7 @@ struct box_session {
  * the encryption. Used bytes are wiped. */
 struct box_slab {
     struct box_session *sessions, *free;
+    size_t left;
     uint8_t nonces[NONCE_POOL_BYTES];
     size_t nonces_left;
 };
@@ -114,6 +115,7 @@ int box_slab_new(size_t slots, struct box_slab **ret_slab)
         s->sessions[i - 1].next_free = s->free;
         s->free = &s->sessions[i - 1];
     }
+    s->left = slots;
     *ret_slab = s;
     return 0;
 }
@@ -133,6 +135,7 @@ static struct box_session *take_slot(struct box_slab *slab)
     if (!s)
         return NULL;
     slab->free = s->next_free;
+    slab->left--;
     *s = (struct box_session){.slab = slab};
     return s;
 }
@@ -184,6 +187,12 @@ void box_session_close(struct box_session *s)
     sodium_memzero(s, sizeof *s);
     s->next_free = slab->free;
     slab->free = s;
+    slab->left++;
+}
+
+size_t box_slab_left(const struct box_slab *s)
+{
+    return s->left;
 }
 
 const char *box_session_public_b64(const struct box_session *s)

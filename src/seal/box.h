@@ -27,8 +27,8 @@ void box_pair_free(struct box_pair *p);
 /* Decode and check a public key: exactly 32 bytes of strict base64. 0 or ERR_PARSE. */
 int box_public_parse(struct str b64, uint8_t ret_key[static BOX_KEY_BYTES]);
 
-/* A locked slab of session slots; sessions of one loop come from one slab. Not thread-safe, except
- * that distinct sessions may be used from distinct threads. */
+/* A locked slab of session slots; sessions of one loop come from one slab. Not thread-safe: its
+ * sessions share a pool of nonces, so all of them belong to the slab's thread. */
 struct box_slab;
 int box_slab_new(size_t slots, struct box_slab **ret_slab);
 void box_slab_free(struct box_slab *s);
@@ -44,6 +44,8 @@ int box_session_open(struct box_slab *slab, const uint8_t peer_public[static BOX
 int box_session_accept(struct box_slab *slab, const struct box_pair *own,
                        const uint8_t peer_public[static BOX_KEY_BYTES],
                        struct box_session **ret_session);
+/* Slots that are free: sessions made ahead of need must leave room for those that are needed. */
+size_t box_slab_left(const struct box_slab *s);
 /* Wipe and give the slot back. NULL is allowed. */
 void box_session_close(struct box_session *s);
 

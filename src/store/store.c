@@ -4,13 +4,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "store/batch.h"
 #include "store/migrate.h"
+#include "store/owner.h"
 
 #define FOREIGN_CHECK_US 1000000
 
@@ -22,6 +25,7 @@ struct op_queue {
 struct store {
     struct store_config config;
     struct db *db; /* the store thread's while it runs */
+    int owner_fd;
     pthread_t thread;
     pthread_mutex_t lock;  /* everything below */
     pthread_cond_t work;   /* submitted is not empty, or stopping */
@@ -182,6 +186,11 @@ static int start_thread(struct store *s, struct err *ret_err)
 
     if (errno_value != 0)
         return err_errno(ret_err, ERR_STORE, errno_value, "the store's thread cannot be started");
+#ifdef SCHED_BATCH
+    /* Its wake-ups then do not take the core from a loop at work: whoever waits for the disk can
+     * wait for the loop's iteration too. Where it is refused, nothing but that is lost. */
+    (void)pthread_setschedparam(s->thread, SCHED_BATCH, &(struct sched_param){0});
+#endif
     return 0;
 }
 
@@ -191,6 +200,7 @@ static void store_destroy(struct store *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     db_close(s->db);
+    close(s->owner_fd);
     free(s);
 }
 
@@ -202,8 +212,14 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
 
     if (!s)
         return err_set(ret_err, ERR_NOMEM, "no memory for the store");
+    rc = store_own(config->path, &s->owner_fd, ret_err);
+    if (rc < 0) {
+        free(s);
+        return rc;
+    }
     rc = store_open_db(config->path, DB_CREATE, &s->db, ret_err);
     if (rc < 0) {
+        close(s->owner_fd);
         free(s);
         return rc;
     }
@@ -227,16 +243,30 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
     return 0;
 }
 
-void store_submit(struct store *s, struct store_op *op)
+void store_push(struct store *s, struct store_op *op)
 {
-    bool was_empty;
+    pthread_mutex_lock(&s->lock);
+    queue_push(&s->submitted, op);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void store_kick(struct store *s)
+{
+    bool waiting;
 
     pthread_mutex_lock(&s->lock);
-    was_empty = !s->submitted.head;
-    queue_push(&s->submitted, op);
-    if (was_empty)
+    waiting = s->submitted.head;
+    if (waiting)
         pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
+    if (waiting && !s->config.threaded && s->config.wake)
+        s->config.wake(s->config.wake_ud);
+}
+
+void store_submit(struct store *s, struct store_op *op)
+{
+    store_push(s, op);
+    store_kick(s);
 }
 
 size_t store_poll(struct store *s)

@@ -35,8 +35,8 @@ struct store_config {
     const char *path; /* database file; directories must exist */
     bool threaded;
     struct clock clock;
-    /* Called from the store thread when finished operations wait for store_poll: once a batch. May
-     * be NULL. */
+    /* Called from the store thread when finished operations wait for store_poll: once a batch.
+     * Unthreaded: from store_submit, when the first operation waits for store_pump. May be NULL. */
     void (*wake)(void *ud);
     void *wake_ud;
     /* Called from store_poll when another process changed the database (SQLite data_version, looked
@@ -48,9 +48,9 @@ struct store_config {
 struct store;
 
 /* Open (creating the file with mode 0600), migrate to the newest schema, start the thread. A
- * database that is newer than this program, corrupt, or not writable is an error that says so. The
- * store belongs to the calling thread, the owner: everything below is called from it but for
- * store_submit. */
+ * database that is newer than this program, corrupt, not writable, or another coordinator's
+ * (ERR_BUSY) is an error that says so. The store belongs to the calling thread, the owner:
+ * everything below is called from it but for store_submit. */
 int store_open(const struct store_config *config, struct store **ret_store, struct err *ret_err);
 
 /* Open and migrate a database without a store around it, for a command line that works beside a
@@ -61,6 +61,10 @@ int store_open_db(const char *path, enum db_open_mode mode, struct db **ret_db,
 /* Queue one operation; never waits for the disk. Any thread. `op` must live until done is called.
  */
 void store_submit(struct store *s, struct store_op *op);
+/* The same in two steps, for an owner with more to do before the store's thread may have the core:
+ * what was pushed is run after the next kick. */
+void store_push(struct store *s, struct store_op *op);
+void store_kick(struct store *s);
 /* Call done for everything finished, in the order of submission, then on_foreign_change where due.
  * Returns how many were done. */
 size_t store_poll(struct store *s);

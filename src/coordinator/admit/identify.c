@@ -44,7 +44,7 @@ int identify_start(struct identify *q, struct coord *c, struct str authorization
     key_lookup_op_init(&q->lookup, hash, lookup_done);
     q->pending = true;
     q->rc = ERR_AGAIN;
-    store_submit(c->store, &q->lookup.op);
+    coord_submit(c, &q->lookup.op);
     return ERR_AGAIN;
 }
 

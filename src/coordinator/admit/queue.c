@@ -33,11 +33,6 @@ int queue_wait(struct request *r)
     return 0;
 }
 
-bool queue_busy(const struct model *m)
-{
-    return m->n_waiting > 0;
-}
-
 void queue_leave(struct request *r)
 {
     if (!list_linked(&r->waiting))

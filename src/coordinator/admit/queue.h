@@ -11,9 +11,6 @@ struct request;
 /* Wait for a slot. 0, or ERR_BUSY: the queue is full. A time-out fails the request with 503. */
 int queue_wait(struct request *r);
 
-/* Whether earlier requests wait for this model: a new one must not pass them. */
-bool queue_busy(const struct model *m);
-
 /* Stop waiting (cancelled, or on its way). A request that does not wait is left alone. */
 void queue_leave(struct request *r);
 

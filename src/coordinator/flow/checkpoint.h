@@ -6,6 +6,7 @@
 #include "ledger/ledger.h"
 
 struct checkpoints {
+    struct coord *coord;
     struct ledger_checkpoint op;
     bool busy; /* in the store's hands */
 };

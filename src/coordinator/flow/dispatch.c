@@ -52,23 +52,32 @@ static void on_timeout(void *ud)
     try_again(r, "timeout", true);
 }
 
-static void on_accepted(struct attempt *a, const struct msg_inference_accepted *m)
+/* The provider has taken the request on, in words or by answering. */
+static void note_accepted(struct request *r)
 {
-    struct request *r = request_of(a);
-
-    if (r->stage != STAGE_DISPATCH)
+    if (r->stage != STAGE_DISPATCH || r->accepted)
         return;
     r->accepted = true;
-    if (m->prompt_tokens > 0)
-        r->prompt_tokens =
-            m->prompt_tokens < r->prompt_ceiling ? m->prompt_tokens : r->prompt_ceiling;
     loop_timer_set(r->coord->loop, &r->attempt_timer,
                    r->coord->settings->first_token_timeout_ms * 1000, on_timeout, r);
 }
 
+static void on_accepted(struct attempt *a, const struct msg_inference_accepted *m)
+{
+    struct request *r = request_of(a);
+
+    note_accepted(r);
+    if (r->stage == STAGE_DISPATCH && m->prompt_tokens > 0)
+        r->prompt_tokens =
+            m->prompt_tokens < r->prompt_ceiling ? m->prompt_tokens : r->prompt_ceiling;
+}
+
 static void on_chunk(struct attempt *a, const struct msg_inference_response_chunk *m)
 {
-    flow_chunk(request_of(a), m);
+    struct request *r = request_of(a);
+
+    note_accepted(r);
+    flow_chunk(r, m);
 }
 
 static void on_completed(struct attempt *a, const struct msg_inference_complete *m)
@@ -147,20 +156,24 @@ static enum flow_verdict hand_over(struct request *r)
 
     a->ops = &attempt_ops;
     a->number = r->n_attempts;
-    r->tried[r->n_attempts++] = offer_provider(r->chosen);
+    r->tried[r->n_attempts++] = offer_provider_serial(r->chosen);
     r->accepted = false;
     r->provider_done = false;
-    registry_attach(a, r->chosen);
-    r->live = a;
-    rc = ws_send(provider_ws(a->provider), buf_view(&r->frame));
+    rc = registry_attach(a, r->chosen);
+    if (rc == 0) {
+        r->live = a;
+        rc = ws_send(provider_ws(a->provider), buf_view(&r->frame));
+    }
     r->times.sent_at = clock_mono_us(&r->coord->clock);
     r->times.dispatch_us += r->times.sent_at - start;
     buf_clear(&r->frame);
     if (rc < 0) {
         flow_attempt_end(r, false);
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
-        r->stage = STAGE_ROUTE;
-        return r->n_attempts < FLOW_MAX_ATTEMPTS ? FLOW_NEXT : FLOW_FAIL;
+        if (r->n_attempts >= FLOW_MAX_ATTEMPTS)
+            return FLOW_FAIL;
+        flow_move(r, STAGE_ROUTE);
+        return FLOW_NEXT;
     }
     loop_timer_set(r->coord->loop, &r->attempt_timer, r->coord->settings->accept_timeout_ms * 1000,
                    on_timeout, r);

@@ -121,7 +121,8 @@ void flow_start(struct coord *c, struct http_exchange *x)
     buf_init(&r->plain, FLOW_REGION_MAX_BYTES);
     buf_init(&r->early, FLOW_EARLY_MAX_BYTES);
     buf_init(&r->reply_state.text, FLOW_REGION_MAX_BYTES);
-    rand_uuid(&c->rand, r->id);
+    arena_init(&r->reply_state.rewrite, FLOW_REGION_MAX_BYTES);
+    rand_uuid_ordered(&c->rand, clock_wall_us(&c->clock), r->id);
     list_push_back(&c->requests, &r->link);
     c->n_requests++;
     http_on_abort(x, on_abort, r);

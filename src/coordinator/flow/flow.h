@@ -100,7 +100,7 @@ struct request {
     struct list_node waiting; /* the model's queue */
     struct loop_timer queue_timer, attempt_timer, deadline_timer, head_timer;
     struct attempt attempts[FLOW_MAX_ATTEMPTS];
-    struct provider *tried[FLOW_MAX_ATTEMPTS];
+    uint64_t tried[FLOW_MAX_ATTEMPTS]; /* serials of providers */
     size_t n_attempts;
     struct attempt *live; /* the attempt that runs, or NULL */
     struct offer *chosen;
@@ -120,6 +120,7 @@ struct request {
     const struct reply_ops *reply;
     struct reply_state reply_state;
     struct buf plain;                       /* the chunk just opened */
+    struct chunk_shape shape;               /* of this stream's chunks */
     struct buf early;                       /* opened chunks that wait for the hold's commit */
     bool head_sent;                         /* the response head has left */
     bool content_sent;                      /* content was handed to the reply: no retry any more */
@@ -134,6 +135,7 @@ struct request {
     bool settle_pending;
     int64_t cost_micro_usd;
     int64_t checkpointed_tokens;
+    uint64_t checkpoint_tick; /* of the last row, counted from 1 */
 
     struct flow_times times;
 };

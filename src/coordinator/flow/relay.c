@@ -26,6 +26,14 @@ static void cut_slow_consumer(struct request *r)
     flow_cancel(r, LEDGER_CONSUMER_GONE);
 }
 
+/* The chunk decrypts but is no part of an answer: what came before it stands. */
+static void refuse_chunk(struct request *r)
+{
+    api_error_set(&r->error, API_PROVIDER, NULL, "the provider's answer cannot be read");
+    r->outcome = LEDGER_PROVIDER_FAILED;
+    flow_fail(r);
+}
+
 /* The first content: from here on this provider's answer is the answer. */
 static void begin(struct request *r)
 {
@@ -39,11 +47,16 @@ static void begin(struct request *r)
 
 static void hand_to_consumer(struct request *r, const struct chunk_info *info, int64_t tokens)
 {
+    int rc;
+
     if (!r->content_sent)
         begin(r);
     r->relayed_tokens += tokens;
-    if (r->x && r->reply->chunk(r, info, tokens) < 0)
+    rc = r->x ? r->reply->chunk(r, info, tokens) : 0;
+    if (rc == ERR_LIMIT)
         cut_slow_consumer(r);
+    else if (rc < 0)
+        refuse_chunk(r);
 }
 
 void flow_let_out(struct request *r)
@@ -104,7 +117,7 @@ void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
         provider_distrust(r->live->provider, reason); /* this attempt is then lost */
         return;
     }
-    chunk_inspect(buf_view(&r->plain), &info);
+    chunk_inspect_next(&r->shape, buf_view(&r->plain), &info);
     if (info.kind == CHUNK_USAGE && info.prompt_tokens > 0)
         r->prompt_tokens = info.prompt_tokens;
     if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)

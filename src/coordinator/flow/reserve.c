@@ -143,6 +143,6 @@ enum flow_verdict flow_reserve(struct request *r)
     r->times.reserve_start = clock_mono_us(&r->coord->clock);
     r->hold = HOLD_SUBMITTED;
     flow_watch_head(r);
-    store_submit(r->coord->store, &r->reserve.op);
+    coord_submit(r->coord, &r->reserve.op);
     return covered ? FLOW_NEXT : FLOW_WAIT;
 }

@@ -49,7 +49,7 @@ enum flow_verdict flow_seal(struct request *r)
     remember_provider(r);
     buf_clear(&r->frame);
     buf_clear(&r->plain);
-    rc = box_session_open(r->coord->slab, v.x25519, &r->session);
+    rc = registry_session(r->chosen, &r->session);
     if (rc == 0)
         rc = chat_request_rewrite(r->body, limit, &r->plain);
     if (rc == 0)

@@ -64,9 +64,17 @@ void challenge_stop(struct provider *p)
     loop_timer_clear(p->reg->loop, &p->challenge.timer);
 }
 
+static void replace(struct provider *older, const struct provider *p)
+{
+    log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED, KV_CSTR("provider", older->id),
+              KV_CSTR("by", p->id));
+    provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key");
+}
+
 void challenge_answer(struct provider *p, const struct msg_attestation_response *m)
 {
     struct challenge *ch = &p->challenge;
+    struct provider *older = NULL;
     enum trust_reason reason = TRUST_REASON_NEW;
     struct err e = {0};
     int rc;
@@ -87,8 +95,10 @@ void challenge_answer(struct provider *p, const struct msg_attestation_response 
     ch->passed = true;
     ch->failures = 0;
     if (p->attested)
-        provider_key_proven(p);
+        older = provider_key_proven(p);
     provider_set_trust(p, p->attested ? TRUST_SELF_SIGNED : TRUST_NONE,
                        TRUST_REASON_CHALLENGE_PASSED);
     schedule_next(p);
+    if (older)
+        replace(older, p);
 }

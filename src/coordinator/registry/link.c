@@ -175,6 +175,7 @@ static void gone(struct provider *p, const char *why)
     if (registered)
         reg->n_registered--;
     challenge_stop(p);
+    provider_session_drop(p);
     loop_timer_clear(reg->loop, &p->silence);
     offers_withdraw(p);
     list_remove(&p->link);
@@ -195,6 +196,7 @@ void registry_reap(struct registry *reg)
 
         list_remove(&p->link);
         arena_free(&p->region);
+        map_free(&p->attempts_by_id);
         free(p);
     }
 }
@@ -248,6 +250,7 @@ void registry_accept(struct registry *reg, struct http_exchange *x)
         return;
     }
     p->reg = reg;
+    p->serial = ++reg->last_serial;
     p->state = PROVIDER_CONNECTED;
     rand_uuid(&reg->config.rand, p->id);
     arena_init(&p->region, PROVIDER_REGION_BYTES);

@@ -94,13 +94,19 @@ void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
 
 /* --- attempts --- */
 
-void registry_attach(struct attempt *a, struct offer *o)
+int registry_attach(struct attempt *a, struct offer *o)
 {
+    struct provider *p = o->provider;
+    int rc = map_put(&p->attempts_by_id, str_from(a->wire_id), a);
+
+    if (rc < 0)
+        return rc;
     a->offer = o;
-    a->provider = o->provider;
-    list_push_back(&a->provider->attempts, &a->link);
-    a->provider->n_attempts++;
-    offers_update(a->provider);
+    a->provider = p;
+    list_push_back(&p->attempts, &a->link);
+    p->n_attempts++;
+    offers_update(p);
+    return 0;
 }
 
 void registry_detach(struct attempt *a, bool cancel)
@@ -116,6 +122,7 @@ void registry_detach(struct attempt *a, bool cancel)
         (void)provider_send(p, &m);
     }
     list_remove(&a->link);
+    (void)map_remove(&p->attempts_by_id, str_from(a->wire_id));
     a->provider = NULL;
     a->offer = NULL;
     p->n_attempts--;
@@ -124,11 +131,5 @@ void registry_detach(struct attempt *a, bool cancel)
 
 struct attempt *provider_attempt(const struct provider *p, struct str wire_id)
 {
-    for (struct list_node *n = p->attempts.next; n != &p->attempts; n = n->next) {
-        struct attempt *a = list_owner(n, struct attempt, link);
-
-        if (str_is(wire_id, a->wire_id))
-            return a;
-    }
-    return NULL;
+    return wire_id.p ? map_get(&p->attempts_by_id, wire_id) : NULL;
 }

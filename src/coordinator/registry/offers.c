@@ -29,13 +29,18 @@ static double expected_cost_ms(const struct offer *o)
            (double)o->backlog_tokens / effective_tps(o) * 1000 + p->pressure_cost_ms;
 }
 
+/* May be asked at all. */
+static bool eligible(const struct provider *p)
+{
+    return p->state == PROVIDER_REGISTERED && !p->untrusted && p->private_text && p->has_key &&
+           p->challenge.passed && (int)p->trust >= p->reg->config.settings->min_trust;
+}
+
 bool offer_routable(const struct offer *o)
 {
     const struct provider *p = o->provider;
 
-    return p->state == PROVIDER_REGISTERED && !p->untrusted && p->private_text && p->has_key &&
-           p->challenge.passed && (int)p->trust >= p->reg->config.settings->min_trust &&
-           !p->thermal_critical && o->slot_usable && p->n_attempts < p->max_running;
+    return eligible(p) && !p->thermal_critical && o->slot_usable && p->n_attempts < p->max_running;
 }
 
 /* --- heap --- */
@@ -162,10 +167,10 @@ void offers_withdraw(struct provider *p)
 
 /* --- choosing --- */
 
-static bool excluded(const struct offer *o, struct provider *const *exclude, size_t n)
+static bool excluded(const struct offer *o, const uint64_t *exclude, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (exclude[i] == o->provider)
+        if (exclude[i] == o->provider->serial)
             return true;
     }
     return false;
@@ -173,7 +178,7 @@ static bool excluded(const struct offer *o, struct provider *const *exclude, siz
 
 /* Cheapest offer of the heap's subtree at `i` that is not excluded. Descends only below excluded
  * ones, so at most 2 × n_exclude + 1 offers are looked at. */
-static struct offer *cheapest(const struct offer_heap *h, size_t i, struct provider *const *exclude,
+static struct offer *cheapest(const struct offer_heap *h, size_t i, const uint64_t *exclude,
                               size_t n_exclude)
 {
     struct offer *a, *b;
@@ -190,8 +195,7 @@ static struct offer *cheapest(const struct offer_heap *h, size_t i, struct provi
 }
 
 struct offer *registry_choose(const struct registry *reg, const struct model *m,
-                              enum trust_level min, struct provider *const *exclude,
-                              size_t n_exclude)
+                              enum trust_level min, const uint64_t *exclude, size_t n_exclude)
 {
     struct offer *best = NULL;
 
@@ -203,4 +207,20 @@ struct offer *registry_choose(const struct registry *reg, const struct model *m,
             best = o;
     }
     return best;
+}
+
+bool registry_may_serve(const struct registry *reg, const struct model *m, enum trust_level min,
+                        const uint64_t *exclude, size_t n_exclude)
+{
+    for (struct list_node *n = reg->providers.next; n != &reg->providers; n = n->next) {
+        struct provider *p = list_owner(n, struct provider, link);
+
+        if (!eligible(p) || p->trust < min)
+            continue;
+        for (size_t i = 0; i < p->n_offers; i++) {
+            if (p->offers[i].model == m && !excluded(&p->offers[i], exclude, n_exclude))
+                return true;
+        }
+    }
+    return false;
 }

@@ -50,6 +50,7 @@ struct provider {
     struct list_node link; /* the registry's providers */
     struct ws_conn *ws;    /* NULL once gone */
     char id[RAND_UUID_BYTES];
+    uint64_t serial;
     enum provider_state state;
     struct loop_timer silence; /* heartbeat time-out, and the deadline for `register` */
 
@@ -62,6 +63,8 @@ struct provider {
     bool has_key;
     uint8_t x25519[BOX_KEY_BYTES];
     char x25519_b64[BOX_KEY_B64 + 1];
+    struct box_session *ready; /* for the next attempt; NULL: not made yet */
+    struct loop_defer prepare;
     bool attested;
     struct attest_blob blob;
     char account[PROVIDER_ACCOUNT_BYTES];
@@ -76,6 +79,7 @@ struct provider {
 
     /* load */
     struct list_node attempts;
+    struct map attempts_by_id; /* wire id → struct attempt */
     int64_t n_attempts, max_running;
     double total_memory_gb, pressure_cost_ms;
     bool thermal_critical;
@@ -90,6 +94,7 @@ struct registry {
     struct list_node dead; /* gone; freed at the end of the iteration: a callback may be running */
     struct loop_defer reap;
     size_t n_registered;
+    uint64_t last_serial;
     struct map models;            /* id → struct model */
     struct map by_key;            /* proven key hash → struct provider */
     struct proto_scratch scratch; /* decoding: one message at a time */
@@ -107,9 +112,13 @@ void registry_reap(struct registry *reg);
 /* register.c */
 int provider_register(struct provider *p, const struct msg_register *m, struct err *ret_err);
 
-/* A challenge proved the attested key on this socket: only now does it displace an older connection
- * of the same key, and only now does it earn. */
-void provider_key_proven(struct provider *p);
+/* A challenge proved the attested key on this socket: only now does it earn, and only now does it
+ * displace an older connection of the same key. Returns that one, or NULL: the caller closes it
+ * once this one is trusted, so that what ran there finds its way here. */
+struct provider *provider_key_proven(struct provider *p);
+
+/* session.c: wipe what was made ahead */
+void provider_session_drop(struct provider *p);
 
 /* load.c */
 void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m);

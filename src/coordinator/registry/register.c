@@ -142,21 +142,17 @@ static void verify_attestation(struct provider *p, struct str raw)
     provider_set_trust(p, TRUST_NONE, TRUST_REASON_NEW);
 }
 
-void provider_key_proven(struct provider *p)
+struct provider *provider_key_proven(struct provider *p)
 {
     struct registry *reg = p->reg;
     struct provider *older = map_get(&reg->by_key, str_from(p->blob.key_hash));
 
     if (older == p)
-        return;
-    if (older) {
-        log_event(reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED, KV_CSTR("provider", older->id),
-                  KV_CSTR("by", p->id));
-        provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key");
-    }
+        return NULL;
     snprintf(p->account, sizeof p->account, "provider:%s", p->blob.key_hash);
     /* Without memory the provider serves on, but a later connection will not displace it. */
     (void)map_put(&reg->by_key, str_from(p->blob.key_hash), p);
+    return older;
 }
 
 static double sane_tps(double tps)

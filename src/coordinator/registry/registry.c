@@ -193,9 +193,9 @@ void provider_distrust(struct provider *p, enum trust_reason reason)
 
 /* --- views --- */
 
-struct provider *offer_provider(const struct offer *o)
+uint64_t offer_provider_serial(const struct offer *o)
 {
-    return o->provider;
+    return o->provider->serial;
 }
 
 struct ws_conn *provider_ws(const struct provider *p)
@@ -211,7 +211,6 @@ struct provider_view provider_view(const struct offer *o)
         .id = p->id,
         .account = p->account,
         .x25519_b64 = p->x25519_b64,
-        .x25519 = p->x25519,
         .trust = p->trust,
         .attested = p->attested,
         .chip_name = p->chip_name,

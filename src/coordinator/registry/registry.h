@@ -18,9 +18,13 @@
 #include "net/http1.h"
 #include "proto/provider_msg.h"
 
+struct box_session;
+struct box_slab;
 struct registry;
 struct provider;
 struct offer;
+struct box_session;
+struct box_slab;
 
 enum { MODEL_ID_MAX_BYTES = 256, TRUST_LEVELS = TRUST_HARDWARE + 1 };
 
@@ -65,6 +69,10 @@ struct attempt {
     size_t number;         /* place among its request's attempts */
 };
 
+enum {
+    REGISTRY_SESSION_SLOTS = 16384
+}; /* of the slab: running requests, and sessions made ahead */
+
 struct registry_hooks {
     void (*capacity)(void *ud, struct model *m); /* a slot for this model may have become free */
     void *ud;
@@ -75,6 +83,7 @@ struct registry_config {
     const struct log *log;
     struct rand_src rand;
     const struct settings *settings;
+    struct box_slab *slab; /* sessions with providers; outlives the registry */
     struct registry_hooks hooks;
 };
 
@@ -105,13 +114,23 @@ bool registry_model_summary(const struct registry *reg, const struct model *m,
 /* --- routing --- */
 
 /* The routable offer of `m` with the least expected cost at trust `min` or above, leaving out the
- * providers of `exclude`. NULL: none now. Looks at O(log n) offers. */
+ * providers of `exclude` (serials: a provider that is gone may have left its address to another).
+ * NULL: none now. Looks at O(log n) offers. */
 struct offer *registry_choose(const struct registry *reg, const struct model *m,
-                              enum trust_level min, struct provider *const *exclude,
-                              size_t n_exclude);
+                              enum trust_level min, const uint64_t *exclude, size_t n_exclude);
 
-/* Take a slot: the attempt counts against the provider until detached. */
-void registry_attach(struct attempt *a, struct offer *o);
+/* Whether a provider of `m` outside `exclude` is connected that registry_choose might give once it
+ * has a free slot. Walks the fleet: asked only after a failure. */
+bool registry_may_serve(const struct registry *reg, const struct model *m, enum trust_level min,
+                        const uint64_t *exclude, size_t n_exclude);
+
+/* A session under a fresh key pair with the offer's provider, for one attempt; the caller closes
+ * it. The next one is made after this iteration's answers have left, so that a request seldom waits
+ * for it. ERR_BUSY, ERR_CRYPTO: see box_session_open. */
+int registry_session(struct offer *o, struct box_session **ret_session);
+
+/* Take a slot: the attempt counts against the provider until detached. 0 or ERR_NOMEM. */
+int registry_attach(struct attempt *a, struct offer *o);
 /* Give the slot back; `cancel` also tells the provider to stop (only while it runs there). */
 void registry_detach(struct attempt *a, bool cancel);
 
@@ -121,13 +140,12 @@ struct provider_view {
     const char *id;         /* of this connection */
     const char *account;    /* where it earns */
     const char *x25519_b64; /* its session key */
-    const uint8_t *x25519;
     enum trust_level trust;
     bool attested;
     struct str chip_name, machine_model, signing_key; /* signing_key .p NULL: none */
     int64_t context_length, template_overhead;        /* of this offer, 0: unknown */
 };
-struct provider *offer_provider(const struct offer *o);
+uint64_t offer_provider_serial(const struct offer *o); /* of the connection, never used again */
 struct provider_view provider_view(const struct offer *o);
 struct ws_conn *provider_ws(const struct provider *p);
 

@@ -75,11 +75,11 @@ static int stream_chunk(struct request *r, const struct chunk_info *info, int64_
     struct str parts[3];
 
     (void)tokens;
-    note_first(r, info);
     if (add_role || info->needs_rewrite || info->has_usage) {
         buf_clear(&s->text);
-        if (chunk_normalise(info->json, add_role, true, &r->region, &s->text) < 0)
-            return ERR_LIMIT;
+        arena_reset(&s->rewrite);
+        if (chunk_normalise(info->json, add_role, true, &s->rewrite, &s->text) < 0)
+            return ERR_PARSE;
         json = buf_view(&s->text);
     }
     if (http_out_pending(r->x) + json.n > FLOW_CONSUMER_QUEUE_BYTES)
@@ -89,6 +89,7 @@ static int stream_chunk(struct request *r, const struct chunk_info *info, int64_
     parts[2] = STR("\n\n");
     if (http_stream_write(r->x, parts, 3) < 0)
         return ERR_LIMIT;
+    note_first(r, info);
     s->role_sent = true;
     mark(r);
     return 0;

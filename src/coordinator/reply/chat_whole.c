@@ -14,8 +14,8 @@ static int whole_chunk(struct request *r, const struct chunk_info *info, int64_t
 
     (void)tokens;
     if (!s->join && chunk_join_new(&r->region, FLOW_REGION_MAX_BYTES, &s->join) < 0)
-        return ERR_LIMIT;
-    return chunk_join_add(s->join, info->json) < 0 ? ERR_LIMIT : 0;
+        return ERR_PARSE;
+    return chunk_join_add(s->join, info->json) < 0 ? ERR_PARSE : 0;
 }
 
 static void whole_end(struct request *r)

@@ -100,4 +100,5 @@ void reply_state_free(struct reply_state *s)
 {
     chunk_join_free(s->join);
     buf_free(&s->text);
+    arena_free(&s->rewrite);
 }

@@ -26,13 +26,15 @@ struct reply_state {
     struct str id; /* of the first chunk, in the region */
     int64_t created_s;
     struct chunk_join *join;
-    struct buf text; /* scratch for what is rewritten */
+    struct buf text;      /* scratch for what is rewritten */
+    struct arena rewrite; /* of one chunk: used again for the next */
 };
 
 struct reply_ops {
     /* The first content is about to leave: send the head (streams). */
     void (*head)(struct request *r);
-    /* One chunk of content. 0, or ERR_LIMIT: the consumer's queue is full. */
+    /* One chunk of content. 0, ERR_LIMIT: the consumer's queue is full, or ERR_PARSE: the chunk
+     * cannot be made part of the answer. */
     int (*chunk)(struct request *r, const struct chunk_info *info, int64_t tokens);
     /* Nothing has come for a while: a comment that keeps proxies from closing. May be NULL. */
     void (*comment)(struct request *r);

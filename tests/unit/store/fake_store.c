@@ -57,7 +57,7 @@ void fake_store_open(struct fake_store *f)
 
 void fake_store_close(struct fake_store *f)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
 
     store_close(f->store);
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {

@@ -133,6 +133,35 @@ static void a_directory_that_is_missing_is_named(void **state)
     memcpy(f->path, path, sizeof path);
 }
 
+static void a_store_has_one_owner_at_a_time(void **state)
+{
+    struct fake_store *f = *state;
+    struct store_config config = fake_store_config(f);
+    struct store *second = NULL;
+    struct err e = {0};
+    char process[32];
+
+    fake_store_reopen(f);
+    assert_int_equal(store_open(&config, &second, &e), ERR_BUSY);
+    assert_null(second);
+    snprintf(process, sizeof process, "process %d", (int)getpid());
+    assert_non_null(strstr(e.text, process));
+
+    store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(store_open(&config, &f->store, &e), 0);
+}
+
+static void commands_reach_an_owned_store(void **state)
+{
+    struct fake_store *f = *state;
+    struct db *db = NULL;
+
+    fake_store_reopen(f);
+    assert_int_equal(store_open_db(f->path, DB_MUST_EXIST, &db, NULL), 0);
+    db_close(db);
+}
+
 static void a_statement_knows_unique_keys_from_other_failures(void **state)
 {
     struct fake_store *f = *state;
@@ -164,6 +193,8 @@ int main(void)
         TEST(a_file_that_is_no_database_is_refused),
         TEST(the_database_of_another_program_is_refused_and_left_alone),
         TEST(a_directory_that_is_missing_is_named),
+        TEST(a_store_has_one_owner_at_a_time),
+        TEST(commands_reach_an_owned_store),
         TEST(a_statement_knows_unique_keys_from_other_failures),
     };
 
