@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines as they leave: escaped, bounded, one line an event whatever a value holds. */
+#include <stdio.h>
+#include <unistd.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+static int64_t fixed_wall_us(void *ud)
+{
+    (void)ud;
+    return 1795467067042999; /* 2026-11-23T20:51:07.042999Z */
+}
+
+/* A log whose lines wait in a pipe. */
+struct fixture {
+    struct log log;
+    int read_end;
+    char text[8192];
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    int ends[2];
+
+    if (pipe(ends) < 0)
+        return -1;
+    f = (struct fixture){.read_end = ends[0],
+                         .log = {.fd = ends[1],
+                                 .level = LOG_INFO,
+                                 .clock = {.mono_us = fixed_wall_us, .wall_us = fixed_wall_us}}};
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    close(f->read_end);
+    return f->log.fd >= 0 ? close(f->log.fd) : 0;
+}
+
+/* What was written so far; the log is over. */
+static const char *written(struct fixture *f)
+{
+    ssize_t n;
+
+    close(f->log.fd);
+    f->log.fd = -1;
+    n = read(f->read_end, f->text, sizeof f->text - 1);
+    assert_true(n >= 0);
+    f->text[n] = 0;
+    return f->text;
+}
+
+static void a_line_has_time_level_event_and_its_fields(void **state)
+{
+    struct fixture *f = *state;
+
+    log_event(&f->log, LOG_WARN, EV_PROVIDER_TRUST, KV_CSTR("provider", "p-1"), KV_INT("level", -2),
+              KV_INT("max", INT64_MIN));
+    log_event(&f->log, LOG_INFO, EV_STOPPING);
+    assert_string_equal(written(f),
+                        "ts=2026-11-23T20:51:07.042Z level=warn event=provider_trust provider=p-1 "
+                        "level=-2 max=-9223372036854775808\n"
+                        "ts=2026-11-23T20:51:07.042Z level=info event=stopping\n");
+}
+
+static void lines_below_the_level_are_dropped(void **state)
+{
+    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR};
+    struct fixture *f = *state;
+    size_t lines = 0;
+
+    for (size_t at = 0; at < 4; at++) {
+        f->log.level = levels[at];
+        for (size_t i = 0; i < 4; i++)
+            log_event(&f->log, levels[i], EV_STARTED);
+    }
+    for (const char *p = written(f); (p = strchr(p, '\n')); p++)
+        lines++;
+    assert_int_equal(lines, 4 + 3 + 2 + 1);
+}
+
+static void a_log_without_a_descriptor_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct log none = f->log;
+
+    none.fd = -1;
+    log_event(&none, LOG_ERROR, EV_FATAL);
+    assert_string_equal(written(f), "");
+}
+
+static void values_are_quoted_and_escaped_where_logfmt_needs_it(void **state)
+{
+    static const struct {
+        struct str value;
+        const char *shown;
+    } cases[] = {
+        {STR("plain-value/1.0"), "k=plain-value/1.0\n"},
+        {STR(""), "k=\"\"\n"},
+        {{NULL, 0}, "k=\"\"\n"},
+        {STR("two words"), "k=\"two words\"\n"},
+        {STR("a=b"), "k=\"a=b\"\n"},
+        {STR("say \"hi\""), "k=\"say \\\"hi\\\"\"\n"},
+        {STR("back\\slash"), "k=\"back\\\\slash\"\n"},
+        {STR("\\\""), "k=\"\\\\\\\"\"\n"},
+        {STR("a\nts=2026 level=error"), "k=\"a\\x0ats=2026 level=error\"\n"},
+        {STR("a\r\n\t\0\x1b[2J"), "k=\"a\\x0d\\x0a\\x09\\x00\\x1b[2J\"\n"},
+        {STR("\x7f"), "k=\"\\x7f\"\n"},
+        {STR("\xc3\xa4"), "k=\"\\xc3\\xa4\"\n"},
+        {STR("\xc2\x85"), "k=\"\\xc2\\x85\"\n"}, /* a line break to some terminals */
+    };
+    struct fixture *f = *state;
+    const char *line;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        log_event(&f->log, LOG_INFO, EV_STARTED, KV_STR("k", cases[i].value));
+    line = written(f);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *value = strstr(line, " k=");
+
+        assert_non_null(value);
+        assert_memory_equal(value + 1, cases[i].shown, strlen(cases[i].shown));
+        line = strchr(line, '\n') + 1;
+    }
+    assert_string_equal(line, "");
+}
+
+static void no_byte_of_a_value_can_begin_another_line(void **state)
+{
+    struct fixture *f = *state;
+    const char *text;
+    char every[256];
+
+    for (int i = 0; i < 256; i++)
+        every[i] = (char)i;
+    log_event(&f->log, LOG_INFO, EV_STARTED, KV_STR("k", ((struct str){every, sizeof every})));
+    text = written(f);
+    for (const char *p = text; *p && p[1]; p++)
+        assert_in_range(*p, ' ', '~');
+    assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+static void a_value_is_cut_at_256_bytes(void **state)
+{
+    struct fixture *f = *state;
+    const char *value;
+    char text[1000];
+
+    memset(text, 'v', sizeof text);
+    log_event(&f->log, LOG_INFO, EV_STARTED, KV_STR("k", ((struct str){text, sizeof text})));
+    value = strstr(written(f), " k=");
+    assert_non_null(value);
+    assert_int_equal(strspn(value + 3, "v"), 256);
+    assert_string_equal(value + 3 + 256, "\n");
+}
+
+static void a_line_of_too_many_values_is_cut_and_still_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct log_kv kvs[21] = {0};
+    const char *text;
+    char value[256];
+
+    memset(value, '\n', sizeof value); /* four characters each when escaped */
+    for (size_t i = 0; i < 20; i++)
+        kvs[i] = KV_STR("k", ((struct str){value, sizeof value}));
+    log_write(&f->log, LOG_INFO, EV_STARTED, kvs);
+    text = written(f);
+    assert_int_equal(strlen(text), 4096);
+    assert_ptr_equal(strchr(text, '\n'), text + 4095);
+}
+
+static void on_first(void *ud)
+{
+    (*(int *)ud)++;
+}
+
+/* The events of the lines written so far, in order. */
+static void assert_events(struct fixture *f, const char *expected)
+{
+    char events[256] = "";
+    const char *at = written(f);
+    size_t n = 0;
+
+    while ((at = strstr(at, " event=")) && n < sizeof events) {
+        at += strlen(" event=");
+        n += (size_t)snprintf(events + n, sizeof events - n, "%.*s ", (int)strcspn(at, " \n"), at);
+    }
+    assert_string_equal(events, expected);
+}
+
+static void lines_in_a_backlog_wait_for_the_flush(void **state)
+{
+    struct fixture *f = *state;
+    int firsts = 0;
+    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
+    char byte;
+
+    buf_init(&backlog.lines, 1 << 16);
+    f->log.backlog = &backlog;
+    log_flush(&f->log); /* nothing waits */
+    log_event(&f->log, LOG_INFO, EV_STARTED);
+    log_event(&f->log, LOG_INFO, EV_STOPPING);
+    assert_int_equal(firsts, 1);
+    assert_true(fcntl(f->read_end, F_SETFL, O_NONBLOCK) == 0);
+    assert_int_equal(read(f->read_end, &byte, 1), -1);
+    log_flush(&f->log);
+    log_event(&f->log, LOG_INFO, EV_FATAL);
+    assert_int_equal(firsts, 2); /* a new batch */
+    log_flush(&f->log);
+    assert_events(f, "started stopping fatal ");
+    buf_free(&backlog.lines);
+}
+
+static void a_warning_is_written_at_once_behind_what_waits(void **state)
+{
+    struct fixture *f = *state;
+    int firsts = 0;
+    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
+
+    buf_init(&backlog.lines, 1 << 16);
+    f->log.backlog = &backlog;
+    log_event(&f->log, LOG_INFO, EV_STARTED);
+    log_event(&f->log, LOG_WARN, EV_CONFIG_WARNING);
+    log_event(&f->log, LOG_INFO, EV_STOPPING); /* waits, and is lost with the test */
+    assert_int_equal(firsts, 2);
+    assert_events(f, "started config_warning ");
+    buf_free(&backlog.lines);
+}
+
+static void a_full_backlog_loses_and_reorders_no_line(void **state)
+{
+    struct fixture *f = *state;
+    int firsts = 0;
+    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
+
+    buf_init(&backlog.lines, 100); /* one line, not two */
+    f->log.backlog = &backlog;
+    log_event(&f->log, LOG_INFO, EV_STARTED);
+    log_event(&f->log, LOG_INFO, EV_STOPPING);
+    log_event(&f->log, LOG_INFO, EV_FATAL);
+    log_event(&f->log, LOG_INFO, EV_MODEL_LOADED);
+    log_event(&f->log, LOG_INFO, EV_LINK_LOST);
+    log_flush(&f->log);
+    assert_events(f, "started stopping fatal model_loaded link_lost ");
+    buf_free(&backlog.lines);
+}
+
+static void level_names_are_read_exactly(void **state)
+{
+    static const struct {
+        const char *text;
+        int rc;
+        enum log_level level;
+    } cases[] = {{"debug", 0, LOG_DEBUG}, {"info", 0, LOG_INFO},      {"warn", 0, LOG_WARN},
+                 {"error", 0, LOG_ERROR}, {"warning", ERR_RANGE, 99}, {"INFO", ERR_RANGE, 99},
+                 {"", ERR_RANGE, 99}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum log_level level = 99;
+
+        assert_int_equal(log_level_parse(str_from(cases[i].text), &level), cases[i].rc);
+        assert_int_equal(level, cases[i].level);
+    }
+}
+
+#define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_PIPE(a_line_has_time_level_event_and_its_fields),
+        WITH_PIPE(lines_below_the_level_are_dropped),
+        WITH_PIPE(a_log_without_a_descriptor_writes_nothing),
+        WITH_PIPE(values_are_quoted_and_escaped_where_logfmt_needs_it),
+        WITH_PIPE(no_byte_of_a_value_can_begin_another_line),
+        WITH_PIPE(a_value_is_cut_at_256_bytes),
+        WITH_PIPE(a_line_of_too_many_values_is_cut_and_still_ends),
+        WITH_PIPE(lines_in_a_backlog_wait_for_the_flush),
+        WITH_PIPE(a_warning_is_written_at_once_behind_what_waits),
+        WITH_PIPE(a_full_backlog_loses_and_reorders_no_line),
+        cmocka_unit_test(level_names_are_read_exactly),
+    };
+
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
