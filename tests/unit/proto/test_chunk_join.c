@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stream put together again for a consumer that wants one answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proto/chunk.h"
+
+enum { REGION_BYTES = 8 << 20, ANSWER_BYTES = 1 << 20, OUT_BYTES = 32 << 20, CHUNKS_MAX = 6 };
+
+#define HEAD        "{\"id\":\"chatcmpl-1\",\"created\":7,\"model\":\"theirs\",\"choices\":["
+#define DELTA(d)    HEAD "{\"index\":0,\"delta\":{" d "},\"finish_reason\":null}]}"
+#define END(reason) HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}"
+#define CALL(c)     DELTA("\"tool_calls\":[" c "]")
+
+/* `message` and `finish` of the answer; the rest is the same everywhere. */
+static const struct {
+    const char *what;
+    const char *chunks[CHUNKS_MAX];
+    const char *message, *finish;
+} streams[] = {
+    {"text",
+     {DELTA("\"role\":\"assistant\",\"content\":\"\""), DELTA("\"content\":\"Hel\""),
+      DELTA("\"content\":\"lo\\n\\u00e9\""), END("stop")},
+     "{\"role\":\"assistant\",\"content\":\"Hello\\n\xC3\xA9\"}",
+     "stop"},
+    {"cut",
+     {DELTA("\"content\":\"a\""), END("length")},
+     "{\"role\":\"assistant\",\"content\":\"a\"}",
+     "length"},
+    {"without an end",
+     {DELTA("\"content\":\"a\"")},
+     "{\"role\":\"assistant\",\"content\":\"a\"}",
+     "stop"},
+    {"nothing at all", {END("stop")}, "{\"role\":\"assistant\",\"content\":\"\"}", "stop"},
+    {"reasoning",
+     {DELTA("\"reasoning\":\"h\""), DELTA("\"reasoning_content\":\"m\""),
+      DELTA("\"content\":\"a\"")},
+     "{\"role\":\"assistant\",\"content\":\"a\",\"reasoning\":\"hm\"}",
+     "stop"},
+    {"a think block over two chunks",
+     {DELTA("\"content\":\"<thi\""), DELTA("\"content\":\"nk>hm</think>a<think>2</think>b\"")},
+     "{\"role\":\"assistant\",\"content\":\"ab\",\"reasoning\":\"hm\\n\\n2\"}",
+     "stop"},
+    {"a think block that never ends",
+     {DELTA("\"content\":\"a<think>b\"")},
+     "{\"role\":\"assistant\",\"content\":\"a<think>b\"}",
+     "stop"},
+    {"tool calls in pieces",
+     {CALL(
+          "{\"index\":0,\"id\":\"c0\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\"\"}}"),
+      CALL("{\"index\":1,\"id\":\"c1\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}"),
+      CALL("{\"index\":0,\"function\":{\"arguments\":\":1}\"}}"), END("tool_calls")},
+     "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c0\",\"type\":"
+     "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}},{\"id\":\"c1\","
+     "\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]}",
+     "tool_calls"},
+    {"tool calls without numbers or an end",
+     {CALL("{\"id\":\"a\",\"function\":{\"name\":\"f\"}},{\"id\":\"b\"}")},
+     "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\","
+     "\"function\":{\"name\":\"f\",\"arguments\":\"\"}},{\"id\":\"b\",\"type\":\"function\","
+     "\"function\":{\"name\":\"\",\"arguments\":\"\"}}]}",
+     "tool_calls"},
+    {"whole",
+     {"{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":7,\"choices\":[{"
+      "\"message\":{\"content\":\"all\",\"reasoning\":\"r\"},\"finish_reason\":\"length\"}]}"},
+     "{\"role\":\"assistant\",\"content\":\"all\",\"reasoning\":\"r\"}",
+     "length"},
+    {"members of a wrong type",
+     {DELTA("\"content\":7,\"tool_calls\":{},\"reasoning\":[]")},
+     "{\"role\":\"assistant\",\"content\":\"\"}",
+     "stop"},
+};
+
+static void a_stream_becomes_one_answer(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        struct chunk_join *j;
+        struct arena region;
+        struct buf out, expected;
+
+        arena_init(&region, REGION_BYTES);
+        buf_init(&out, OUT_BYTES);
+        buf_init(&expected, OUT_BYTES);
+        assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
+        for (size_t k = 0; k < CHUNKS_MAX && streams[i].chunks[k]; k++)
+            assert_int_equal(chunk_join_add(j, str_from(streams[i].chunks[k])), 0);
+        assert_int_equal(chunk_join_write(j, STR("ours"), 5, 3, STR("\"receipt\":{}"), &out), 0);
+        assert_int_equal(
+            buf_printf(&expected,
+                       "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":7,"
+                       "\"model\":\"ours\",\"choices\":[{\"index\":0,\"message\":%s,"
+                       "\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":5,"
+                       "\"completion_tokens\":3,\"total_tokens\":8},\"receipt\":{}}",
+                       streams[i].message, streams[i].finish),
+            0);
+        if (!str_eq(buf_view(&out), buf_view(&expected)))
+            fail_msg("%s: %.*s", streams[i].what, STR_ARG(buf_view(&out)));
+        chunk_join_free(j);
+        buf_free(&out);
+        buf_free(&expected);
+        arena_free(&region);
+    }
+}
+
+static void an_answer_without_extra_members_ends_after_its_usage(void **state)
+{
+    struct chunk_join *j;
+    struct arena region;
+    struct buf out;
+
+    (void)state;
+    arena_init(&region, REGION_BYTES);
+    buf_init(&out, OUT_BYTES);
+    assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
+    assert_int_equal(chunk_join_write(j, STR("m"), 0, 0, (struct str){0}, &out), 0);
+    assert_true(str_is(buf_view(&out),
+                       "{\"id\":\"\",\"object\":\"chat.completion\",\"created\":0,\"model\":\"m\","
+                       "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                       "\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":{"
+                       "\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}"));
+    chunk_join_free(j);
+    buf_free(&out);
+    arena_free(&region);
+}
+
+static const struct {
+    const char *what, *chunk;
+    size_t max_bytes;
+    int code;
+} refused[] = {
+    {"not JSON", "{\"choices\":", ANSWER_BYTES, ERR_PARSE},
+    {"nothing", "", ANSWER_BYTES, ERR_PARSE},
+    {"content beyond the limit", DELTA("\"content\":\"123456789\""), 8, ERR_LIMIT},
+    {"reasoning beyond the limit", DELTA("\"reasoning\":\"123456789\""), 8, ERR_LIMIT},
+    {"arguments beyond the limit", CALL("{\"function\":{\"arguments\":\"123456789\"}}"), 8,
+     ERR_LIMIT},
+    {"the 65th tool call", CALL("{\"index\":64}"), ANSWER_BYTES, ERR_LIMIT},
+    {"a tool call far out", CALL("{\"index\":18446744073709551615}"), ANSWER_BYTES, ERR_LIMIT},
+};
+
+static void what_cannot_be_joined_is_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        struct chunk_join *j;
+        struct arena region;
+        int rc;
+
+        arena_init(&region, REGION_BYTES);
+        assert_int_equal(chunk_join_new(&region, refused[i].max_bytes, &j), 0);
+        rc = chunk_join_add(j, str_from(refused[i].chunk));
+        if (rc != refused[i].code)
+            fail_msg("%s: %d", refused[i].what, rc);
+        chunk_join_free(j);
+        arena_free(&region);
+    }
+}
+
+/* One that is not read in one pass takes longer than a test may. */
+static void a_chunk_of_many_tool_calls_is_read_in_one_pass(void **state)
+{
+    struct chunk_join *j;
+    struct arena region;
+    struct buf chunk;
+
+    (void)state;
+    arena_init(&region, REGION_BYTES);
+    buf_init(&chunk, OUT_BYTES);
+    assert_int_equal(buf_append_str(&chunk, STR(HEAD "{\"delta\":{\"tool_calls\":[{}")), 0);
+    for (int i = 0; i < 1000000; i++)
+        assert_int_equal(buf_append_str(&chunk, STR(",{\"index\":0}")), 0);
+    assert_int_equal(buf_append_str(&chunk, STR("]}}]}")), 0);
+    assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
+    assert_int_equal(chunk_join_add(j, buf_view(&chunk)), 0);
+    chunk_join_free(j);
+    buf_free(&chunk);
+    arena_free(&region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_becomes_one_answer),
+        cmocka_unit_test(an_answer_without_extra_members_ends_after_its_usage),
+        cmocka_unit_test(what_cannot_be_joined_is_refused),
+        cmocka_unit_test(a_chunk_of_many_tool_calls_is_read_in_one_pass),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
