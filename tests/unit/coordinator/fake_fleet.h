@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A registry in virtual time with providers that stand as if they had registered and answered their
+ * challenge: what they report and what happens to them is the test's. */
+#ifndef TESTS_COORDINATOR_FAKE_FLEET_H
+#define TESTS_COORDINATOR_FAKE_FLEET_H
+
+#include "coordinator/registry/provider.h"
+#include "net/loop_fake.h"
+
+enum { FLEET_PROVIDERS = 64, FLEET_MODELS = 2 };
+
+struct fake_fleet {
+    struct loop *loop;
+    struct log log;
+    struct settings settings;
+    struct registry *reg;
+    struct model *models[FLEET_MODELS];
+    struct provider *providers[FLEET_PROVIDERS];
+    size_t n_providers;
+    size_t n_capacity; /* calls of the capacity hook */
+    void (*on_capacity)(void *ud, struct model *m);
+    void *on_capacity_ud;
+};
+
+/* cmocka setup and teardown: *state is a fleet without providers, models "m0" and "m1". */
+int fake_fleet_up(void **state);
+int fake_fleet_down(void **state);
+
+/* A trusted, idle provider with four slots that offers the first `n_models` models. Among equals
+ * the earlier one is chosen. */
+struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models);
+
+/* The provider that a request for the model would get, NULL: none. */
+struct provider *fake_fleet_choose(struct fake_fleet *f, size_t model, enum trust_level min);
+
+/* Take a slot of the provider for the model. */
+void fake_fleet_take(struct provider *p, size_t model, const char *wire_id, struct attempt *a,
+                     const struct attempt_ops *ops);
+
+#endif
