@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Idempotency keys, and a store that fails at every point where a request needs it: a clear error,
+ * or an answer that goes on without it; money is never lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "fake_consumer.h"
+#include "fake_provider.h"
+
+enum { PROMPT = 80 };
+
+static const struct fake_provider_config plain = {0};
+static const struct fake_ask once = {.headers = "Idempotency-Key: once\r\n"};
+
+static size_t holds_ever(struct fake_world *w)
+{
+    return (size_t)fake_world_query(w, "SELECT count(*) FROM holds");
+}
+
+/* --- idempotency --- */
+
+/* That the error names the request of the first hold. */
+static bool names_the_first(struct fake_world *w, struct fake_consumer *c)
+{
+    struct db_stmt *st = db_stmt(w->db, "SELECT request_id FROM holds ORDER BY id LIMIT 1");
+    char id[RAND_UUID_BYTES];
+
+    assert_int_equal(db_step(st), 1);
+    snprintf(id, sizeof id, "%.*s", STR_ARG(db_col_str(st, 0)));
+    db_reset(st);
+    return fake_says(fake_consumer_body(c), id);
+}
+
+static void a_repetition_while_the_first_runs_is_409(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *first = fake_consumer_ask(w, &once);
+    struct fake_consumer *again = fake_consumer_ask(w, &once);
+
+    assert_int_equal(fake_consumer_status(again), 409);
+    assert_true(fake_says(fake_consumer_body(again), "still running"));
+    assert_true(names_the_first(w, again));
+    assert_int_equal(p->n_jobs, 1);
+    assert_int_equal(holds_ever(w), 1);
+    fake_provider_serve(p, 0, PROMPT, 40);
+    assert_true(fake_consumer_done(first));
+}
+
+static void a_repetition_after_the_first_ended_is_409(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *again;
+
+    fake_consumer_ask(w, &once);
+    fake_provider_serve(p, 0, PROMPT, 40);
+    again = fake_consumer_ask(w, &once);
+    assert_int_equal(fake_consumer_status(again), 409);
+    assert_true(fake_says(fake_consumer_body(again), "has ended"));
+    assert_true(fake_says(fake_consumer_body(again), "\"param\":\"Idempotency-Key\""));
+    assert_true(names_the_first(w, again));
+    assert_int_equal(p->n_jobs, 1);
+}
+
+static void the_same_key_with_another_body_is_422(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *other;
+
+    fake_consumer_ask(w, &once);
+    other = fake_consumer_ask(w, &(struct fake_ask){.body = FAKE_WHOLE, .headers = once.headers});
+    assert_int_equal(fake_consumer_status(other), 422);
+    assert_true(fake_says(fake_consumer_body(other), "\"code\":\"idempotency_key_reused\""));
+    assert_true(names_the_first(w, other));
+    assert_int_equal(p->n_jobs, 1);
+}
+
+static void idempotency_keys_of_two_accounts_do_not_meet(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    char key[KEY_TEXT_BYTES];
+
+    fake_world_make_key(w, "bob", FAKE_CREDIT, key);
+    fake_consumer_ask(w, &once);
+    fake_consumer_ask(w, &(struct fake_ask){.key = key, .headers = once.headers});
+    assert_int_equal(p->n_jobs, 2);
+}
+
+static void a_refused_request_does_not_use_up_its_key(void **state)
+{
+    struct fake_world *w = *state;
+    char key[KEY_TEXT_BYTES], more[KEY_TEXT_BYTES];
+    const struct fake_ask ask = {.key = key, .headers = once.headers};
+
+    fake_world_make_key(w, "poor", 1, key);
+    assert_int_equal(fake_consumer_status(fake_consumer_ask(w, &ask)), 402);
+    fake_world_make_key(w, "poor", FAKE_CREDIT, more);
+    fake_consumer_ask(w, &ask);
+    assert_int_equal(holds_ever(w), 1);
+}
+
+static void an_idempotency_key_has_1_to_255_bytes(void **state)
+{
+    struct fake_world *w = *state;
+    static const struct {
+        int bytes, status;
+    } cases[] = {{1, 0}, {255, 0}, {256, 400}};
+
+    for (size_t i = 0; i < 3; i++) {
+        char header[300];
+        struct fake_consumer *c;
+
+        snprintf(header, sizeof header, "Idempotency-Key: %0*d\r\n", cases[i].bytes, 7);
+        c = fake_consumer_ask(w, &(struct fake_ask){.headers = header});
+        assert_int_equal(fake_consumer_status(c), cases[i].status); /* 0: it waits for a slot */
+    }
+    assert_int_equal(holds_ever(w), 2);
+}
+
+/* --- failures --- */
+
+static void break_store(struct fake_world *w)
+{
+    fake_world_tamper(w, "ALTER TABLE holds RENAME TO holds_away");
+}
+
+static void mend_store(struct fake_world *w)
+{
+    fake_world_tamper(w, "ALTER TABLE holds_away RENAME TO holds");
+}
+
+static void assert_store_error(struct fake_consumer *c)
+{
+    assert_int_equal(fake_consumer_status(c), 503);
+    assert_true(fake_says(fake_consumer_body(c), "\"code\":\"store_unavailable\""));
+    assert_true(fake_says(fake_consumer_body(c), "try again"));
+    assert_true(str_is(fake_consumer_header(c, "Retry-After"), "1"));
+    assert_true(fake_consumer_done(c));
+}
+
+static void a_key_that_cannot_be_looked_up_is_503(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    fake_world_tamper(w, "ALTER TABLE api_keys RENAME TO api_keys_away");
+    assert_store_error(fake_consumer_stream(w));
+    fake_world_tamper(w, "ALTER TABLE api_keys_away RENAME TO api_keys");
+    fake_consumer_stream(w);
+    assert_int_equal(p->n_jobs, 1);
+}
+
+static void a_hold_that_cannot_be_stored_is_503_and_cancels(void **state)
+{
+    static const char *const headers[] = {NULL, "Idempotency-Key: once\r\n"};
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    break_store(w);
+    for (size_t i = 0; i < 2; i++)
+        assert_store_error(fake_consumer_ask(w, &(struct fake_ask){.headers = headers[i]}));
+    /* The first was dispatched on the account's known balance, the second had to wait. */
+    assert_int_equal(p->n_jobs, 1);
+    assert_int_equal(p->jobs[0].cancels, 1);
+    mend_store(w);
+    assert_int_equal(fake_world_balance(w, FAKE_ACCOUNT), FAKE_CREDIT);
+    fake_consumer_stream(w);
+    fake_provider_serve(p, 1, PROMPT, 40);
+    assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 80);
+}
+
+static void no_text_leaves_when_the_hold_fails(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c;
+
+    fake_world_slow_store(w, 20000);
+    c = fake_consumer_stream(w);
+    fake_world_advance_ms(w, 20);
+    break_store(w);
+    fake_provider_serve(p, 0, PROMPT, 40);
+    fake_world_advance_ms(w, 20);
+    assert_store_error(c);
+    assert_false(fake_says(fake_consumer_body(c), "Hello"));
+    mend_store(w);
+}
+
+static void a_lost_checkpoint_is_made_up_for_by_the_next(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    fake_consumer_stream(w);
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 30);
+    break_store(w);
+    fake_world_advance_ms(w, 250);
+    mend_store(w);
+    fake_world_advance_ms(w, 250);
+    assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 30);
+}
+
+static void a_settlement_that_fails_is_made_up_for_when_the_hold_expires(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 30);
+    fake_world_advance_ms(w, 250);
+    break_store(w);
+    fake_provider_text(p, 0, " world", 10);
+    fake_provider_complete(p, 0, PROMPT, 40);
+    mend_store(w);
+    assert_true(fake_consumer_done(c));
+    assert_true(fake_world_logged(w, "what=settle"));
+    assert_true(fake_world_hold(w, 0).open);
+    fake_world_advance_ms(w, 600000 + 60000 + 10000); /* deadline, grace, sweep */
+    assert_string_equal(fake_world_hold(w, 0).outcome, "expired");
+    assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 60);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_repetition_while_the_first_runs_is_409),
+        TEST(a_repetition_after_the_first_ended_is_409),
+        TEST(the_same_key_with_another_body_is_422),
+        TEST(idempotency_keys_of_two_accounts_do_not_meet),
+        TEST(a_refused_request_does_not_use_up_its_key),
+        TEST(an_idempotency_key_has_1_to_255_bytes),
+        TEST(a_key_that_cannot_be_looked_up_is_503),
+        TEST(a_hold_that_cannot_be_stored_is_503_and_cancels),
+        TEST(no_text_leaves_when_the_hold_fails),
+        TEST(a_lost_checkpoint_is_made_up_for_by_the_next),
+        TEST(a_settlement_that_fails_is_made_up_for_when_the_hold_expires),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

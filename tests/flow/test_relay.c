@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the relay makes of what providers send: older forms, odd forms, and garbage, which is the
+ * provider's fault and never the consumer's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "fake_consumer.h"
+#include "fake_provider.h"
+
+enum { PROMPT = 80 };
+
+static const struct fake_provider_config plain = {0};
+
+#define LINE_OF(delta)                                                                        \
+    "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\"," \
+    "\"choices\":[{\"index\":0,\"delta\":" delta ",\"finish_reason\":null}]}"
+
+/* --- older and odd forms --- */
+
+static void lines_that_carry_no_chunk_are_left_out(void **state)
+{
+    static const struct str lines[] = {
+        STR(""),         STR(": keep-alive"),           STR("event: message"),
+        STR("data: {}"), STR("data: {\"choices\":[]}"), STR("data: [DONE]\n\n")};
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 1);
+    for (size_t i = 0; i < 6; i++)
+        fake_provider_line(p, 0, lines[i], 0);
+    fake_provider_complete(p, 0, PROMPT, 1);
+    assert_true(fake_consumer_done(c));
+    assert_int_equal(fake_consumer_events(c), 3); /* text, receipt, [DONE] */
+}
+
+static void a_whole_answer_in_one_chunk_is_taken_as_it_is(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_whole(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_line(p, 0,
+                       STR("data: {\"id\":\"x\",\"object\":\"chat.completion\",\"created\":1,"
+                           "\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+                           "\"assistant\",\"content\":\"All at once\"},\"finish_reason\":"
+                           "\"stop\"}],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}"),
+                       PROTO_UNSET);
+    fake_provider_complete(p, 0, PROMPT, 3);
+    assert_int_equal(fake_consumer_status(c), 200);
+    assert_true(fake_says(fake_consumer_body(c), "\"content\":\"All at once\""));
+    assert_true(fake_says(fake_consumer_body(c), "\"model\":\"" FAKE_MODEL "\""));
+    assert_int_equal(fake_number(fake_consumer_body(c), "completion_tokens"), 3);
+}
+
+static void reasoning_of_older_peers_gets_its_present_name(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_line(
+        p, 0,
+        STR(LINE_OF("{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"Hm\"}")), 1);
+    assert_true(fake_says(fake_consumer_event(c, 0), "\"reasoning\":\"Hm\""));
+    assert_true(fake_says(fake_consumer_event(c, 0), "\"content\":\"\""));
+    assert_false(fake_says(fake_consumer_event(c, 0), "reasoning_content"));
+}
+
+/* Existing providers write "usage":null into every chunk. */
+static void a_long_stream_of_chunks_that_need_rewriting_does_not_run_out_of_room(void **state)
+{
+    static const struct str line =
+        STR("data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":"
+            "\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ab\"},\"finish_reason\":"
+            "null}],\"usage\":null}");
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    for (int i = 0; i < 20000; i++) {
+        fake_provider_line(p, 0, line, 0);
+        if (i % 1000 == 0)
+            buf_clear(&c->in);
+    }
+    assert_int_equal(p->jobs[0].cancels, 0);
+    assert_true(w->coord->n_requests == 1);
+}
+
+/* --- garbage --- */
+
+static const struct str garbage[] = {
+    STR(LINE_OF("{\"content\":\"x\",}")),     /* a comma too many */
+    STR(LINE_OF("{\"content\":\"\x01\"}")),   /* a control character */
+    STR(LINE_OF("{\"content\":\"\xff\"}")),   /* not UTF-8 */
+    STR(LINE_OF("{\"content\":\"x\" nope}")), /* no JSON */
+};
+
+static void garbage_in_a_whole_answer_is_the_providers_fault(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
+        void *world;
+        struct fake_provider *p;
+        struct fake_consumer *c;
+
+        fake_world_up(&world);
+        p = fake_provider_join(world, &plain);
+        c = fake_consumer_whole(world);
+        fake_provider_accept(p, 0, PROMPT);
+        fake_provider_text(p, 0, "Hello", 1);
+        fake_provider_line(p, 0, garbage[i], 1);
+        assert_int_equal(fake_consumer_status(c), 502);
+        assert_true(fake_says(fake_consumer_body(c), "\"code\":\"provider_error\""));
+        assert_int_equal(p->jobs[0].cancels, 1);
+        assert_string_equal(fake_world_hold(world, 0).outcome, "released");
+        fake_world_down(&world);
+    }
+}
+
+/* The answer of a provider that sends this line after "Hello". */
+static struct fake_consumer *after_hello(struct fake_world *w, struct str line)
+{
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 1);
+    fake_provider_line(p, 0, line, 1);
+    fake_provider_complete(p, 0, PROMPT, 2);
+    assert_true(fake_consumer_done(c));
+    return c;
+}
+
+/* A line break in a chunk would be the end of an event, and what follows another one. */
+static void a_provider_cannot_write_events_of_its_own(void **state)
+{
+    static const struct str lines[] = {
+        STR("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}],\"more\":{\n\n"
+            "data: [DONE]\n\n}}"),
+        STR("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}],\r\rdata: [DONE]\r\r"
+            "\"more\":1}"),
+    };
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++) {
+        void *world;
+        struct fake_consumer *c;
+        size_t n, done = 0;
+
+        fake_world_up(&world);
+        c = after_hello(world, lines[i]);
+        n = fake_consumer_events(c);
+        for (size_t k = 0; k < n; k++)
+            done += str_is(fake_consumer_event(c, k), "[DONE]");
+        assert_int_equal(done, 1);
+        assert_true(str_is(fake_consumer_event(c, n - 1), "[DONE]"));
+        assert_false(fake_says(fake_consumer_body(c), "\rdata"));
+        fake_world_down(&world);
+    }
+}
+
+static void line_breaks_between_the_members_of_a_chunk_do_no_harm(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_consumer *c =
+        after_hello(w, STR("data: {\"choices\":\n\n[{\"index\":0,\r\n\"delta\":{\"content\":\" "
+                           "world\"}}]}"));
+
+    assert_string_equal(fake_consumer_text(c), "Hello world");
+    assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
+}
+
+/* --- one connection, several requests --- */
+
+static void a_connection_serves_one_request_after_another(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_serve(p, 0, PROMPT, 40);
+    assert_true(fake_consumer_done(c));
+    fake_consumer_ask_again(c, &(struct fake_ask){.body = FAKE_WHOLE});
+    fake_provider_serve(p, 1, PROMPT, 40);
+    assert_true(fake_consumer_done(c));
+    assert_true(fake_says(fake_consumer_body(c), "Hello world"));
+    fake_consumer_ask_again(c, &(struct fake_ask){.body = FAKE_STREAM});
+    fake_provider_accept(p, 2, PROMPT);
+    fake_provider_text(p, 2, "Hello", 30);
+    fake_consumer_leave(c);
+    assert_int_equal(p->jobs[2].cancels, 1);
+    assert_int_equal(fake_world_hold(w, 2).delivered_tokens, 30);
+    assert_int_equal(fake_world_hold(w, 2).cost, PROMPT + 60);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(lines_that_carry_no_chunk_are_left_out),
+        TEST(a_whole_answer_in_one_chunk_is_taken_as_it_is),
+        TEST(reasoning_of_older_peers_gets_its_present_name),
+        TEST(a_long_stream_of_chunks_that_need_rewriting_does_not_run_out_of_room),
+        cmocka_unit_test(garbage_in_a_whole_answer_is_the_providers_fault),
+        cmocka_unit_test(a_provider_cannot_write_events_of_its_own),
+        TEST(line_breaks_between_the_members_of_a_chunk_do_no_harm),
+        TEST(a_connection_serves_one_request_after_another),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a provider comes by its trust, and how it loses it: challenges, chunks that are not sealed
+ * with its session's key, and two connections that claim one key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "attest/trust.h"
+#include "fake_consumer.h"
+#include "fake_provider.h"
+
+enum { PROMPT = 80, INTERVAL_MS = 300000, TIMEOUT_MS = 30000 };
+
+static const struct fake_provider_config plain = {0};
+static const struct fake_provider_config busier = {.cpu_usage = 0.5};
+
+/* Whether a request that comes now is given to it. */
+static bool is_asked(struct fake_world *w, struct fake_provider *p)
+{
+    size_t before = p->n_jobs;
+    struct fake_consumer *c = fake_consumer_stream(w);
+    bool asked = p->n_jobs > before;
+
+    fake_consumer_leave(c);
+    return asked;
+}
+
+/* --- challenges --- */
+
+static void a_challenge_comes_at_once_and_then_every_five_minutes(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    char first_nonce[sizeof p->nonce];
+
+    assert_int_equal(p->challenges, 1);
+    snprintf(first_nonce, sizeof first_nonce, "%s", p->nonce);
+    fake_world_advance_ms(w, INTERVAL_MS - 1);
+    assert_int_equal(p->challenges, 1);
+    fake_world_advance_ms(w, 1);
+    assert_int_equal(p->challenges, 2);
+    assert_string_not_equal(p->nonce, first_nonce);
+    assert_true(is_asked(w, p));
+}
+
+static void an_answer_that_proves_nothing_gives_no_trust(void **state)
+{
+    static const struct {
+        enum fake_answer answer;
+        const char *reason;
+    } cases[] = {{FAKE_FORGES, "reason=challenge_signature"},
+                 {FAKE_OTHER_KEY, "reason=challenge_key"},
+                 {FAKE_OTHER_NONCE, NULL}, /* as if it had said nothing */
+                 {FAKE_SILENT, NULL}};
+    (void)state;
+
+    for (size_t i = 0; i < 4; i++) {
+        void *world;
+        struct fake_provider *p;
+
+        fake_world_up(&world);
+        p = fake_provider_join(world, &(struct fake_provider_config){.answer = cases[i].answer});
+        assert_false(is_asked(world, p));
+        fake_world_advance_ms(world, TIMEOUT_MS);
+        assert_true(fake_world_logged(world, cases[i].reason ? cases[i].reason
+                                                             : "reason=challenge_timeout"));
+        assert_false(is_asked(world, p));
+        assert_false(fake_world_logged(world, "trust=self_signed"));
+        fake_world_down(&world);
+    }
+}
+
+static void a_missed_challenge_suspends_and_the_next_restores(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    p->config.answer = FAKE_SILENT;
+    fake_world_advance_ms(w, INTERVAL_MS);
+    assert_true(is_asked(w, p)); /* it still has time to answer */
+    fake_world_advance_ms(w, TIMEOUT_MS);
+    assert_false(is_asked(w, p));
+    p->config.answer = FAKE_ANSWERS;
+    fake_world_advance_ms(w, INTERVAL_MS);
+    assert_true(is_asked(w, p));
+}
+
+static void three_failures_in_a_row_are_final(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p =
+        fake_provider_join(w, &(struct fake_provider_config){.answer = FAKE_FORGES});
+
+    fake_world_advance_ms(w, INTERVAL_MS);
+    assert_false(fake_world_logged(w, "trust=untrusted"));
+    fake_world_advance_ms(w, INTERVAL_MS);
+    assert_true(fake_world_logged(w, "trust=untrusted reason=challenges_failed"));
+    p->config.answer = FAKE_ANSWERS;
+    fake_provider_heartbeat(p);
+    fake_world_advance_ms(w, 3 * INTERVAL_MS);
+    assert_int_equal(p->challenges, 3); /* it is not even asked any more */
+    assert_false(is_asked(w, p));
+}
+
+static void in_open_mode_too_a_provider_has_to_answer(void **state)
+{
+    struct fake_world *w = fake_world_new();
+    struct fake_provider *p;
+    (void)state;
+
+    w->settings.min_trust = TRUST_NONE;
+    fake_world_start(w);
+    p = fake_provider_join(w, &(struct fake_provider_config){.no_attestation = true});
+    assert_true(is_asked(w, p));
+    p->config.answer = FAKE_SILENT;
+    fake_world_advance_ms(w, INTERVAL_MS + TIMEOUT_MS);
+    assert_false(is_asked(w, p));
+    fake_world_down((void **)&w);
+}
+
+static void running_answers_outlive_a_missed_challenge(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c;
+
+    p->config.answer = FAKE_SILENT;
+    fake_world_advance_ms(w, INTERVAL_MS);
+    c = fake_consumer_stream(w);
+    fake_provider_accept(p, 0, PROMPT);
+    fake_world_advance_ms(w, TIMEOUT_MS);
+    assert_false(is_asked(w, p));
+    fake_provider_serve(p, 0, PROMPT, 40);
+    assert_true(fake_consumer_done(c));
+    assert_string_equal(fake_consumer_text(c), "Hello world");
+}
+
+/* --- chunks --- */
+
+static void in_plaintext(struct fake_provider *p)
+{
+    fake_provider_send(p,
+                       &(struct provider_msg){.type = MSG_INFERENCE_RESPONSE_CHUNK,
+                                              .chunk = {.request_id = str_from(p->jobs[0].wire_id),
+                                                        .data = STR("data: {\"choices\":[]}"),
+                                                        .tokens = PROTO_UNSET}});
+}
+
+static void in_plaintext_beside_a_sealed_one(struct fake_provider *p)
+{
+    struct provider_msg m = fake_provider_chunk(p, 0, STR("data: {\"choices\":[]}"), 1);
+
+    m.chunk.data = STR("data: {\"choices\":[]}");
+    fake_provider_send(p, &m);
+}
+
+static void with_nothing_in_it(struct fake_provider *p)
+{
+    fake_provider_send(p,
+                       &(struct provider_msg){.type = MSG_INFERENCE_RESPONSE_CHUNK,
+                                              .chunk = {.request_id = str_from(p->jobs[0].wire_id),
+                                                        .tokens = PROTO_UNSET}});
+}
+
+static void under_a_foreign_key(struct fake_provider *p)
+{
+    struct provider_msg m = fake_provider_chunk(p, 0, STR("data: {\"choices\":[]}"), 1);
+
+    m.chunk.encrypted_data.ephemeral_public_key =
+        STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    fake_provider_send(p, &m);
+}
+
+static void with_another_letter(struct fake_provider *p)
+{
+    struct provider_msg m = fake_provider_chunk(p, 0, STR("data: {\"choices\":[]}"), 1);
+    char *letter = p->sealed.mem + p->sealed.off + 60; /* of what the message shows */
+
+    *letter = *letter == 'A' ? 'B' : 'A';
+    fake_provider_send(p, &m);
+}
+
+static void that_is_no_base64(struct fake_provider *p)
+{
+    struct provider_msg m = fake_provider_chunk(p, 0, STR("data: {\"choices\":[]}"), 1);
+
+    m.chunk.encrypted_data.ciphertext = STR("!!!!");
+    fake_provider_send(p, &m);
+}
+
+static const struct {
+    void (*say)(struct fake_provider *p);
+    const char *reason;
+} bad_chunks[] = {
+    {in_plaintext, "trust=untrusted reason=plaintext_chunk"},
+    {in_plaintext_beside_a_sealed_one, "trust=untrusted reason=plaintext_chunk"},
+    {with_nothing_in_it, "trust=untrusted reason=plaintext_chunk"},
+    {under_a_foreign_key, "trust=untrusted reason=foreign_key"},
+    {with_another_letter, "trust=untrusted reason=undecryptable_chunk"},
+    {that_is_no_base64, "trust=untrusted reason=undecryptable_chunk"},
+};
+
+static void a_chunk_not_sealed_to_the_session_costs_the_trust_for_good(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bad_chunks / sizeof bad_chunks[0]; i++) {
+        void *world;
+        struct fake_provider *p;
+
+        fake_world_up(&world);
+        p = fake_provider_join(world, &plain);
+        fake_consumer_whole(world);
+        assert_int_equal(p->n_jobs, 1);
+        bad_chunks[i].say(p);
+        fake_world_settle(world);
+        if (!fake_world_logged(world, bad_chunks[i].reason))
+            fail_msg("not logged: %s", bad_chunks[i].reason);
+        assert_false(is_asked(world, p));
+        fake_provider_heartbeat(p);
+        fake_world_advance_ms(world, 2 * INTERVAL_MS);
+        assert_false(is_asked(world, p));
+        fake_world_down(&world);
+    }
+}
+
+static void all_requests_of_a_provider_that_lies_go_elsewhere(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *liar =
+        fake_provider_join(w, &(struct fake_provider_config){.max_running = 2});
+    struct fake_provider *other = NULL;
+    struct fake_consumer *first = fake_consumer_stream(w), *second = fake_consumer_stream(w);
+
+    assert_int_equal(liar->n_jobs, 2);
+    other = fake_provider_join(w, &busier);
+    in_plaintext(liar);
+    fake_world_settle(w);
+    assert_int_equal(other->n_jobs, 2);
+    fake_provider_serve(other, 0, PROMPT, 40);
+    fake_provider_serve(other, 1, PROMPT, 40);
+    assert_true(fake_consumer_done(first));
+    assert_true(fake_consumer_done(second));
+}
+
+/* --- one key, two connections --- */
+
+static void a_second_connection_with_a_proven_key_replaces_the_first(void **state)
+{
+    struct fake_world *w = *state;
+    const struct fake_provider_config same = {.key = "same"};
+    struct fake_provider *older = fake_provider_join(w, &same), *newer;
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    assert_int_equal(older->n_jobs, 1);
+    newer = fake_provider_join(w, &same);
+    assert_null(older->ws);
+    assert_non_null(strstr(older->close_text, "1000"));
+    assert_non_null(newer->ws);
+    assert_int_equal(newer->n_jobs, 1); /* what ran at the first goes on there */
+    fake_provider_serve(newer, 0, PROMPT, 40);
+    assert_true(fake_consumer_done(c));
+    assert_string_equal(fake_world_hold(w, 0).provider_account, fake_provider_account(newer));
+}
+
+static void an_unproven_claim_to_a_key_displaces_nobody_and_earns_nothing(void **state)
+{
+    static const enum fake_answer answers[] = {FAKE_SILENT, FAKE_FORGES};
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++) {
+        void *world;
+        struct fake_provider *owner, *thief;
+
+        fake_world_up(&world);
+        owner = fake_provider_join(world, &(struct fake_provider_config){.key = "same"});
+        thief = fake_provider_join(
+            world, &(struct fake_provider_config){.key = "same", .answer = answers[i]});
+        fake_world_advance_ms(world, TIMEOUT_MS);
+        assert_non_null(owner->ws);
+        assert_true(is_asked(world, owner));
+        assert_int_equal(thief->n_jobs, 0);
+        fake_world_down(&world);
+    }
+}
+
+static void the_older_connections_end_does_not_unseat_the_newer(void **state)
+{
+    struct fake_world *w = *state;
+    const struct fake_provider_config same = {.key = "same"};
+    struct fake_provider *third;
+
+    fake_provider_join(w, &same);
+    fake_provider_join(w, &same);
+    fake_world_advance_ms(w, 1000); /* the first is gone */
+    third = fake_provider_join(w, &same);
+    assert_null(w->providers[1]->ws);
+    assert_true(is_asked(w, third));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_challenge_comes_at_once_and_then_every_five_minutes),
+        cmocka_unit_test(an_answer_that_proves_nothing_gives_no_trust),
+        TEST(a_missed_challenge_suspends_and_the_next_restores),
+        TEST(three_failures_in_a_row_are_final),
+        cmocka_unit_test(in_open_mode_too_a_provider_has_to_answer),
+        TEST(running_answers_outlive_a_missed_challenge),
+        cmocka_unit_test(a_chunk_not_sealed_to_the_session_costs_the_trust_for_good),
+        TEST(all_requests_of_a_provider_that_lies_go_elsewhere),
+        TEST(a_second_connection_with_a_proven_key_replaces_the_first),
+        cmocka_unit_test(an_unproven_claim_to_a_key_displaces_nobody_and_earns_nothing),
+        TEST(the_older_connections_end_does_not_unseat_the_newer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
