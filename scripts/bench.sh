@@ -9,6 +9,10 @@ set -euo pipefail
 
 "$ROOT/scripts/setup.sh" bench
 build release
+# Its stores, and so what a flush costs, are on this checkout's file system; /tmp may be memory.
+export TMPDIR=$ROOT/build/bench
+mkdir -p "$TMPDIR"
+say "bench: stores lie on $(stat -f -c %T "$TMPDIR"); $(nproc) cores"
 # shellcheck disable=SC2086 # a list of words
 exec "$ROOT/build/release/darkbloom-bench" "$ROOT/build/release/darkbloom-coordinator" \
 	"$DEPS/model/$MODEL_FILE" ${BENCH_ARGS:-}

@@ -3,15 +3,18 @@
  * null provider and the direct upstream share core 1 on one loop. Beside each figure stands what a
  * bare byte relay in its place adds or takes: the floor of this machine in this run. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/bare_relay.h"
+#include "bench/budget.h"
 #include "bench/child.h"
 #include "bench/load.h"
 #include "bench/null_provider.h"
 #include "bench/sections.h"
 
 enum { COORDINATOR_CORE = 0, LOAD_CORE = 1, READY_TRIES = 200, READY_WAIT_US = 50000 };
+enum { STREAMS = 64, LOAD_US = 5000000, SLOW_FIRST_US = 20000 };
 
 struct setup {
     struct loop *loop;
@@ -23,22 +26,19 @@ struct setup {
     struct bare_relay relay;
 };
 
-enum path { PATH_DIRECT, PATH_BARE_RELAY, PATH_COORDINATOR };
+enum path { PATH_DIRECT, PATH_BARE_RELAY, PATH_COORDINATOR, PATHS };
 
-static int run_load(struct setup *s, enum path path, int connections, int requests,
-                    int64_t duration_us, bool stream, struct load_result *ret)
+/* `config` says how much and of what kind; where it goes is `path`. */
+static int run_load(struct setup *s, enum path path, struct load_config config,
+                    struct load_result *ret)
 {
     const uint16_t ports[] = {[PATH_DIRECT] = s->upstream_port,
                               [PATH_BARE_RELAY] = s->relay.port,
                               [PATH_COORDINATOR] = s->child.port};
-    const struct load_config config = {.loop = s->loop,
-                                       .port = ports[path],
-                                       .api_key = path == PATH_COORDINATOR ? s->child.key : NULL,
-                                       .connections = connections,
-                                       .requests = requests,
-                                       .duration_us = duration_us,
-                                       .stream = stream};
 
+    config.loop = s->loop;
+    config.port = ports[path];
+    config.api_key = path == PATH_COORDINATOR ? s->child.key : NULL;
     return load_run(&config, ret);
 }
 
@@ -53,7 +53,8 @@ static int wait_until_routable(struct setup *s)
     for (int i = 0; i < READY_TRIES; i++) {
         struct loop_timer timer = {0};
         struct load_result r;
-        bool ready = run_load(s, PATH_COORDINATOR, 1, 1, 0, true, &r) == 0 && r.n == 1;
+        const struct load_config one = {.connections = 1, .requests = 1, .stream = true};
+        bool ready = run_load(s, PATH_COORDINATOR, one, &r) == 0 && r.n == 1;
 
         load_result_free(&r);
         if (ready)
@@ -94,120 +95,208 @@ static void setup_free(struct setup *s)
 
 /* --- added latency --- */
 
-struct percentiles {
-    int64_t p50, p99;
+/* The three paths take turns, so that whatever else the machine does falls on all of them. */
+enum { LATENCY_ROUNDS = 25, LATENCY_ROUND_REQUESTS = 20 };
+
+struct latencies {
+    int64_t first_us[PATHS][LATENCY_ROUNDS * LATENCY_ROUND_REQUESTS];
+    size_t n[PATHS];
 };
 
-static int first_byte(struct setup *s, enum path path, int requests, struct percentiles *ret)
-{
-    struct load_result r;
-    int rc = run_load(s, path, 1, requests, 0, true, &r);
+struct percentiles {
+    long long p50, p99;
+};
 
-    if (rc == 0 && r.failed > 0)
+static int measure_round(struct setup *s, enum path path, struct latencies *l)
+{
+    const struct load_config round = {
+        .connections = 1, .requests = LATENCY_ROUND_REQUESTS + 1, .warm_up = 1, .stream = true};
+    struct load_result r;
+    int rc = run_load(s, path, round, &r);
+
+    if (rc == 0 && (r.failed > 0 || r.n > LATENCY_ROUND_REQUESTS))
         rc = ERR_PROTOCOL;
-    if (rc == 0)
-        *ret = (struct percentiles){load_percentile(r.first_us, r.n, 0.5),
-                                    load_percentile(r.first_us, r.n, 0.99)};
+    if (rc == 0) {
+        memcpy(l->first_us[path] + l->n[path], r.first_us, r.n * sizeof *r.first_us);
+        l->n[path] += r.n;
+    }
     load_result_free(&r);
     return rc;
 }
 
-static void latency_row(struct setup *s, const char *name, int64_t first_us, int requests,
-                        const char *budget)
+static int measure_latencies(struct setup *s, struct latencies *l)
 {
-    struct percentiles direct, bare, through;
+    int rc = 0;
 
-    s->script = (struct null_script){.chunks = 1, .first_us = first_us};
-    if (first_byte(s, PATH_DIRECT, requests, &direct) < 0 ||
-        first_byte(s, PATH_BARE_RELAY, requests, &bare) < 0 ||
-        first_byte(s, PATH_COORDINATOR, requests, &through) < 0) {
-        printf("| %s | failed | | | | %s |\n", name, budget);
-        return;
-    }
-    printf("| %s | %lld / %lld | %lld / %lld | %lld / %lld | **%lld / %lld** | %s |\n", name,
-           (long long)direct.p50, (long long)direct.p99, (long long)(bare.p50 - direct.p50),
-           (long long)(bare.p99 - direct.p99), (long long)through.p50, (long long)through.p99,
-           (long long)(through.p50 - direct.p50), (long long)(through.p99 - direct.p99), budget);
+    for (int round = 0; rc == 0 && round < LATENCY_ROUNDS; round++)
+        for (enum path path = PATH_DIRECT; rc == 0 && path < PATHS; path++)
+            rc = measure_round(s, path, l);
+    return rc;
 }
 
-static void latency(struct setup *s, const char *loop_name)
+static struct percentiles percentiles_of(struct latencies *l, enum path path)
 {
+    return (struct percentiles){load_percentile(l->first_us[path], l->n[path], 0.5),
+                                load_percentile(l->first_us[path], l->n[path], 0.99)};
+}
+
+static int latency_row(struct setup *s, const char *name, int64_t first_us, bool budgeted)
+{
+    struct latencies *l = calloc(1, sizeof *l);
+    struct percentiles direct, bare, through, added;
+    int rc;
+
+    s->script = (struct null_script){.chunks = 1, .first_us = first_us};
+    rc = l ? measure_latencies(s, l) : ERR_NOMEM;
+    if (rc < 0) {
+        free(l);
+        return rc;
+    }
+    direct = percentiles_of(l, PATH_DIRECT);
+    bare = percentiles_of(l, PATH_BARE_RELAY);
+    through = percentiles_of(l, PATH_COORDINATOR);
+    added = (struct percentiles){through.p50 - direct.p50, through.p99 - direct.p99};
+    free(l);
+    printf("| %s | %lld / %lld | %lld / %lld | %lld / %lld | **%lld / %lld** |", name, direct.p50,
+           direct.p99, bare.p50 - direct.p50, bare.p99 - direct.p99, through.p50, through.p99,
+           added.p50, added.p99);
+    if (budgeted)
+        printf(" 150 / 300 | %s / %s |\n", budget_at_most((double)added.p50, 150).text,
+               budget_at_most((double)added.p99, 300).text);
+    else
+        printf(" reported | |\n");
+    return 0;
+}
+
+static int latency(struct setup *s, const char *loop_name)
+{
+    int rc;
+
     (void)loop_name;
-    printf("\n### Added latency to the first token, 1 connection, µs (p50 / p99)\n\n"
-           "| provider | direct | a bare byte relay adds | through | **added** | budget |\n"
-           "|---|---|---|---|---|---|\n");
-    latency_row(s, "20 ms to its first token", 20000, 300, "150 / 300");
-    latency_row(s, "instant (waits for the reserve's commit)", 0, 300, "reported");
+    printf(
+        "\n### Time to the first token, 1 connection, µs: p50 / p99, and what is added to each\n\n"
+        "| provider | direct | a bare byte relay adds | through | **added** | budget | distance "
+        "|\n|---|---|---|---|---|---|---|\n");
+    rc = latency_row(s, "20 ms to its first token", SLOW_FIRST_US, true);
+    return rc < 0 ? rc : latency_row(s, "instant (waits for the reserve's commit)", 0, false);
 }
 
 /* --- requests --- */
 
-static void requests(struct setup *s, const char *loop_name)
+static int requests_row(struct setup *s, const char *name, int64_t first_us, int connections)
 {
+    const struct load_config whole = {.connections = connections, .duration_us = LOAD_US};
     struct load_result r;
+    double rate, cpu_us;
     int64_t cpu;
+    int rc;
+
+    s->script = (struct null_script){.chunks = 1, .first_us = first_us};
+    cpu = child_cpu_us(s->child.pid);
+    rc = run_load(s, PATH_COORDINATOR, whole, &r);
+    if (rc < 0)
+        return rc;
+    rate = (double)r.n * 1e6 / (double)r.elapsed_us;
+    cpu_us = (double)(child_cpu_us(s->child.pid) - cpu) / (double)(r.n ? r.n : 1);
+    printf(
+        "| %s, %d connections | **%.0f** | **%.0f** | %.1f / %.1f | %zu | ≥ 9,000; ≤ 140 µs | %s; "
+        "%s |\n",
+        name, connections, rate, cpu_us, (double)load_percentile(r.whole_us, r.n, 0.5) / 1000,
+        (double)load_percentile(r.whole_us, r.n, 0.99) / 1000, r.failed,
+        budget_at_least(rate, 9000).text, budget_at_most(cpu_us, 140).text);
+    load_result_free(&r);
+    return 0;
+}
+
+static int requests(struct setup *s, const char *loop_name)
+{
+    int rc;
 
     (void)loop_name;
-    s->script = (struct null_script){.chunks = 1};
-    cpu = child_cpu_us(s->child.pid);
-    if (run_load(s, PATH_COORDINATOR, 64, 0, 5000000, false, &r) < 0)
-        return;
-    cpu = child_cpu_us(s->child.pid) - cpu;
-    printf("\n### Whole requests, not streamed, 64 connections, a fresh ephemeral key each\n\n"
-           "| requests/s | CPU µs a request (all threads) | p50 / p99 ms | failed | budget |\n"
-           "|---|---|---|---|---|\n"
-           "| **%.0f** | **%.0f** | %.1f / %.1f | %zu | ≥ 9,000; ≤ 140 µs |\n",
-           (double)r.n * 1e6 / (double)r.elapsed_us, (double)cpu / (double)r.n,
-           (double)load_percentile(r.whole_us, r.n, 0.5) / 1000,
-           (double)load_percentile(r.whole_us, r.n, 0.99) / 1000, r.failed);
-    load_result_free(&r);
+    printf(
+        "\n### Whole requests, not streamed, a fresh ephemeral key each\n\n"
+        "| provider | requests/s | CPU µs a request (all threads) | p50 / p99 ms | failed | budget "
+        "| distance |\n|---|---|---|---|---|---|---|\n");
+    rc = requests_row(s, "instant", 0, STREAMS);
+    /* Enough of them that 20 ms of waiting each are not the limit. */
+    return rc < 0 ? rc : requests_row(s, "20 ms to its first token", SLOW_FIRST_US, 8 * STREAMS);
 }
 
 /* --- relay --- */
 
-static void relay_row(struct setup *s, const char *name, enum path path, pid_t pid,
-                      const char *what, struct null_script script, const char *budget)
-{
-    struct load_result r;
-    int64_t cpu;
-    double chunks;
-
-    s->script = script;
-    cpu = child_cpu_us(pid);
-    if (run_load(s, path, 64, 0, 5000000, true, &r) < 0)
-        return;
-    cpu = child_cpu_us(pid) - cpu;
-    chunks = (double)(r.n * (size_t)script.chunks);
-    printf("| %s | %s | **%.0f** | **%.2f** | %zu | %s |\n", name, what,
-           chunks * 1e6 / (double)r.elapsed_us, (double)cpu / chunks, r.failed, budget);
-    load_result_free(&r);
-}
-
-static const struct {
+struct pattern {
     const char *name;
     struct null_script script;
-    const char *budget;
-} patterns[] = {
-    {"bursts of 64", {.chunks = 64}, "≥ 200,000/s; ≤ 5 µs"},
-    {"paced, one each 20 ms", {.chunks = 64, .first_us = 20000, .pace_us = 20000}, "≤ 13 µs"},
+    double rate_budget, cpu_budget_us; /* rate 0: none, the provider's pace is the limit */
 };
 
-static void relay(struct setup *s, const char *loop_name)
+static const struct pattern patterns[] = {
+    {"bursts of 64", {.chunks = 64}, 200000, 5},
+    {"paced, one each 20 ms", {.chunks = 64, .first_us = SLOW_FIRST_US, .pace_us = 20000}, 0, 13},
+};
+
+static void print_relay(const struct pattern *pattern, bool is_floor, double rate, double cpu_us)
 {
-    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
-        relay_row(s, loop_name, PATH_COORDINATOR, s->child.pid, patterns[i].name,
-                  patterns[i].script, patterns[i].budget);
+    if (is_floor)
+        printf(" the floor | |\n");
+    else if (pattern->rate_budget > 0)
+        printf(" ≥ 200,000/s; ≤ 5 µs | %s; %s |\n",
+               budget_at_least(rate, pattern->rate_budget).text,
+               budget_at_most(cpu_us, pattern->cpu_budget_us).text);
+    else
+        printf(" ≤ 13 µs | %s |\n", budget_at_most(cpu_us, pattern->cpu_budget_us).text);
 }
 
-static void floor_and_relay(struct setup *s, const char *loop_name)
+static int relay_row(struct setup *s, const char *name, enum path path,
+                     const struct pattern *pattern)
 {
-    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
-        relay_row(s, "bare byte relay", PATH_BARE_RELAY, s->relay.pid, patterns[i].name,
-                  patterns[i].script, "the floor");
-    relay(s, loop_name);
+    const struct load_config streams = {.connections = STREAMS,
+                                        .duration_us = LOAD_US,
+                                        .stream = true,
+                                        /* content, finish, [DONE] */
+                                        .min_events = pattern->script.chunks + 2};
+    pid_t pid = path == PATH_BARE_RELAY ? s->relay.pid : s->child.pid;
+    struct load_result r;
+    double chunks, rate, cpu_us;
+    int64_t cpu;
+    int rc;
+
+    s->script = pattern->script;
+    cpu = child_cpu_us(pid);
+    rc = run_load(s, path, streams, &r);
+    if (rc < 0)
+        return rc;
+    chunks = (double)((r.n ? r.n : 1) * (size_t)pattern->script.chunks);
+    rate = chunks * 1e6 / (double)r.elapsed_us;
+    cpu_us = (double)(child_cpu_us(pid) - cpu) / chunks;
+    printf("| %s | %s | **%.0f** | **%.2f** | %zu |", name, pattern->name, rate, cpu_us, r.failed);
+    print_relay(pattern, path == PATH_BARE_RELAY, rate, cpu_us);
+    load_result_free(&r);
+    return 0;
 }
 
-typedef void section(struct setup *s, const char *loop_name);
+static int relay_rows(struct setup *s, const char *name, enum path path)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof patterns / sizeof patterns[0]; i++)
+        rc = relay_row(s, name, path, &patterns[i]);
+    return rc;
+}
+
+static int relay(struct setup *s, const char *loop_name)
+{
+    return relay_rows(s, loop_name, PATH_COORDINATOR);
+}
+
+static int floor_and_relay(struct setup *s, const char *loop_name)
+{
+    int rc = relay_rows(s, "bare byte relay", PATH_BARE_RELAY);
+
+    return rc < 0 ? rc : relay(s, loop_name);
+}
+
+typedef int section(struct setup *s, const char *loop_name);
 
 /* A coordinator, a provider and a load of their own for `run`. */
 static int with_coordinator(const char *program, const char *loop_name, section *run)
@@ -220,10 +309,10 @@ static int with_coordinator(const char *program, const char *loop_name, section 
         printf("\n(The load could not be pinned to core %d: figures are of an unpinned run.)\n",
                LOAD_CORE);
     rc = setup_new(program, loop_name, &s, &e);
+    if (rc == 0)
+        rc = run(&s, loop_name);
     if (rc < 0)
         fprintf(stderr, "darkbloom-bench: %s\n", e.text[0] ? e.text : err_str(rc));
-    else
-        run(&s, loop_name);
     setup_free(&s);
     child_unpin_self();
     fflush(stdout);
@@ -245,8 +334,8 @@ int bench_relay_section(const char *program)
     int rc;
 
     printf("\n### Relayed chunks, 64 streams of 64 (CPU includes each request's own cost)\n\n"
-           "| loop | pattern | chunks/s | CPU µs a chunk | failed | budget |\n"
-           "|---|---|---|---|---|---|\n");
+           "| loop | pattern | chunks/s | CPU µs a chunk | failed | budget | distance |\n"
+           "|---|---|---|---|---|---|---|\n");
     rc = with_coordinator(program, "uv", floor_and_relay);
     return rc < 0 ? rc : with_coordinator(program, "epoll", relay);
 }

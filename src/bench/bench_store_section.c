@@ -5,25 +5,28 @@
 #include <unistd.h>
 
 #include "bench/bench_store.h"
+#include "bench/budget.h"
 #include "bench/sections.h"
 
 static void print_result(const struct bench_store_config *c, const struct bench_store_result *r)
 {
     printf("\n### Reserve and settle, durable (SQLite, synchronous=FULL), in process\n\n"
-           "| what | measured | budget |\n|---|---|---|\n");
-    printf("| flush of the disk alone (4 KiB, fdatasync) | p50 %lld µs, p95 %lld µs | |\n",
+           "| what | measured | budget | distance |\n|---|---|---|---|\n");
+    printf("| flush of the disk alone (4 KiB, fdatasync) | p50 %lld µs, p95 %lld µs | | |\n",
            (long long)r->flush_p50_us, (long long)r->flush_p95_us);
     printf("| reserve, submit to durable, %lld requests/s offered | **p50 %lld µs**, p95 %lld µs, "
-           "p99 %lld µs | p50 ≤ %lld µs (2 × flush) |\n",
+           "p99 %lld µs | p50 ≤ %lld µs (2 × flush) | %s |\n",
            (long long)c->offered_per_s, (long long)r->commit_p50_us, (long long)r->commit_p95_us,
-           (long long)r->commit_p99_us, (long long)(2 * r->flush_p50_us));
-    printf("| the same: operations a commit | %.1f | |\n",
+           (long long)r->commit_p99_us, (long long)(2 * r->flush_p50_us),
+           budget_at_most((double)r->commit_p50_us, 2 * (double)r->flush_p50_us).text);
+    printf("| the same: operations a commit | %.1f | | |\n",
            (double)r->paced_ops / (double)(r->paced_batches ? r->paced_batches : 1));
     printf(
         "| reserve + settle at saturation, %lld in flight | **%lld requests/s**, %.0f operations a "
-        "commit | ≥ 15,000/s |\n",
+        "commit | ≥ 15,000/s | %s |\n",
         (long long)c->in_flight, (long long)r->requests_per_s,
-        (double)r->saturated_ops / (double)(r->saturated_batches ? r->saturated_batches : 1));
+        (double)r->saturated_ops / (double)(r->saturated_batches ? r->saturated_batches : 1),
+        budget_at_least((double)r->requests_per_s, 15000).text);
 }
 
 int bench_store_section(void)

@@ -125,35 +125,42 @@ static int wait_until_started(pid_t pid, const char *log, uint16_t *ret_port, st
     return err_set(ret_err, ERR_IO, "the coordinator did not start; see %s", log);
 }
 
-int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
-                struct err *ret_err)
+static int start_in(const char *program, const char *loop_name, int core, struct child *c,
+                    struct err *ret_err)
 {
-    struct child c = {.pid = -1};
     char store[CHILD_PATH_BYTES + 16], log[CHILD_PATH_BYTES + 16];
-    const char *tmp = getenv("TMPDIR");
     char *argv[] = {
         (char *)program, "--store", store,    "--port", "0",           "--loop", (char *)loop_name,
         "--min-trust",   "none",    "--rate", "0",      "--log-level", "info",   NULL};
     int rc;
 
+    snprintf(store, sizeof store, "%s/store.db", c->dir);
+    snprintf(log, sizeof log, "%s/log", c->dir);
+    rc = make_key(program, store, c->key, ret_err);
+    if (rc < 0)
+        return rc;
+    c->pid = start_logged(argv, log, core);
+    if (c->pid < 0)
+        return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
+    return wait_until_started(c->pid, log, &c->port, ret_err);
+}
+
+int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
+                struct err *ret_err)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct child c = {.pid = -1};
+    int rc;
+
     snprintf(c.dir, sizeof c.dir, "%s/darkbloom-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(c.dir))
         return err_errno(ret_err, ERR_IO, errno, "cannot make a directory %s", c.dir);
-    snprintf(store, sizeof store, "%s/store.db", c.dir);
-    snprintf(log, sizeof log, "%s/log", c.dir);
-    rc = make_key(program, store, c.key, ret_err);
+    rc = start_in(program, loop_name, core, &c, ret_err);
     if (rc < 0)
-        return rc;
-    c.pid = start_logged(argv, log, core);
-    if (c.pid < 0)
-        return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
-    rc = wait_until_started(c.pid, log, &c.port, ret_err);
-    if (rc < 0) {
         child_stop(&c);
-        return rc;
-    }
-    *ret_child = c;
-    return 0;
+    else
+        *ret_child = c;
+    return rc;
 }
 
 int64_t child_cpu_us(pid_t pid)
@@ -170,6 +177,8 @@ int64_t child_cpu_us(pid_t pid)
         char text[64] = "";
         FILE *f;
 
+        if (entry->d_name[0] == '.') /* "..": the main thread again */
+            continue;
         snprintf(file, sizeof file, "/proc/%d/task/%s/schedstat", (int)pid, entry->d_name);
         f = fopen(file, "re");
         if (f && fgets(text, sizeof text, f))
@@ -203,6 +212,7 @@ void child_stop(struct child *c)
     }
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    remove_dir(c->dir);
-    c->pid = -1;
+    if (c->dir[0])
+        remove_dir(c->dir);
+    *c = (struct child){.pid = -1};
 }

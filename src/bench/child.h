@@ -17,12 +17,14 @@ struct child {
     char key[CHILD_KEY_BYTES];  /* a key with credit */
 };
 
-/* Start `program` pinned to `core` with `loop_name` ("uv" or "epoll") and wait until it listens. */
+/* Start `program` pinned to `core` with `loop_name` ("uv" or "epoll") and wait until it listens.
+ * `ret_child` is untouched on failure. */
 int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
                 struct err *ret_err);
 /* CPU time of all of a process's threads so far, microseconds (schedstat: nanosecond resolution).
  */
 int64_t child_cpu_us(pid_t pid);
+/* End it and remove its directory. A zeroed or a stopped child is allowed. */
 void child_stop(struct child *c);
 
 /* Let the calling process run on every core again. */

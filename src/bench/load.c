@@ -27,6 +27,7 @@ struct client {
     llhttp_settings_t settings;
     int64_t sent_us, first_us;
     char previous; /* last body byte: events are counted by their blank lines */
+    int events;
     bool busy;
 };
 
@@ -50,6 +51,7 @@ static void send_next(struct client *c)
     c->sent_us = clock_mono_us(&run->clock);
     c->first_us = 0;
     c->previous = 0;
+    c->events = 0;
     (void)conn_write(c->conn, &request, 1);
 }
 
@@ -60,7 +62,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     if (!c->first_us)
         c->first_us = clock_mono_us(&c->run->clock);
     for (size_t i = 0; i < n; i++) {
-        c->run->result.events += at[i] == '\n' && c->previous == '\n';
+        c->events += at[i] == '\n' && c->previous == '\n';
         c->previous = at[i];
     }
     return 0;
@@ -74,9 +76,9 @@ static int on_complete(llhttp_t *p)
 
     run->finished++;
     c->busy = false;
-    if (p->status_code != 200) {
+    if (p->status_code != 200 || c->events < run->config->min_events) {
         r->failed++;
-    } else if (r->n < r->cap) {
+    } else if (run->finished > run->config->warm_up && r->n < r->cap) {
         r->first_us[r->n] = c->first_us - c->sent_us;
         r->whole_us[r->n++] = clock_mono_us(&run->clock) - c->sent_us;
     }

@@ -12,16 +12,17 @@ struct load_config {
     const char *api_key; /* NULL: none */
     int connections;
     int requests; /* in all; 0: until duration_us */
+    int warm_up;  /* the first ones of `requests` that are not counted: a fresh connection's */
     int64_t duration_us;
     bool stream;
+    int min_events; /* a stream with fewer events failed */
 };
 
 struct load_result {
     int64_t *first_us; /* per request: send → first body byte; owned, load_result_free */
     int64_t *whole_us; /* per request: send → last byte */
     size_t n, cap;
-    size_t failed;   /* not 200, or the connection broke */
-    uint64_t events; /* server-sent events with content */
+    size_t failed; /* not 200, too few events, or the connection broke */
     int64_t elapsed_us;
 };
 
