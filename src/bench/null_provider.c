@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "net/ws.h"
 #include "proto/chunk.h"
+#include "proto/chunk_msg.h"
 #include "proto/provider_msg.h"
 #include "seal/box.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/provider_msg.h"
 
-#include <stdio.h>
+#include "proto/chunk_msg.h"
 
 /* --- shapes --- */
 
@@ -89,8 +89,15 @@ int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
                         struct provider_msg *ret_msg, struct err *ret_err)
 {
     struct provider_msg m = {.type = MSG_UNKNOWN};
-    int rc = shape_open(scratch, frame, ret_err);
+    int rc;
 
+    if (msg_chunk_read(frame, &m.chunk)) {
+        m.type = MSG_INFERENCE_RESPONSE_CHUNK;
+        m.type_name = str_from(messages[m.type].name);
+        *ret_msg = m;
+        return 0;
+    }
+    rc = shape_open(scratch, frame, ret_err);
     if (rc < 0)
         return rc;
     m.type_name = shape_open_str(scratch, "type");
@@ -116,62 +123,4 @@ int provider_msg_encode(const struct provider_msg *msg, struct buf *out)
     if (rc < 0)
         out->len = before;
     return rc;
-}
-
-/* --- the hot message --- */
-
-static const char chunk_a[] = "{\"type\":\"inference_response_chunk\",\"request_id\":\"";
-static const char chunk_b[] = "\",\"encrypted_data\":{\"ephemeral_public_key\":\"";
-static const char chunk_c[] = "\",\"ciphertext\":\"";
-static const char chunk_d[] = "\"}";
-static const char chunk_e[] = ",\"tokens\":";
-
-static size_t digits(int64_t v)
-{
-    size_t n = 1;
-
-    while (v >= 10) {
-        v /= 10;
-        n++;
-    }
-    return n;
-}
-
-size_t msg_chunk_size(struct str request_id, struct str public_key, size_t ciphertext_n,
-                      int64_t tokens)
-{
-    return sizeof chunk_a - 1 + request_id.n + sizeof chunk_b - 1 + public_key.n + sizeof chunk_c -
-           1 + ciphertext_n + sizeof chunk_d - 1 +
-           (tokens >= 0 ? sizeof chunk_e - 1 + digits(tokens) : 0) + 1;
-}
-
-static char *put(char *at, const char *p, size_t n)
-{
-    memcpy(at, p, n);
-    return at + n;
-}
-
-char *msg_chunk_write(struct str request_id, struct str public_key, size_t ciphertext_n,
-                      int64_t tokens, char *ret_text)
-{
-    char *at = put(ret_text, chunk_a, sizeof chunk_a - 1);
-    char *ciphertext;
-
-    at = put(at, request_id.p, request_id.n);
-    at = put(at, chunk_b, sizeof chunk_b - 1);
-    at = put(at, public_key.p, public_key.n);
-    ciphertext = put(at, chunk_c, sizeof chunk_c - 1);
-    at = put(ciphertext + ciphertext_n, chunk_d, sizeof chunk_d - 1);
-    if (tokens >= 0) {
-        size_t n = digits(tokens);
-
-        at = put(at, chunk_e, sizeof chunk_e - 1);
-        for (size_t i = n; i > 0; i--) {
-            at[i - 1] = (char)('0' + tokens % 10);
-            tokens /= 10;
-        }
-        at += n;
-    }
-    *at = '}';
-    return ciphertext;
 }

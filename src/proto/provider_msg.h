@@ -201,12 +201,13 @@ struct provider_msg {
     };
 };
 
-/* Decode one frame. Strings in *ret_msg point into the scratch and live until its next use (RAW
- * fields: into `frame`). 0 (also for unknown types: MSG_UNKNOWN), or what closes the link:
- * ERR_PARSE (not JSON, not an object), ERR_TYPE (wrong type in a known field, fraction in an
- * integer field), ERR_MISSING (request_id or nonce absent where the message means nothing without),
- * ERR_LIMIT. A null in a known field counts as absent. Duplicate keys: the last one wins, except
- * inside attested objects (see span.h). No heap allocation for frames up to 64 KiB. */
+/* Decode one frame. Strings in *ret_msg point into the scratch and live until its next use, or into
+ * `frame` (RAW fields, and a chunk that chunk_msg.h reads). 0 (also for unknown types:
+ * MSG_UNKNOWN), or what closes the link: ERR_PARSE (not JSON, not an object), ERR_TYPE (wrong type
+ * in a known field, fraction in an integer field), ERR_MISSING (request_id or nonce absent where
+ * the message means nothing without), ERR_LIMIT. A null in a known field counts as absent.
+ * Duplicate keys: the last one wins, except inside attested objects (see span.h). No heap
+ * allocation for frames up to 64 KiB. */
 int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
                         struct provider_msg *ret_msg, struct err *ret_err);
 
@@ -216,15 +217,5 @@ int provider_msg_encode(const struct provider_msg *msg, struct buf *out);
 
 /* "inference_response_chunk"; NULL for MSG_UNKNOWN. */
 const char *msg_type_name(enum msg_type type);
-
-/* The hot message, encoded in place: the exact size of a chunk frame whose ciphertext has
- * `ciphertext_n` characters, and its head and tail around the ciphertext (which box_seal writes
- * between). `tokens` < 0: omitted. */
-size_t msg_chunk_size(struct str request_id, struct str public_key, size_t ciphertext_n,
-                      int64_t tokens);
-/* Writes the frame into `ret_text` (msg_chunk_size characters) except the ciphertext, and returns
- * where the ciphertext goes. */
-char *msg_chunk_write(struct str request_id, struct str public_key, size_t ciphertext_n,
-                      int64_t tokens, char *ret_text);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/chunk_msg.h"
 #include "proto/provider_msg.h"
 
 enum { SCRATCH_BYTES = 8 << 20, OUT_BYTES = 1 << 20 };
@@ -366,6 +367,72 @@ static void the_hot_chunk_is_written_as_the_tables_write_it(void **state)
     (void)state;
 }
 
+#define CHUNK_OF(id, rest)                                        \
+    "{\"type\":\"inference_response_chunk\",\"request_id\":\"" id \
+    "\",\"encrypted_data\":{\"ephemeral_public_key\":\"" K32 "\",\"ciphertext\":\"" rest
+
+/* A space behind a frame means nothing, but keeps the short way from taking it. */
+static int decode_by_the_tables(struct proto_scratch *scratch, const char *frame,
+                                struct provider_msg *ret)
+{
+    struct buf spaced;
+    int rc;
+
+    buf_init(&spaced, OUT_BYTES);
+    assert_int_equal(buf_printf(&spaced, "%s ", frame), 0);
+    rc = provider_msg_decode(scratch, buf_view(&spaced), ret, NULL);
+    buf_free(&spaced);
+    return rc;
+}
+
+static void the_hot_chunk_is_read_as_the_tables_read_it(void **state)
+{
+    static const struct {
+        const char *frame;
+        bool the_short_way;
+    } cases[] = {
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":12}"), true},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":0}"), true},
+        {CHUNK_OF("r", "AAAA\"}}"), true},
+        {CHUNK_OF("", "\"}}"), true},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":999999999999999999}"), true},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":9999999999999999999}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":01}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":-1}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":1.5}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"tokens\":1,\"data\":\"x\"}"), false},
+        {CHUNK_OF("r", "AAAA\"},\"data\":\"x\"}"), false},
+        {CHUNK_OF("r", "AA\\/AA\"}}"), false},
+        {CHUNK_OF("r", "AA\nAAAAAAAA\"}}"), false},
+        {CHUNK_OF("r", "AAAAAAAAA\x01\"}}"), false},
+        {CHUNK_OF("r\xC3\xA9", "AAAA\"}}"), false},
+        {CHUNK_OF("r", "AAAA\"}"), false},
+        {CHUNK_OF("r", "AAAA"), false},
+        {"{\"type\":\"inference_response_chunk\",\"request_id\":\"r\"}", false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct msg_inference_response_chunk chunk;
+        struct provider_msg m, n;
+        int rc = provider_msg_decode(*state, str_from(cases[i].frame), &m, NULL);
+
+        assert_int_equal(msg_chunk_read(str_from(cases[i].frame), &chunk), cases[i].the_short_way);
+        if (rc == 0) {
+            struct buf out;
+
+            buf_init(&out, OUT_BYTES);
+            assert_int_equal(provider_msg_encode(&m, &out), 0);
+            assert_int_equal(decode_by_the_tables(*state, cases[i].frame, &n), 0);
+            assert_int_equal(buf_append(&out, "", 1), 0);
+            assert_encodes_to(&n, buf_view(&out).p);
+            buf_free(&out);
+        } else {
+            assert_true(decode_by_the_tables(*state, cases[i].frame, &n) < 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_name_of_an_unknown_type_is_kept_for_counting, up, down),
         cmocka_unit_test(a_message_that_does_not_fit_its_buffer_leaves_nothing_behind),
         cmocka_unit_test(the_hot_chunk_is_written_as_the_tables_write_it),
+        cmocka_unit_test_setup_teardown(the_hot_chunk_is_read_as_the_tables_read_it, up, down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
