@@ -49,13 +49,19 @@ static int grow(struct buf *b, size_t need)
     return 0;
 }
 
+/* An owner may lower the maximum below what is there. */
+static bool may_hold(const struct buf *b, size_t n)
+{
+    return b->len <= b->max_bytes && n <= b->max_bytes - b->len;
+}
+
 /* Room for `n` bytes of data and `spare` more behind them. Data slides down only when that frees
  * half of the memory, so that a steady stream is not moved byte by byte. */
 static int make_room(struct buf *b, size_t n, size_t spare)
 {
     size_t room;
 
-    if (b->len > b->max_bytes || n > b->max_bytes - b->len) /* an owner may lower the maximum */
+    if (!may_hold(b, n))
         return ERR_LIMIT;
     if (b->mem && b->cap - b->off - b->len >= n + spare)
         return 0;
@@ -98,20 +104,24 @@ int buf_append_str(struct buf *b, struct str s)
 
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
+    size_t used = b->off + b->len, room = b->cap > used ? b->cap - used : 0;
     va_list ap;
     int n, rc;
 
+    /* Most texts fit where there is room already; the others are written again. */
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(room > 0 ? b->mem + used : NULL, room, fmt, ap);
     va_end(ap);
     if (n < 0)
         return ERR_INTERNAL;
-    rc = make_room(b, (size_t)n, 1);
-    if (rc < 0)
-        return rc;
-    va_start(ap, fmt);
-    vsnprintf(b->mem + b->off + b->len, (size_t)n + 1, fmt, ap);
-    va_end(ap);
+    if ((size_t)n >= room || !may_hold(b, (size_t)n)) {
+        rc = make_room(b, (size_t)n, 1);
+        if (rc < 0)
+            return rc;
+        va_start(ap, fmt);
+        vsnprintf(b->mem + b->off + b->len, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
     b->len += (size_t)n;
     return 0;
 }

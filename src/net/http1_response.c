@@ -68,17 +68,26 @@ static bool one_line(struct str v)
     return true;
 }
 
+static int header_append(const struct http_header *h, struct buf *out)
+{
+    const struct str parts[] = {h->name, STR(": "), h->value, STR("\r\n")};
+    int rc = 0;
+
+    if (!one_line(h->value))
+        return 0;
+    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
+        rc = buf_append_str(out, parts[i]);
+    return rc;
+}
+
 int http_head_append(struct http_exchange *x, int status, const struct http_header *headers,
                      size_t n, struct buf *out)
 {
     int rc = buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
                         date_of(x->server));
 
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (one_line(headers[i].value))
-            rc = buf_printf(out, "%.*s: %.*s\r\n", STR_ARG(headers[i].name),
-                            STR_ARG(headers[i].value));
-    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = header_append(&headers[i], out);
     if (rc == 0 && (!x->keep_alive || x->server->draining))
         rc = buf_append_str(out, STR("Connection: close\r\n"));
     return rc;
