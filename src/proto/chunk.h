@@ -48,6 +48,8 @@ struct chunk_info {
     bool has_finish;    /* a finish_reason that is not null */
     bool needs_rewrite; /* null usage, null content, reasoning_content, a line break …: see
                            chunk_normalise */
+    size_t text_bytes;  /* of content, reasoning, refusals, names and arguments of tool calls, in
+                           UTF-8; of the messages of a CHUNK_WHOLE as well */
     bool has_usage;
     int64_t prompt_tokens, completion_tokens; /* when has_usage */
     struct chunk_head head; /* id, model, created as they stand; borrowed, still escaped */
@@ -61,7 +63,8 @@ void chunk_inspect(struct str line, struct chunk_info *ret_info);
 /* What stays the same from chunk to chunk of a stream: all but the text of delta.content. A chunk
  * that fits what the last full look saw is known without another. Zero it to start. */
 struct chunk_shape {
-    struct chunk_info info;            /* of the chunk learned from; its spans are not used */
+    struct chunk_info info;            /* of the chunk learned from without the text between prefix
+                                          and suffix; its spans are not used */
     size_t prefix_bytes, suffix_bytes; /* around the text; 0: nothing learned */
     size_t json_at, json_tail;         /* of the line: before the object, and behind it */
     size_t id_at, model_at;            /* in the prefix */

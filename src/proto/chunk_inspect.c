@@ -14,41 +14,8 @@ static bool is_null(struct str v)
     return str_eq(v, STR("null"));
 }
 
-/* A delta member that carries text, and one that consumers must not see as it is. */
-static void inspect_delta(struct str delta, struct chunk_info *info)
-{
-    static const struct str texts[] = {STR("content"), STR("reasoning"), STR("reasoning_content"),
-                                       STR("tool_calls"), STR("refusal")};
-    struct span_member m;
-    size_t cursor = 0;
-
-    while (span_next(delta, &cursor, &m) > 0) {
-        info->has_role |= str_eq(m.key, STR("role")) && !is_null(m.value);
-        info->needs_rewrite |= str_eq(m.key, STR("reasoning_content"));
-        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-            if (!str_eq(m.key, texts[i]))
-                continue;
-            info->needs_rewrite |= is_null(m.value);
-            info->has_text |= !is_null(m.value) && m.value.n > 2; /* more than "" or [] */
-        }
-    }
-}
-
-static void inspect_choice(struct str choice, struct chunk_info *info)
-{
-    struct span_member m;
-    size_t cursor = 0;
-
-    while (span_next(choice, &cursor, &m) > 0) {
-        if (str_eq(m.key, STR("delta")))
-            inspect_delta(m.value, info);
-        else if (str_eq(m.key, STR("finish_reason")))
-            info->has_finish |= !is_null(m.value);
-    }
-}
-
-/* Each object of an array: spans of its elements. Elements that are no objects do not matter. */
-static size_t inspect_choices(struct str array, struct chunk_info *info)
+/* Calls inspect on each object of an array; how many there are. Other elements do not matter. */
+static size_t each_object(struct str array, void (*inspect)(struct str object, void *ud), void *ud)
 {
     size_t at = 1, n = 0;
 
@@ -62,7 +29,7 @@ static size_t inspect_choices(struct str array, struct chunk_info *info)
             at++;
             continue;
         }
-        inspect_choice(rest, info);
+        inspect(rest, ud);
         n++;
         while ((rc = span_next(rest, &cursor, &m)) > 0)
             ;
@@ -74,6 +41,87 @@ static size_t inspect_choices(struct str array, struct chunk_info *info)
         at++;
     }
     return n;
+}
+
+/* What a tool call says: the name of its function and what it is given. */
+static void count_call(struct str call, void *ud)
+{
+    struct span_member of_call, m;
+    size_t *bytes = ud, outer = 0, inner = 0;
+
+    while (span_next(call, &outer, &of_call) > 0) {
+        if (!str_eq(of_call.key, STR("function")))
+            continue;
+        while (span_next(of_call.value, &inner, &m) > 0) {
+            if (str_eq(m.key, STR("name")) || str_eq(m.key, STR("arguments")))
+                *bytes += span_text_bytes(m.value);
+        }
+    }
+}
+
+/* The text of a member of a delta or message that carries some. */
+static void count_text(struct str value, size_t *bytes)
+{
+    *bytes += span_text_bytes(value);
+    if (value.n > 2 && value.p[0] == '[')
+        (void)each_object(value, count_call, bytes);
+}
+
+/* A member that carries text, of a delta or a whole message. */
+static bool is_text(struct str key)
+{
+    static const struct str texts[] = {STR("content"), STR("reasoning"), STR("reasoning_content"),
+                                       STR("tool_calls"), STR("refusal")};
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (str_eq(key, texts[i]))
+            return true;
+    }
+    return false;
+}
+
+static void inspect_delta(struct str delta, struct chunk_info *info)
+{
+    struct span_member m;
+    size_t cursor = 0;
+
+    while (span_next(delta, &cursor, &m) > 0) {
+        info->has_role |= str_eq(m.key, STR("role")) && !is_null(m.value);
+        info->needs_rewrite |= str_eq(m.key, STR("reasoning_content"));
+        if (!is_text(m.key))
+            continue;
+        info->needs_rewrite |= is_null(m.value);
+        info->has_text |= !is_null(m.value) && m.value.n > 2; /* more than "" or [] */
+        count_text(m.value, &info->text_bytes);
+    }
+}
+
+/* Of a whole answer nothing but how much text it holds. */
+static void inspect_message(struct str message, struct chunk_info *info)
+{
+    struct span_member m;
+    size_t cursor = 0;
+
+    while (span_next(message, &cursor, &m) > 0) {
+        if (is_text(m.key))
+            count_text(m.value, &info->text_bytes);
+    }
+}
+
+static void inspect_choice(struct str choice, void *ud)
+{
+    struct chunk_info *info = ud;
+    struct span_member m;
+    size_t cursor = 0;
+
+    while (span_next(choice, &cursor, &m) > 0) {
+        if (str_eq(m.key, STR("delta")))
+            inspect_delta(m.value, info);
+        else if (str_eq(m.key, STR("message")))
+            inspect_message(m.value, info);
+        else if (str_eq(m.key, STR("finish_reason")))
+            info->has_finish |= !is_null(m.value);
+    }
 }
 
 static void inspect_usage(struct str usage, struct chunk_info *info)
@@ -138,7 +186,7 @@ void chunk_inspect(struct str line, struct chunk_info *ret_info)
     }
     while (info.json.n > 0 && (rc = span_next(info.json, &cursor, &m)) > 0) {
         if (str_eq(m.key, STR("choices")))
-            n_choices = inspect_choices(m.value, &info);
+            n_choices = each_object(m.value, inspect_choice, &info);
         else if (str_eq(m.key, STR("usage")))
             inspect_usage(m.value, &info);
         else if (str_eq(m.key, STR("object")))

@@ -54,6 +54,7 @@ static void learn(struct chunk_shape *s, struct str line, const struct chunk_inf
         !lies_in(info->head.model, line, begin))
         return;
     s->info = *info;
+    s->info.text_bytes -= end - begin;
     s->json_at = (size_t)(info->json.p - line.p);
     s->json_tail = line.n - s->json_at - info->json.n;
     s->id_at = (size_t)(info->head.id.p - line.p);
@@ -84,6 +85,7 @@ void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_inf
     }
     *ret_info = s->info;
     ret_info->json = (struct str){line.p + s->json_at, line.n - s->json_at - s->json_tail};
+    ret_info->text_bytes += line.n - s->prefix_bytes - s->suffix_bytes;
     ret_info->head.id.p = line.p + s->id_at;
     ret_info->head.model.p = line.p + s->model_at;
 }

@@ -184,6 +184,37 @@ int span_get_unique(struct str object, const char *key, struct str *ret_value)
     return 0;
 }
 
+/* What the four digits of a \u escape take in UTF-8; each half of a surrogate pair is two of four.
+ */
+static size_t escaped_bytes(struct str value, size_t at)
+{
+    uint32_t v = 0;
+
+    for (size_t i = 0; i < 4 && at + i < value.n; i++)
+        v = v << 4 | (uint32_t)(hex_digit(value.p[at + i]) & 15);
+    return v < 0x80 ? 1 : v < 0x800 || (v & 0xF800) == 0xD800 ? 2 : 3;
+}
+
+size_t span_text_bytes(struct str value)
+{
+    size_t bytes = 0;
+
+    if (value.n < 2 || value.p[0] != '"')
+        return 0;
+    if (!memchr(value.p, '\\', value.n))
+        return value.n - 2;
+    for (size_t at = 1; at + 1 < value.n; at++) {
+        size_t n = 1;
+
+        if (value.p[at] == '\\' && value.p[++at] == 'u') {
+            n = escaped_bytes(value, at + 1);
+            at += 4;
+        }
+        bytes += n;
+    }
+    return bytes;
+}
+
 int span_check_unique(struct str object)
 {
     struct span_member a, b;

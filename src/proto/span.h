@@ -26,6 +26,9 @@ int span_next(struct str object, size_t *cursor, struct span_member *ret_member)
  * twice (attested objects refuse duplicates). Keys are compared after unescaping. */
 int span_get_unique(struct str object, const char *key, struct str *ret_value);
 
+/* Bytes of UTF-8 that a JSON string, with its quotes, stands for; 0 for any other value. */
+size_t span_text_bytes(struct str value);
+
 /* ERR_EXISTS when any key of the object (not of nested ones) stands twice; ERR_LIMIT beyond
  * SPAN_UNIQUE_MAX_MEMBERS, since every key is compared with every other; 0 or ERR_PARSE. */
 int span_check_unique(struct str object);

@@ -153,11 +153,54 @@ static void counts_that_are_no_counts_are_zero(void **state)
     }
 }
 
+#define DELTA(d) "{\"choices\":[{\"delta\":{" d "}}]}"
+
+/* What was said, in bytes of UTF-8: a token is at least one of them. */
+static const struct {
+    const char *json;
+    size_t bytes;
+} texts[] = {
+    {DELTA("\"content\":\"abc\""), 3},
+    {DELTA("\"content\":\"\""), 0},
+    {DELTA("\"content\":null"), 0},
+    {DELTA("\"content\":7"), 0},
+    {DELTA("\"content\":\"\xC3\xA9\""), 2},
+    {DELTA("\"content\":\"\\n\\\"\\\\\""), 3},
+    {DELTA("\"content\":\"\\u0041\\u00e9\\u20AC\\uD83D\\uDE00\""), 1 + 2 + 3 + 4},
+    {DELTA("\"content\":\"a\",\"reasoning\":\"bc\",\"refusal\":\"d\""), 4},
+    {DELTA("\"reasoning_content\":\"hm\""), 2},
+    {DELTA("\"role\":\"assistant\",\"x\":\"abc\""), 0},
+    {DELTA("\"tool_calls\":[{\"id\":\"call_1\",\"function\":{\"name\":\"f\",\"arguments\":"
+           "\"{\\\"a\\\":1}\"}},{\"index\":1,\"function\":{\"arguments\":\"xyz\"}}]"),
+     1 + 7 + 3},
+    {"{\"choices\":[{\"delta\":{\"content\":\"a\"}},{\"delta\":{\"content\":\"b\"}}]}", 2},
+    {"{\"object\":\"chat.completion\",\"choices\":[{\"message\":{\"role\":\"assistant\","
+     "\"content\":\"abc\",\"tool_calls\":[{\"function\":{\"name\":\"f\"}}]}}]}",
+     4},
+};
+
+static void text_is_counted_in_the_bytes_it_stands_for(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct chunk_info info;
+        struct buf line;
+
+        buf_init(&line, 1024);
+        assert_int_equal(buf_printf(&line, "data: %s", texts[i].json), 0);
+        chunk_inspect(buf_view(&line), &info);
+        if (info.text_bytes != texts[i].bytes)
+            fail_msg("%s: %zu", texts[i].json, info.text_bytes);
+        buf_free(&line);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_matters_of_a_chunk_is_seen),
         cmocka_unit_test(the_object_and_its_head_are_spans_of_the_line),
+        cmocka_unit_test(text_is_counted_in_the_bytes_it_stands_for),
         cmocka_unit_test(counts_that_are_no_counts_are_zero),
     };
 

@@ -31,6 +31,7 @@ static const char *const lines[] = {
     TEXT("a\nb"),
     TEXT("a\n\ndata: [DONE]\n\ndata: b"),
     TEXT("a\rb"),
+    HEAD("c-1") "\"delta\":{\"content\":\"a\",\"reasoning\":\"hm\"}" TAIL,
     TEXT("a") "\n",
     TEXT("a") "\r\n\r\n",
     TEXT("a") " x",
@@ -67,6 +68,7 @@ static void assert_same(const struct chunk_info *a, const struct chunk_info *b)
     assert_int_equal(a->json.n, b->json.n);
     assert_int_equal(a->has_role, b->has_role);
     assert_int_equal(a->has_text, b->has_text);
+    assert_int_equal(a->text_bytes, b->text_bytes);
     assert_int_equal(a->has_finish, b->has_finish);
     assert_int_equal(a->needs_rewrite, b->needs_rewrite);
     assert_int_equal(a->has_usage, b->has_usage);
