@@ -35,9 +35,10 @@ enum chunk_kind {
     CHUNK_CONTENT, /* relay */
     CHUNK_DONE,    /* "[DONE]": keep back, the relay writes its own */
     CHUNK_USAGE,   /* choices empty and usage present: keep back */
-    CHUNK_EMPTY,   /* nothing in it: keep back */
+    CHUNK_EMPTY,   /* nothing in it, or no event at all (a comment, a blank line): keep back */
     CHUNK_WHOLE,   /* object chat.completion: the whole answer in one chunk */
-    CHUNK_BAD,     /* not a data line with one JSON object and nothing behind it */
+    CHUNK_ERROR,   /* an object with a member error: the answer failed */
+    CHUNK_BAD,     /* not one data line with one JSON object: nothing else may reach a consumer */
 };
 
 struct chunk_info {
@@ -57,7 +58,7 @@ struct chunk_info {
 
 enum { CHUNK_SHAPE_BYTES = 480 };
 
-/* Look at one decrypted chunk. One pass over the bytes, no allocation. */
+/* Look at one decrypted chunk. No heap for chunks of up to about 600 bytes. */
 void chunk_inspect(struct str line, struct chunk_info *ret_info);
 
 /* What stays the same from chunk to chunk of a stream: all but the text of delta.content. A chunk

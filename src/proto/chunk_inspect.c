@@ -1,8 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the relay must know of a chunk, without a parse tree: one walk over the members that matter,
- * by spans. Text inside strings cannot be mistaken for structure. */
+/* What the relay must know of a chunk: one walk over the members that matter, by spans, once it is
+ * known to be JSON. */
+#include <sodium.h>
+
 #include "proto/chunk.h"
+#include "proto/json_wiped.h"
 #include "proto/span.h"
+
+enum { TREE_BYTES = 8 << 10 };
+
+/* Spans follow brackets and quotes and look at nothing between them, but the consumer gets it all.
+ * A tree that fits the stack needs no heap. */
+static bool is_json(struct str json)
+{
+    char tree[TREE_BYTES];
+    size_t n = yyjson_read_max_memory_usage(json.n, 0);
+    yyjson_alc alc = json_wiped_alc();
+    bool on_stack = n <= sizeof tree && yyjson_alc_pool_init(&alc, tree, n);
+    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
+
+    yyjson_doc_free(doc);
+    if (on_stack)
+        sodium_memzero(tree, n);
+    return doc != NULL;
+}
 
 static struct str unquote(struct str v)
 {
@@ -154,16 +175,26 @@ static struct str data_of(struct str line)
     return (struct str){0};
 }
 
-/* Whether the object whose last member ends at `cursor` is all there is: what stood behind it would
- * reach the consumer as events of its own. */
-static bool is_alone(struct str json, size_t cursor)
+/* What is no event: blank lines, comments, and fields without data (the HTML standard, §9.2.6). */
+static bool is_silent(struct str text)
 {
-    struct str rest = {json.p + (cursor > 0 ? cursor : 1), json.n - (cursor > 0 ? cursor : 1)};
+    static const struct str silent[] = {STR(":"), STR("event:"), STR("id:"), STR("retry:")};
 
-    while (rest.n > 0 &&
-           (rest.p[0] == ' ' || rest.p[0] == '\t' || rest.p[0] == '\r' || rest.p[0] == '\n'))
-        rest = (struct str){rest.p + 1, rest.n - 1};
-    return str_is(rest, "}");
+    while (text.n > 0) {
+        struct str line = {text.p, 0};
+        bool passed_over;
+
+        while (line.n < text.n && text.p[line.n] != '\n' && text.p[line.n] != '\r')
+            line.n++;
+        passed_over = line.n == 0;
+        for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++)
+            passed_over |= str_starts(line, silent[i]);
+        if (!passed_over)
+            return false;
+        line.n += line.n < text.n;
+        text = (struct str){text.p + line.n, text.n - line.n};
+    }
+    return true;
 }
 
 /* A line break is a space in JSON, but ends the line of an event stream. */
@@ -172,42 +203,53 @@ static bool has_line_break(struct str json)
     return json.n > 0 && (memchr(json.p, '\n', json.n) || memchr(json.p, '\r', json.n));
 }
 
-void chunk_inspect(struct str line, struct chunk_info *ret_info)
+static enum chunk_kind inspect_members(struct chunk_info *info)
 {
-    struct chunk_info info = {.kind = CHUNK_CONTENT, .json = data_of(line)};
-    struct span_member m;
     size_t cursor = 0, n_choices = 0;
-    bool whole = false;
-    int rc = ERR_PARSE;
+    bool whole = false, error = false;
+    struct span_member m;
+    int rc;
 
-    if (str_eq(info.json, STR("[DONE]"))) {
-        *ret_info = (struct chunk_info){.kind = CHUNK_DONE};
-        return;
-    }
-    while (info.json.n > 0 && (rc = span_next(info.json, &cursor, &m)) > 0) {
+    while ((rc = span_next(info->json, &cursor, &m)) > 0) {
         if (str_eq(m.key, STR("choices")))
-            n_choices = each_object(m.value, inspect_choice, &info);
+            n_choices = each_object(m.value, inspect_choice, info);
         else if (str_eq(m.key, STR("usage")))
-            inspect_usage(m.value, &info);
+            inspect_usage(m.value, info);
         else if (str_eq(m.key, STR("object")))
             whole = str_eq(m.value, STR("\"chat.completion\""));
+        else if (str_eq(m.key, STR("error")))
+            error = !is_null(m.value);
         else if (str_eq(m.key, STR("system_fingerprint")))
-            info.needs_rewrite |= is_null(m.value);
+            info->needs_rewrite |= is_null(m.value);
         else if (str_eq(m.key, STR("id")))
-            info.head.id = unquote(m.value);
+            info->head.id = unquote(m.value);
         else if (str_eq(m.key, STR("model")))
-            info.head.model = unquote(m.value);
+            info->head.model = unquote(m.value);
         else if (str_eq(m.key, STR("created")))
-            (void)str_to_i64(m.value, &info.head.created_s);
+            (void)str_to_i64(m.value, &info->head.created_s);
     }
-    info.needs_rewrite |= has_line_break(info.json);
-    if (rc < 0 || !is_alone(info.json, cursor))
-        info.kind = info.json.n == 0 && line.n == 0 ? CHUNK_EMPTY : CHUNK_BAD;
-    else if (whole)
-        info.kind = CHUNK_WHOLE;
-    else if (n_choices == 0)
-        info.kind = info.has_usage ? CHUNK_USAGE : CHUNK_EMPTY;
+    if (rc < 0)
+        return CHUNK_BAD;
     if (whole)
-        info.has_text = info.has_finish = true;
+        info->has_text = info->has_finish = true;
+    return error             ? CHUNK_ERROR
+           : whole           ? CHUNK_WHOLE
+           : n_choices > 0   ? CHUNK_CONTENT
+           : info->has_usage ? CHUNK_USAGE
+                             : CHUNK_EMPTY;
+}
+
+void chunk_inspect(struct str line, struct chunk_info *ret_info)
+{
+    struct chunk_info info = {.kind = CHUNK_BAD, .json = data_of(line)};
+
+    if (str_eq(info.json, STR("[DONE]"))) {
+        info = (struct chunk_info){.kind = CHUNK_DONE};
+    } else if (is_silent(line)) {
+        info = (struct chunk_info){.kind = CHUNK_EMPTY};
+    } else if (is_json(info.json)) {
+        info.needs_rewrite = has_line_break(info.json);
+        info.kind = inspect_members(&info);
+    }
     *ret_info = info;
 }

@@ -120,6 +120,10 @@ void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
     chunk_inspect_next(&r->shape, buf_view(&r->plain), &info);
     if (info.kind == CHUNK_USAGE && info.prompt_tokens > 0)
         r->prompt_tokens = info.prompt_tokens;
+    if (info.kind == CHUNK_BAD || info.kind == CHUNK_ERROR) {
+        refuse_chunk(r);
+        return;
+    }
     if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)
         return; /* the relay writes its own usage and [DONE] */
     tokens = tokens_of(m, &info);

@@ -28,6 +28,17 @@ static const struct {
     {"data: {\"choices\":[],\"usage\":null}", CHUNK_EMPTY, "w"},
     {"data: {\"object\":\"chat.completion\",\"choices\":[{\"message\":{\"content\":\"a\"}}]}",
      CHUNK_WHOLE, "tf"},
+    /* what an event stream passes over */
+    {"\n\r\n", CHUNK_EMPTY, ""},
+    {": comment", CHUNK_EMPTY, ""},
+    {": comment\n\n:\n", CHUNK_EMPTY, ""},
+    {"event: message\r\nid: 1\nretry: 5", CHUNK_EMPTY, ""},
+    /* the provider's engine failed */
+    {"data: {\"error\":{\"message\":\"out of memory\"}}", CHUNK_ERROR, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"error\":\"x\"}", CHUNK_ERROR, "t"},
+    {"data: {\"object\":\"chat.completion\",\"choices\":[],\"error\":{}}", CHUNK_ERROR, "tf"},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"error\":1}}],\"error\":null}",
+     CHUNK_CONTENT, "t"},
     /* deltas */
     {"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}", CHUNK_CONTENT,
      "r"},
@@ -65,12 +76,27 @@ static const struct {
     {"data: {", CHUNK_BAD, ""},
     {"data: {\"choices\":[{\"delta\":", CHUNK_BAD, ""},
     {"{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", CHUNK_BAD, ""},
-    {": comment", CHUNK_BAD, ""},
+    {" comment", CHUNK_BAD, ""},
+    {": comment\ndata: {\"choices\":[{}]}", CHUNK_BAD, ""},
+    {"\ndata: {\"choices\":[{}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{}]}\ndata: {\"choices\":[{}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{}]}\n: comment", CHUNK_BAD, ""},
     {"event: x\ndata: {\"choices\":[{}]}", CHUNK_BAD, ""},
     {"data: {\"choices\":[{}]} x", CHUNK_BAD, ""},
     {"data: {\"choices\":[{}]}}", CHUNK_BAD, ""},
     {"data: {\"choices\":[{}]}\n\ndata: [DONE]", CHUNK_BAD, ""},
     {"data: {}{\"choices\":[{}]}", CHUNK_BAD, ""},
+    /* not JSON, however well its brackets match */
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\xFF\"}}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\x01\"}}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\\x\"}}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\\uD800\"}}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\",}}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"},}]}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"x\":tru}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"x\":01}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}]],\"x\":1}", CHUNK_BAD, ""},
+    {"data: {\"choices\":[{}],\x0C\"x\":1}", CHUNK_BAD, ""},
     /* a line break is a space in JSON, but the end of a line in an event stream */
     {"data: {\"choices\":\n\n[{\"delta\":{\"content\":\"a\"}}]}", CHUNK_CONTENT, "tw"},
     {"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]\r}", CHUNK_CONTENT, "tw"},
@@ -153,6 +179,31 @@ static void counts_that_are_no_counts_are_zero(void **state)
     }
 }
 
+/* Longer than what is parsed on the stack. */
+static void a_long_chunk_is_looked_at_as_closely(void **state)
+{
+    static const struct {
+        const char *tail;
+        enum chunk_kind kind;
+    } tails[] = {{"\"}}]}", CHUNK_CONTENT}, {"\x02\"}}]}", CHUNK_BAD}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        struct chunk_info info;
+        struct buf line;
+
+        buf_init(&line, 1 << 20);
+        assert_int_equal(
+            buf_append_str(&line, STR("data: {\"choices\":[{\"delta\":{\"content\":\"")), 0);
+        for (int n = 0; n < 10000; n++)
+            assert_int_equal(buf_append_str(&line, STR("word ")), 0);
+        assert_int_equal(buf_append_str(&line, str_from(tails[i].tail)), 0);
+        chunk_inspect(buf_view(&line), &info);
+        assert_int_equal(info.kind, tails[i].kind);
+        buf_free(&line);
+    }
+}
+
 #define DELTA(d) "{\"choices\":[{\"delta\":{" d "}}]}"
 
 /* What was said, in bytes of UTF-8: a token is at least one of them. */
@@ -200,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_matters_of_a_chunk_is_seen),
         cmocka_unit_test(the_object_and_its_head_are_spans_of_the_line),
+        cmocka_unit_test(a_long_chunk_is_looked_at_as_closely),
         cmocka_unit_test(text_is_counted_in_the_bytes_it_stands_for),
         cmocka_unit_test(counts_that_are_no_counts_are_zero),
     };
