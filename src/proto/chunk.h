@@ -92,8 +92,9 @@ int chunk_join_new(struct arena *region, size_t max_bytes, struct chunk_join **r
 int chunk_join_add(struct chunk_join *j, struct str json);
 /* Append {"id","object":"chat.completion","created","model","choices","usage"} and then, before the
  * closing brace, the members in `extra` (e.g. "\"receipt\":{…}", .n 0: none). think blocks move to
- * reasoning, the model is replaced by `model` (reference §1.5). */
-int chunk_join_write(struct chunk_join *j, struct str model, int64_t prompt_tokens,
+ * reasoning, the model is that of `head`, and so are id and time where no chunk gave them
+ * (reference §1.5). */
+int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_t prompt_tokens,
                      int64_t completion_tokens, struct str extra, struct buf *out);
 void chunk_join_free(struct chunk_join *j); /* wipes what it holds outside the region */
 

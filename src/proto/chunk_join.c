@@ -84,10 +84,10 @@ static void note_head(struct chunk_join *j, yyjson_val *root)
 {
     struct str id = text_of(yyjson_obj_get(root, "id"));
 
-    if (j->id.p || id.n == 0)
-        return;
-    j->id = arena_dup(j->region, id);
-    j->created_s = yyjson_get_sint(yyjson_obj_get(root, "created"));
+    if (!j->id.p && id.n > 0)
+        j->id = arena_dup(j->region, id);
+    if (j->created_s <= 0)
+        j->created_s = yyjson_get_sint(yyjson_obj_get(root, "created"));
 }
 
 int chunk_join_add(struct chunk_join *j, struct str json)
@@ -110,6 +110,20 @@ int chunk_join_add(struct chunk_join *j, struct str json)
     return rc;
 }
 
+/* Where a tag stands, in letters of either case; NULL: nowhere. */
+static const char *find_tag(struct str s, struct str tag)
+{
+    const char *at;
+
+    while (s.n >= tag.n && (at = memchr(s.p, tag.p[0], s.n))) {
+        s = (struct str){at, s.n - (size_t)(at - s.p)};
+        if (s.n >= tag.n && str_ieq((struct str){at, tag.n}, tag))
+            return at;
+        s = (struct str){s.p + 1, s.n - 1};
+    }
+    return NULL;
+}
+
 /* Move "<think>…</think>" blocks from the content to the reasoning. */
 static int split_think(struct chunk_join *j, struct buf *ret_content)
 {
@@ -118,9 +132,9 @@ static int split_think(struct chunk_join *j, struct buf *ret_content)
     const char *at;
     int rc = 0;
 
-    while (rc == 0 && rest.n > 0 && (at = memmem(rest.p, rest.n, open.p, open.n))) {
+    while (rc == 0 && rest.n > 0 && (at = find_tag(rest, open))) {
         size_t before = (size_t)(at - rest.p);
-        const char *end = memmem(at, rest.n - before, close.p, close.n);
+        const char *end = find_tag((struct str){at, rest.n - before}, close);
 
         if (!end)
             break;
@@ -178,18 +192,18 @@ static int write_message(struct chunk_join *j, struct buf *out)
     return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
-int chunk_join_write(struct chunk_join *j, struct str model, int64_t prompt_tokens,
+int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_t prompt_tokens,
                      int64_t completion_tokens, struct str extra, struct buf *out)
 {
     int rc = buf_append_str(out, STR("{\"id\":"));
 
     if (rc == 0)
-        rc = json_append_str(out, j->id);
+        rc = json_append_str(out, j->id.n > 0 ? j->id : head->id);
     if (rc == 0)
         rc = buf_printf(out, ",\"object\":\"chat.completion\",\"created\":%lld,\"model\":",
-                        (long long)j->created_s);
+                        (long long)(j->created_s > 0 ? j->created_s : head->created_s));
     if (rc == 0)
-        rc = json_append_str(out, model);
+        rc = json_append_str(out, head->model);
     if (rc == 0)
         rc = buf_append_str(out, STR(",\"choices\":[{\"index\":0,\"message\":"));
     if (rc == 0)

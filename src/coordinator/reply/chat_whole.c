@@ -24,6 +24,9 @@ static void whole_end(struct request *r)
     struct http_header headers[REPLY_MAX_HEADERS];
     struct buf *receipt = &r->plain;
     struct http_exchange *x = r->x;
+    const struct chunk_head head = {.id = arena_printf(&r->region, "chatcmpl-%s", r->id),
+                                    .model = r->chat.model,
+                                    .created_s = clock_wall_us(&r->coord->clock) / 1000000};
     size_t n = reply_headers(r, STR("application/json"), headers);
     int rc = 0;
 
@@ -34,7 +37,7 @@ static void whole_end(struct request *r)
         rc = reply_receipt_append(r, receipt);
     buf_clear(&s->text);
     if (rc == 0)
-        rc = chunk_join_write(s->join, r->chat.model, r->prompt_tokens, r->usage_completion,
+        rc = chunk_join_write(s->join, &head, r->prompt_tokens, r->usage_completion,
                               buf_view(receipt), &s->text);
     if (rc < 0) {
         api_error_set(&r->error, API_INTERNAL, NULL, "the answer could not be put together: %s",

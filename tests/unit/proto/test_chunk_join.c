@@ -16,6 +16,8 @@ enum { REGION_BYTES = 8 << 20, ANSWER_BYTES = 1 << 20, OUT_BYTES = 32 << 20, CHU
 #define END(reason) HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}"
 #define CALL(c)     DELTA("\"tool_calls\":[" c "]")
 
+static const struct chunk_head ours = {STR("chatcmpl-ours"), STR("ours"), 9};
+
 /* `message` and `finish` of the answer; the rest is the same everywhere. */
 static const struct {
     const char *what;
@@ -44,6 +46,10 @@ static const struct {
     {"a think block over two chunks",
      {DELTA("\"content\":\"<thi\""), DELTA("\"content\":\"nk>hm</think>a<think>2</think>b\"")},
      "{\"role\":\"assistant\",\"content\":\"ab\",\"reasoning\":\"hm\\n\\n2\"}",
+     "stop"},
+    {"a think block in capitals",
+     {DELTA("\"content\":\"<THINK>hm</Think><a<think\"")},
+     "{\"role\":\"assistant\",\"content\":\"<a<think\",\"reasoning\":\"hm\"}",
      "stop"},
     {"a think block that never ends",
      {DELTA("\"content\":\"a<think>b\"")},
@@ -89,7 +95,7 @@ static void a_stream_becomes_one_answer(void **state)
         assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
         for (size_t k = 0; k < CHUNKS_MAX && streams[i].chunks[k]; k++)
             assert_int_equal(chunk_join_add(j, str_from(streams[i].chunks[k])), 0);
-        assert_int_equal(chunk_join_write(j, STR("ours"), 5, 3, STR("\"receipt\":{}"), &out), 0);
+        assert_int_equal(chunk_join_write(j, &ours, 5, 3, STR("\"receipt\":{}"), &out), 0);
         assert_int_equal(
             buf_printf(&expected,
                        "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":7,"
@@ -107,25 +113,50 @@ static void a_stream_becomes_one_answer(void **state)
     }
 }
 
-static void an_answer_without_extra_members_ends_after_its_usage(void **state)
-{
-    struct chunk_join *j;
-    struct arena region;
-    struct buf out;
+/* What the chunks did not say is ours. */
+static const struct {
+    const char *chunk, *id;
+    int created_s;
+} heads[] = {
+    {NULL, "chatcmpl-ours", 9},
+    {"{\"choices\":[]}", "chatcmpl-ours", 9},
+    {"{\"id\":\"\",\"created\":0,\"choices\":[]}", "chatcmpl-ours", 9},
+    {"{\"id\":7,\"created\":\"7\",\"choices\":[]}", "chatcmpl-ours", 9},
+    {"{\"created\":7,\"choices\":[]}", "chatcmpl-ours", 7},
+    {"{\"id\":\"theirs\",\"created\":-7,\"choices\":[]}", "theirs", 9},
+};
 
+static void an_answer_has_an_id_and_a_time_and_ends_after_its_usage(void **state)
+{
     (void)state;
-    arena_init(&region, REGION_BYTES);
-    buf_init(&out, OUT_BYTES);
-    assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
-    assert_int_equal(chunk_join_write(j, STR("m"), 0, 0, (struct str){0}, &out), 0);
-    assert_true(str_is(buf_view(&out),
-                       "{\"id\":\"\",\"object\":\"chat.completion\",\"created\":0,\"model\":\"m\","
-                       "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                       "\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":{"
-                       "\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}"));
-    chunk_join_free(j);
-    buf_free(&out);
-    arena_free(&region);
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        struct chunk_join *j;
+        struct arena region;
+        struct buf out, expected;
+
+        arena_init(&region, REGION_BYTES);
+        buf_init(&out, OUT_BYTES);
+        buf_init(&expected, OUT_BYTES);
+        assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, &j), 0);
+        if (heads[i].chunk)
+            assert_int_equal(chunk_join_add(j, str_from(heads[i].chunk)), 0);
+        assert_int_equal(chunk_join_write(j, &ours, 0, 0, (struct str){0}, &out), 0);
+        assert_int_equal(
+            buf_printf(&expected,
+                       "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%d,"
+                       "\"model\":\"ours\",\"choices\":[{\"index\":0,\"message\":{"
+                       "\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":\"stop\"}],"
+                       "\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,"
+                       "\"total_tokens\":0}}",
+                       heads[i].id, heads[i].created_s),
+            0);
+        if (!str_eq(buf_view(&out), buf_view(&expected)))
+            fail_msg("%s: %.*s", heads[i].chunk, STR_ARG(buf_view(&out)));
+        chunk_join_free(j);
+        buf_free(&out);
+        buf_free(&expected);
+        arena_free(&region);
+    }
 }
 
 static const struct {
@@ -186,7 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_becomes_one_answer),
-        cmocka_unit_test(an_answer_without_extra_members_ends_after_its_usage),
+        cmocka_unit_test(an_answer_has_an_id_and_a_time_and_ends_after_its_usage),
         cmocka_unit_test(what_cannot_be_joined_is_refused),
         cmocka_unit_test(a_chunk_of_many_tool_calls_is_read_in_one_pass),
     };

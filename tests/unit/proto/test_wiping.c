@@ -136,7 +136,9 @@ static void an_answer_leaves_nothing_behind(void **state)
         assert_int_equal(chunk_join_add(j, chunk), 0);
     assert_int_equal(chunk_join_add(j, calls), 0);
     assert_int_equal(chunk_join_add(j, STR("{\"choices\":\"" SECRET "\"")), ERR_PARSE);
-    assert_int_equal(chunk_join_write(j, STR("m"), 1, 1, (struct str){0}, &out), 0);
+    assert_int_equal(
+        chunk_join_write(j, &(struct chunk_head){.model = STR("m")}, 1, 1, (struct str){0}, &out),
+        0);
     assert_non_null(memmem(buf_view(&out).p, out.len, SECRET, sizeof SECRET - 1));
     chunk_join_free(j);
     buf_free(&out);
