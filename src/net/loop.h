@@ -68,7 +68,8 @@ int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, 
 /* One waiting connection: a socket, ERR_AGAIN, or ERR_IO (descriptors exhausted: the caller stops
  * watching for a while). `ret_peer` (may be NULL) gets the peer's address as text. */
 int loop_accept(struct loop *l, int listen_sock, char ret_peer[64]);
-/* Resolve and connect without blocking; `cb` is called exactly once, never from inside the call. */
+/* Resolve and connect without blocking, to the first address that takes the connection; `cb` is
+ * called exactly once, never from inside the call. */
 void loop_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb, void *ud);
 /* Bytes read (> 0), 0 at end of stream, ERR_AGAIN or ERR_CLOSED. */
 ssize_t loop_recv(struct loop *l, int sock, void *ret_bytes, size_t cap);

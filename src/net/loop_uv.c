@@ -137,23 +137,61 @@ static void watch_remove(struct loop *l, struct loop_watch *w)
 
 /* --- connecting --- */
 
+/* A name and the addresses that it stands for, tried one after another. */
 struct lookup {
     uv_getaddrinfo_t req;
+    struct loop_orphan orphan; /* once there are addresses */
     struct loop *loop;
+    struct addrinfo *all, *next;
     loop_connect_cb *cb;
     void *ud;
 };
+
+static void lookup_free(struct loop_orphan *o)
+{
+    struct lookup *q = list_owner(o, struct lookup, orphan);
+
+    list_remove(&q->orphan.link);
+    uv_freeaddrinfo(q->all);
+    free(q);
+}
+
+static void on_dialled(void *ud, int sock);
+
+static void dial_next(struct lookup *q)
+{
+    struct addrinfo *a = q->next;
+
+    q->next = a->ai_next;
+    socket_dial(q->loop, a->ai_addr, a->ai_addrlen, on_dialled, q);
+}
+
+static void on_dialled(void *ud, int sock)
+{
+    struct lookup *q = ud;
+    loop_connect_cb *cb = q->cb;
+
+    if (sock < 0 && q->next) {
+        dial_next(q);
+        return;
+    }
+    ud = q->ud;
+    lookup_free(&q->orphan);
+    cb(ud, sock);
+}
 
 static void on_address(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
     struct lookup *q = req->data;
 
-    if (status < 0 || !res)
+    q->all = q->next = res;
+    if (status < 0 || !res) {
         socket_dial_failed(q->loop, ERR_NOT_FOUND, q->cb, q->ud);
-    else
-        socket_dial(q->loop, res->ai_addr, res->ai_addrlen, q->cb, q->ud);
-    uv_freeaddrinfo(res);
-    free(q);
+        lookup_free(&q->orphan);
+        return;
+    }
+    list_push_back(&q->loop->orphans, &q->orphan.link);
+    dial_next(q);
 }
 
 static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
@@ -174,7 +212,7 @@ static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_
         socket_dial_failed(l, ERR_NOMEM, cb, ud);
         return;
     }
-    *q = (struct lookup){.loop = l, .cb = cb, .ud = ud};
+    *q = (struct lookup){.orphan = {.free = lookup_free}, .loop = l, .cb = cb, .ud = ud};
     q->req.data = q;
     snprintf(service, sizeof service, "%u", port);
     if (uv_getaddrinfo(&uv_of(l)->uv, &q->req, on_address, host, service, &hints) < 0) {

@@ -149,6 +149,7 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
                     struct ws_conn **ret_ws)
 {
     struct ws_conn *w = ws_conn_alloc(config, ops, ud, true);
+    bool v6 = strchr(host, ':') != NULL; /* its colons are not the port's (RFC 3986 §3.2.2) */
     uint8_t nonce[KEY_BYTES];
     char key[B64_LEN(KEY_BYTES) + 1];
 
@@ -158,10 +159,10 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
     b64_encode(nonce, sizeof nonce, key);
     ws_accept_key(str_from(key), w->accept);
     if (asprintf(&w->request,
-                 "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
+                 "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUpgrade: websocket\r\n"
                  "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                  "Sec-WebSocket-Version: 13\r\n\r\n",
-                 path, host, port, key) < 0) {
+                 path, v6 ? "[" : "", host, v6 ? "]" : "", port, key) < 0) {
         w->request = NULL;
         ws_conn_free(w);
         return ERR_NOMEM;

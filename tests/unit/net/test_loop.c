@@ -310,6 +310,36 @@ static void a_name_that_is_none_is_told_apart_once_and_later(void **state)
     assert_int_equal(s.calls, 1);
 }
 
+static void on_connected(void *ud, int sock)
+{
+    struct listening *s = ud;
+
+    s->calls++;
+    s->sock = sock;
+    loop_stop(s->w->l);
+}
+
+/* On most machines this name stands for ::1 and 127.0.0.1, in that order; in lower case it would
+ * not be looked up. */
+static void the_addresses_of_a_name_are_tried_one_after_another(void **state)
+{
+    struct world *w = *state;
+    struct listening s = {.w = w};
+    int listener;
+    uint16_t port;
+
+    assert_int_equal(loop_listen(w->l, "127.0.0.1", 0, &listener, &port, NULL), 0);
+    loop_connect(w->l, "LOCALHOST", port, on_connected, &s);
+    world_run(w);
+    assert_true(s.sock >= 0);
+    loop_close(w->l, s.sock);
+    loop_close(w->l, listener);
+    loop_connect(w->l, "LOCALHOST", port, on_connected, &s);
+    world_run(w);
+    assert_int_equal(s.sock, ERR_IO);
+    assert_int_equal(s.calls, 2);
+}
+
 static void a_loop_freed_while_it_connects_does_not_call_back(void **state)
 {
     struct world *w = *state;
@@ -363,7 +393,9 @@ static void an_address_that_cannot_be_listened_on_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CONTRACT(uv), CONTRACT(epoll), CONTRACT(fake)};
+    const struct CMUnitTest tests[] = {
+        CONTRACT(uv), CONTRACT(epoll), CONTRACT(fake),
+        OVER(uv, the_addresses_of_a_name_are_tried_one_after_another)};
 
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }

@@ -47,6 +47,27 @@ static void the_request_is_that_of_the_rfc(void **state)
     fake_peer_close(&p);
 }
 
+/* Its own colons must not be taken for the port's. */
+static void an_ipv6_host_stands_in_brackets(void **state)
+{
+    struct fake_ws *w = *state;
+    struct ws_conn_config config = fake_ws_client_config(w, &w->at_client);
+    struct fake_peer p = {.loop = w->l};
+    int listener;
+    uint16_t port;
+
+    assert_int_equal(loop_listen(w->l, "127.0.0.1", 0, &listener, &port, NULL), 0);
+    assert_int_equal(ws_conn_connect(w->l, "::1", port, "/ws", &config, &fake_end_ops,
+                                     &w->at_client, &w->at_client.ws),
+                     0);
+    loop_fake_settle(w->l); /* in-memory sockets are found by port alone */
+    p.sock = loop_accept(w->l, listener, NULL);
+    loop_close(w->l, listener);
+    buf_init(&p.got, 1 << 16);
+    assert_true(fake_peer_got(&p, "\r\nHost: [::1]:"));
+    fake_peer_close(&p);
+}
+
 static const struct {
     const char *what, *answer;
     int reason; /* 0: it opens */
@@ -204,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_request_is_that_of_the_rfc),
+        T(an_ipv6_host_stands_in_brackets),
         T(only_the_right_answer_opens_the_websocket),
         T(the_answer_may_come_in_any_pieces_with_frames_behind_it),
         T(an_answer_larger_than_a_message_may_be_is_understood),
