@@ -8,7 +8,12 @@
 
 #include "net/loop_ops.h"
 
-enum { OUT_KEEP_BYTES = 8 << 10, DISCARD_MAX_BYTES = 16 << 20 };
+enum {
+    OUT_KEEP_BYTES = 8 << 10,
+    IN_KEEP_BYTES = 4 << 10,
+    DISCARD_MAX_BYTES = 16 << 20,
+    STALL_MS = 10000 /* a finishing connection whose peer takes nothing for this long is given up */
+};
 
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_DEAD };
 
@@ -17,7 +22,10 @@ struct conn {
     struct loop_watch *watch;
     struct loop_orphan orphan;
     struct loop_defer flush, resume;
-    struct loop_timer linger;
+    struct loop_timer end; /* of a finishing connection: the peer stalls, or lingers */
+    int64_t linger_ms;
+    struct list_node of_group;
+    struct conn_group *group;
     const struct conn_ops *ops;
     void *ud;
     struct conn_config config;
@@ -37,12 +45,22 @@ static void flush(void *ud);
 
 /* --- life --- */
 
+static void leave_group(struct conn *c)
+{
+    if (!c->group)
+        return;
+    list_remove(&c->of_group);
+    c->group->n--;
+    c->group = NULL;
+}
+
 static void destroy(struct conn *c)
 {
     loop_defer_remove(c->loop, &c->flush);
     loop_defer_remove(c->loop, &c->resume);
-    loop_timer_clear(c->loop, &c->linger);
+    loop_timer_clear(c->loop, &c->end);
     list_remove(&c->orphan.link);
+    leave_group(c);
     loop_watch_remove(c->watch);
     loop_close(c->loop, c->sock);
     buf_free(&c->in);
@@ -110,6 +128,26 @@ void conn_set_ops(struct conn *c, const struct conn_config *config, const struct
     c->out.max_bytes = config->out_max_bytes;
 }
 
+void conn_group_init(struct conn_group *g)
+{
+    *g = (struct conn_group){0};
+    list_init(&g->members);
+}
+
+void conn_join(struct conn *c, struct conn_group *g)
+{
+    leave_group(c);
+    c->group = g;
+    list_push_back(&g->members, &c->of_group);
+    g->n++;
+}
+
+void conn_group_disband(struct conn_group *g)
+{
+    while (!list_empty(&g->members))
+        leave_group(list_owner(g->members.next, struct conn, of_group));
+}
+
 /* Tell the owner once that the stream ended; the owner frees. */
 static void report_close(struct conn *c, int reason)
 {
@@ -134,11 +172,16 @@ static void watch_for(struct conn *c)
 
 /* --- reading --- */
 
+/* What waits in the connection's own buffer; memory that held a large message is not kept. */
 static bool hand_over(struct conn *c)
 {
     c->busy++;
     c->ops->on_data(c->ud);
-    return leave(c);
+    if (!leave(c))
+        return false;
+    if (c->in.len == 0 && c->in.cap > IN_KEEP_BYTES)
+        buf_free(&c->in);
+    return true;
 }
 
 /* Fresh bytes stand in the scratch. With nothing waiting the owner reads them there. */
@@ -217,11 +260,8 @@ static void resume_later(void *ud)
 
     if (c->state != CONN_OPEN || c->paused || c->in.len == 0)
         return;
-    if (hand_over(c)) {
-        if (c->in.len == 0)
-            buf_free(&c->in);
+    if (hand_over(c))
         watch_for(c);
-    }
 }
 
 void conn_pause(struct conn *c)
@@ -242,6 +282,16 @@ struct buf *conn_in(struct conn *c)
 
 /* --- writing --- */
 
+static void end_over(void *ud)
+{
+    conn_free(ud);
+}
+
+static void end_in(struct conn *c, int64_t ms)
+{
+    loop_timer_set(c->loop, &c->end, ms * 1000, end_over, c);
+}
+
 static void sent_all(struct conn *c)
 {
     bool drained = c->was_blocked;
@@ -251,6 +301,7 @@ static void sent_all(struct conn *c)
         buf_free(&c->out);
     if (c->state == CONN_FINISHING) {
         loop_shutdown(c->loop, c->sock);
+        end_in(c, c->linger_ms);
         return;
     }
     if (drained && c->ops->on_drain) {
@@ -285,6 +336,8 @@ static void flush(void *ud)
         c->taken += (uint64_t)n;
         c->last_taken_us = clock_mono_us(&clock);
         buf_consume(&c->out, (size_t)n);
+        if (c->state == CONN_FINISHING)
+            end_in(c, STALL_MS);
     }
     watch_for(c);
     sent_all(c);
@@ -325,11 +378,6 @@ struct buf *conn_out(struct conn *c)
     return &c->out;
 }
 
-static void linger_over(void *ud)
-{
-    conn_free(ud);
-}
-
 void conn_finish(struct conn *c, int64_t linger_ms)
 {
     if (c->state != CONN_OPEN)
@@ -341,11 +389,10 @@ void conn_finish(struct conn *c, int64_t linger_ms)
     else
         buf_free(&c->in);
     list_push_back(&c->loop->orphans, &c->orphan.link);
-    loop_timer_set(c->loop, &c->linger, linger_ms * 1000, linger_over, c);
-    if (c->eof) { /* nobody reads any more, and nobody sends */
-        loop_timer_set(c->loop, &c->linger, 0, linger_over, c);
+    c->linger_ms = linger_ms;
+    end_in(c, c->eof ? 0 : STALL_MS);
+    if (c->eof) /* nobody reads any more, and nobody sends */
         return;
-    }
     watch_for(c);
     conn_dirty(c);
 }
@@ -380,9 +427,4 @@ uint64_t conn_taken_total(const struct conn *c)
 int64_t conn_last_taken_us(const struct conn *c)
 {
     return c->last_taken_us;
-}
-
-struct loop *conn_loop(const struct conn *c)
-{
-    return c->loop;
 }

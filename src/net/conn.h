@@ -6,6 +6,7 @@
 #define DARKBLOOM_NET_CONN_H
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "net/loop.h"
 
 struct conn;
@@ -34,9 +35,20 @@ int conn_new(struct loop *l, int sock, const struct conn_config *config, const s
 void conn_set_ops(struct conn *c, const struct conn_config *config, const struct conn_ops *ops,
                   void *ud);
 
+/* Counts connections, whoever owns them, until their sockets are closed. */
+struct conn_group {
+    struct list_node members;
+    size_t n;
+};
+
+void conn_group_init(struct conn_group *g);
+void conn_join(struct conn *c, struct conn_group *g); /* a connection is in one group at most */
+void conn_group_disband(struct conn_group *g);        /* the connections go on */
+
 /* Close at once, unsent output is dropped. NULL is allowed. Safe from inside a callback. */
 void conn_free(struct conn *c);
-/* Send what is queued, then close; no callback after this call. Gives up after `linger_ms`. */
+/* Send what is queued, then the end of the stream, then wait up to `linger_ms` for the peer's own
+ * end; no callback after this call. A peer that takes nothing for 10 s is given up. */
 void conn_finish(struct conn *c, int64_t linger_ms);
 
 /* Unread input. Consume with buf_consume; after consuming outside on_data call conn_resume. */
@@ -55,6 +67,5 @@ size_t conn_out_pending(const struct conn *c);    /* queued, not yet taken by th
 bool conn_blocked(const struct conn *c);          /* the last send could not take everything */
 uint64_t conn_taken_total(const struct conn *c);  /* bytes ever taken by the socket */
 int64_t conn_last_taken_us(const struct conn *c); /* when the socket last took bytes (mono) */
-struct loop *conn_loop(const struct conn *c);
 
 #endif

@@ -19,14 +19,13 @@ struct http_header {
 
 struct http_request {
     struct str method; /* "POST" */
-    struct str path;   /* "/v1/chat/completions", without query */
+    struct str path;   /* "/v1/chat/completions", without host and query */
     struct str query;  /* after '?', may be empty */
     struct http_header headers[HTTP_MAX_HEADERS];
     size_t n_headers;
     struct str body;     /* whole body; valid until the exchange ends */
     bool wants_upgrade;  /* a well-formed WebSocket upgrade (GET, version 13, key) */
     int64_t received_us; /* mono: when the last byte of the request was read */
-    int64_t started_us;  /* mono: when its first byte was read */
 };
 
 /* Value of the first header of that name (any case), .p NULL when absent. */
@@ -42,7 +41,7 @@ struct http_server_config {
     int64_t head_timeout_ms; /* first byte to end of head; then 408. 0: 10 s */
     int64_t body_timeout_ms; /* no body byte for this long; then 408. 0: 10 s */
     int64_t idle_timeout_ms; /* keep-alive without a request. 0: 60 s */
-    int max_connections;     /* beyond it new connections are answered 503. 0: 65536 */
+    int max_connections;     /* WebSockets among them; beyond it new ones get 503. 0: 65536 */
 };
 
 struct http_server_ops {
@@ -65,7 +64,6 @@ size_t http_server_open(const struct http_server *s);
 void http_server_free(struct http_server *s);
 
 const struct http_request *http_request_of(const struct http_exchange *x);
-struct loop *http_loop(const struct http_exchange *x);
 
 /* Called at most once, when the consumer is gone or stopped reading for good. */
 void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud);

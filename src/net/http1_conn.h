@@ -60,7 +60,8 @@ struct http_server {
     struct loop_timer accept_pause;
     llhttp_settings_t settings;
     struct list_node connections;
-    size_t n_connections, n_open;
+    size_t n_connections, n_open; /* of HTTP */
+    struct conn_group upgraded;   /* that became WebSockets */
     bool draining;
     int64_t date_s; /* the second that `date` shows */
     char date[64];

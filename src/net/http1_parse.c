@@ -192,31 +192,56 @@ static bool token_in(struct str list, struct str token)
     return false;
 }
 
+/* A header of that name may stand several times; together they are one list (RFC 9110 §5.3). */
+static bool token_in_header(const struct http_request *req, struct str name, struct str token)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (str_ieq(req->headers[i].name, name) && token_in(req->headers[i].value, token))
+            return true;
+    }
+    return false;
+}
+
 /* RFC 6455 §4.2.1. */
 static bool is_ws_upgrade(const struct http_request *req)
 {
     return str_is(req->method, "GET") &&
            str_ieq(http_header_get(req, "Upgrade"), STR("websocket")) &&
-           token_in(http_header_get(req, "Connection"), STR("upgrade")) &&
+           token_in_header(req, STR("Connection"), STR("upgrade")) &&
            str_is(http_header_get(req, "Sec-WebSocket-Version"), "13") &&
            http_header_get(req, "Sec-WebSocket-Key").n == 24;
+}
+
+/* The part of a target that names something here: all of it, or in the absolute form, as proxies
+ * send it, what follows the authority (RFC 9112 §3.2.2). */
+static struct str origin_form(struct str target)
+{
+    const char *authority =
+        target.n > 0 && target.p[0] != '/' ? memmem(target.p, target.n, "://", 3) : NULL;
+    size_t at = authority ? (size_t)(authority - target.p) + 3 : 0;
+
+    while (authority && at < target.n && target.p[at] != '/' && target.p[at] != '?')
+        at++;
+    return (struct str){target.p + at, target.n - at};
 }
 
 static void finish_request(struct http_exchange *x)
 {
     struct http_request *req = &x->request;
-    struct str target = text_of(x, x->target);
+    struct str target = origin_form(text_of(x, x->target));
     const char *question = memchr(target.p, '?', target.n);
 
     req->method = str_from(llhttp_method_name((llhttp_method_t)x->parser.method));
     req->path = question ? (struct str){target.p, (size_t)(question - target.p)} : target;
     req->query = question ? (struct str){question + 1, target.n - req->path.n - 1} : STR("");
+    if (req->path.n == 0)
+        req->path = STR("/");
     req->body = buf_view(&x->body);
     req->received_us = clock_mono_us(&x->server->clock);
     req->wants_upgrade = is_ws_upgrade(req);
     x->http10 = x->parser.http_major == 1 && x->parser.http_minor == 0;
     x->is_head = x->parser.method == HTTP_HEAD;
-    x->keep_alive = !x->http10 && !token_in(http_header_get(req, "Connection"), STR("close"));
+    x->keep_alive = !x->http10 && !token_in_header(req, STR("Connection"), STR("close"));
 }
 
 int http_parse(struct http_exchange *x)
@@ -228,8 +253,6 @@ int http_parse(struct http_exchange *x)
 
     if (v.n == 0)
         return 0;
-    if (!x->got_bytes)
-        x->request.started_us = clock_mono_us(&x->server->clock);
     x->got_bytes = true;
     rc = llhttp_execute(&x->parser, v.p, v.n);
     if (rc != HPE_OK) {

@@ -58,11 +58,14 @@ static const char *date_of(struct http_server *s)
     return s->date;
 }
 
-/* A value from elsewhere must not end the line it stands in. */
-static bool one_line(struct str v)
+/* A value from elsewhere must not end the line it stands in, nor make clients refuse the whole
+ * answer: no control character but the tab (RFC 9110 §5.5). */
+static bool is_field_value(struct str v)
 {
     for (size_t i = 0; i < v.n; i++) {
-        if (v.p[i] == '\r' || v.p[i] == '\n' || v.p[i] == 0)
+        unsigned char c = (unsigned char)v.p[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7F)
             return false;
     }
     return true;
@@ -73,7 +76,7 @@ static int header_append(const struct http_header *h, struct buf *out)
     const struct str parts[] = {h->name, STR(": "), h->value, STR("\r\n")};
     int rc = 0;
 
-    if (!one_line(h->value))
+    if (!is_field_value(h->value))
         return 0;
     for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
         rc = buf_append_str(out, parts[i]);
@@ -208,11 +211,6 @@ const struct http_request *http_request_of(const struct http_exchange *x)
     return &x->request;
 }
 
-struct loop *http_loop(const struct http_exchange *x)
-{
-    return x->server->loop;
-}
-
 void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud)
 {
     x->on_abort = cb;
@@ -267,6 +265,7 @@ int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config
     if (rc < 0)
         return rc;
     conn_dirty(c);
+    conn_join(c, &x->server->upgraded);
     http_exchange_release(x);
     return 0;
 }

@@ -214,7 +214,7 @@ static void serve_socket(struct http_server *s, int sock)
     s->n_connections++;
     http_parse_reset(x);
     watch_time(x, s->config.idle_timeout_ms);
-    if (s->n_connections > (size_t)s->config.max_connections) {
+    if (s->n_connections + s->upgraded.n > (size_t)s->config.max_connections) {
         x->reject_status = 503;
         x->reject_why = "too many connections are open; try again later";
         http_reject(x);
@@ -277,6 +277,7 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
                               .date_s = -1};
     apply_defaults(&s->config);
     list_init(&s->connections);
+    conn_group_init(&s->upgraded);
     http_parse_init(s);
     if (loop_watch_add(l, listen_sock, LOOP_READABLE, on_listener, s, &s->watch) < 0) {
         loop_close(l, listen_sock);
@@ -335,5 +336,6 @@ void http_server_free(struct http_server *s)
         conn_free(x->conn);
         exchange_free(x);
     }
+    conn_group_disband(&s->upgraded);
     free(s);
 }

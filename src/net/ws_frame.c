@@ -6,7 +6,7 @@
 #include "base/b64.h"
 #include "net/ws.h"
 
-enum { CONTROL_MAX_BYTES = 125, FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
+enum { KEEP_BYTES = 4 << 10, CONTROL_MAX_BYTES = 125, FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
 
 struct frame_head {
     bool fin, masked;
@@ -157,6 +157,8 @@ int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_m
 
     if (p->joined) {
         buf_clear(&p->message);
+        if (p->message.cap > KEEP_BYTES)
+            buf_free(&p->message);
         p->joined = false;
     }
     while (rc == 0) {

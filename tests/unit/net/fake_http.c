@@ -33,6 +33,32 @@ static void see(struct fake_http *h, const struct http_request *req)
     assert_int_equal(buf_append(b, "\n", 1), 0);
 }
 
+static void ignore_message(void *ud, struct str payload)
+{
+    (void)ud;
+    (void)payload;
+}
+
+static void ws_closed(void *ud, int reason, const char *text)
+{
+    struct ws_conn **slot = ud;
+
+    (void)reason;
+    (void)text;
+    ws_conn_free(*slot);
+    *slot = NULL;
+}
+
+static void upgrade(struct fake_http *h, struct http_exchange *x)
+{
+    static const struct ws_conn_ops ws_ops = {.on_message = ignore_message, .on_close = ws_closed};
+    static const struct ws_conn_config config = {1000, 1000, {0}};
+    struct ws_conn **slot = &h->sockets[h->n_sockets++];
+
+    assert_true(h->n_sockets <= FAKE_SOCKETS_MAX);
+    assert_int_equal(http_upgrade_ws(x, &config, &ws_ops, slot, slot), 0);
+}
+
 static void on_request(void *ud, struct http_exchange *x)
 {
     static const struct http_header headers[] = {{{"Content-Type", 12}, {"text/plain", 10}}};
@@ -49,6 +75,10 @@ static void on_request(void *ud, struct http_exchange *x)
         http_on_drain(x, on_drain, h);
         if (str_is(req->path, "/stream"))
             http_stream_begin(x, 200, headers, 1);
+        return;
+    }
+    if (str_is(req->path, "/ws")) {
+        upgrade(h, x);
         return;
     }
     n = snprintf(echo, sizeof echo, "%.*s %.*s?%.*s|%.*s", STR_ARG(req->method), STR_ARG(req->path),
@@ -96,6 +126,8 @@ int fake_http_teardown(void **state)
     struct fake_http *h = *state;
 
     http_server_free(h->server);
+    for (int i = 0; i < h->n_sockets; i++)
+        ws_conn_free(h->sockets[i]);
     fake_peer_close(&h->peer);
     buf_free(&h->seen);
     loop_free(h->l);

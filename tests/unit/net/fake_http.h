@@ -3,6 +3,7 @@
  *
  *   /later   is answered by the test (exchange in `waiting`)
  *   /stream  a chunked stream is begun, the test writes and ends it (`waiting`)
+ *   /ws      becomes a WebSocket, which says nothing
  *   others   200 and an echo: "METHOD path?query|body" */
 #ifndef TESTS_NET_FAKE_HTTP_H
 #define TESTS_NET_FAKE_HTTP_H
@@ -21,7 +22,8 @@ enum {
     FAKE_HEAD_MAX_BYTES = 1000,
     FAKE_BODY_MAX_BYTES = 2000,
     FAKE_OUT_MAX_BYTES = 10000,
-    FAKE_CONNECTIONS_MAX = 3
+    FAKE_CONNECTIONS_MAX = 3,
+    FAKE_SOCKETS_MAX = 8
 };
 
 #define FAKE_DATE "Date: Mon, 23 Nov 2026 20:51:07 GMT\r\n" /* virtual time begins here */
@@ -34,6 +36,8 @@ struct fake_http {
     struct buf seen; /* a line for each request: the echo and its headers */
     int requests, rejects, aborts, abort_reason, drains;
     struct http_exchange *waiting;
+    struct ws_conn *sockets[FAKE_SOCKETS_MAX];
+    int n_sockets;
 };
 
 /* cmocka's setup and teardown: *state becomes a struct fake_http with a connected peer. */

@@ -78,6 +78,17 @@ static void on_close(void *ud, int reason)
     w->conn = NULL;
 }
 
+/* As on_data, of more than the usual. */
+static void on_large_data(void *ud)
+{
+    struct world *w = ud;
+    struct buf *in = conn_in(w->conn);
+
+    if (in->len > w->leave)
+        buf_consume(in, in->len - w->leave);
+}
+
+static const struct conn_ops large_ops = {.on_data = on_large_data, .on_close = on_close};
 static const struct conn_ops ops = {.on_data = on_data, .on_drain = on_drain, .on_close = on_close};
 
 static int setup(void **state)
@@ -274,6 +285,29 @@ static void pausing_inside_the_callback_keeps_what_was_left(void **state)
     assert_true(str_is(buf_view(&w->got), "abcdef"));
 }
 
+/* However it came, and whether it was read at once or after a pause. */
+static void what_held_a_large_message_is_given_back(void **state)
+{
+    static const struct conn_config large = {100000, OUT_MAX_BYTES};
+    struct world *w = *state;
+    static char text[90000];
+
+    conn_set_ops(w->conn, &large, &large_ops, w);
+    for (int paused = 0; paused < 2; paused++) {
+        w->leave = paused ? 0 : sizeof text - 1;
+        if (paused)
+            conn_pause(w->conn);
+        assert_true(fake_peer_send(&w->peer, (struct str){text, sizeof text - 1}));
+        assert_true(conn_in(w->conn)->cap >= sizeof text - 1);
+        w->leave = 0;
+        if (paused)
+            conn_resume(w->conn);
+        assert_true(fake_peer_send(&w->peer, STR("x")));
+        assert_int_equal(conn_in(w->conn)->len, 0);
+        assert_int_equal(conn_in(w->conn)->cap, 0);
+    }
+}
+
 /* --- another owner --- */
 
 struct successor {
@@ -459,21 +493,41 @@ static void finishing_sends_what_is_queued_and_then_ends(void **state)
     assert_int_equal(w->data_calls + w->drains + w->closes, 0);
 }
 
-static void finishing_gives_up_on_a_peer_that_does_not_read_or_does_not_close(void **state)
+static void finishing_gives_up_on_a_peer_that_takes_nothing_for_10_s(void **state)
 {
     struct world *w = *state;
-    char text[4000] = {0};
+    char text[4000] = {0}, piece[700];
     const struct str all = {text, sizeof text};
 
-    loop_fake_set_faults(w->l, (struct loop_fake_faults){.socket_bytes = 700});
+    loop_fake_set_faults(w->l, (struct loop_fake_faults){.socket_bytes = sizeof piece});
     assert_int_equal(conn_write(w->conn, &all, 1), 0);
     conn_finish(w->conn, 1000);
     w->conn = NULL;
-    loop_fake_advance(w->l, 999999);
+    for (int i = 0; i < 3; i++) { /* slow, but it reads */
+        loop_fake_advance(w->l, 9999999);
+        assert_int_equal(loop_recv(w->l, w->peer.sock, piece, sizeof piece), sizeof piece);
+        loop_fake_settle(w->l);
+    }
+    loop_fake_advance(w->l, 9999999);
     assert_true(fake_peer_send(&w->peer, STR("x"))); /* it is still there */
     loop_fake_advance(w->l, 1);
     assert_false(fake_peer_send(&w->peer, STR("x")));
-    assert_int_equal(fake_peer_read(&w->peer).n, 700);
+    assert_int_equal(w->closes, 0);
+}
+
+static void finishing_gives_up_on_a_peer_that_does_not_close(void **state)
+{
+    struct world *w = *state;
+    const struct str text = STR("bye");
+
+    assert_int_equal(conn_write(w->conn, &text, 1), 0);
+    conn_finish(w->conn, 1000);
+    w->conn = NULL;
+    assert_true(fake_peer_ended(&w->peer));
+    loop_fake_advance(w->l, 999999);
+    assert_true(fake_peer_send(&w->peer, STR("x")));
+    loop_fake_advance(w->l, 1);
+    assert_false(fake_peer_send(&w->peer, STR("x")));
     assert_int_equal(w->closes, 0);
 }
 
@@ -503,6 +557,7 @@ int main(void)
         T(unread_input_at_the_maximum_stops_the_reading),
         T(a_paused_connection_hands_nothing_over_until_it_resumes),
         T(pausing_inside_the_callback_keeps_what_was_left),
+        T(what_held_a_large_message_is_given_back),
         T(a_new_owner_with_smaller_limits_still_gets_what_was_left),
         T(an_owner_may_hand_over_inside_its_callback_more_than_the_next_ones_maximum),
         T(the_peers_end_of_stream_is_told_once_after_its_last_bytes),
@@ -511,7 +566,8 @@ int main(void)
         T(the_owner_may_let_go_inside_any_callback),
         T(a_freed_connection_closes_at_once_and_drops_its_output),
         T(finishing_sends_what_is_queued_and_then_ends),
-        T(finishing_gives_up_on_a_peer_that_does_not_read_or_does_not_close),
+        T(finishing_gives_up_on_a_peer_that_takes_nothing_for_10_s),
+        T(finishing_gives_up_on_a_peer_that_does_not_close),
         T(a_finishing_connection_ends_with_the_loop),
     };
 

@@ -214,15 +214,20 @@ static void a_header_that_would_break_its_line_is_left_out(void **state)
     static const struct http_header headers[] = {
         {{"X-Good", 6}, {"fine", 4}},
         {{"X-Lf", 4}, {"a\nX-Evil: 1", 11}},
+        {{"X-Esc", 5}, {"a\x1B[2J", 5}},
+        {{"X-Del", 5}, {"a\x7F", 2}},
         {{"X-Cr", 4}, {"a\rb", 3}},
         {{"X-Nul", 5}, {"a\0b", 3}},
         {{"X-Split", 7}, {"a\r\n\r\n<html>", 11}},
+        {{"X-Tab", 5}, {"a\tb", 3}},
     };
     struct fake_http *h = *state;
 
-    http_respond(begin(h, STR(GET("/later"))), 200, headers, 5, STR("ok"));
-    assert_string_equal(fake_http_answer(h), "HTTP/1.1 200 OK\r\n" FAKE_DATE
-                                             "X-Good: fine\r\nContent-Length: 2\r\n\r\nok");
+    http_respond(begin(h, STR(GET("/later"))), 200, headers, sizeof headers / sizeof headers[0],
+                 STR("ok"));
+    assert_string_equal(fake_http_answer(h),
+                        "HTTP/1.1 200 OK\r\n" FAKE_DATE
+                        "X-Good: fine\r\nX-Tab: a\tb\r\nContent-Length: 2\r\n\r\nok");
 }
 
 static void the_date_moves_with_the_clock(void **state)

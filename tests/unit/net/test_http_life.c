@@ -94,7 +94,7 @@ static void a_handler_may_take_as_long_as_it_likes(void **state)
     assert_int_equal(http_server_open(h->server), 0);
 }
 
-static void the_times_of_a_request_are_those_of_its_first_and_last_byte(void **state)
+static void a_request_is_received_when_its_last_byte_is_read(void **state)
 {
     struct fake_http *h = *state;
     struct clock c = loop_clock(h->l);
@@ -106,7 +106,6 @@ static void the_times_of_a_request_are_those_of_its_first_and_last_byte(void **s
     advance_ms(h, 300);
     assert_true(fake_peer_send(&h->peer, STR("Host: h\r\n\r\n")));
     advance_ms(h, 700);
-    assert_int_equal(http_request_of(h->waiting)->started_us, start);
     assert_int_equal(http_request_of(h->waiting)->received_us, start + 300000);
 }
 
@@ -145,6 +144,31 @@ static void an_answer_that_nobody_reads_is_given_up_after_the_idle_time(void **s
     advance_ms(h, 120001);
     assert_int_equal(fake_peer_read(&h->peer).n, 1000);
     assert_true(h->peer.ended);
+}
+
+/* The last answer of a connection is not cut either: what ends it is a peer that stalls. */
+static void a_last_answer_takes_the_time_that_its_reader_needs(void **state)
+{
+    struct fake_http *h = *state;
+    static char body[9000];
+    size_t read = 0;
+
+    memset(body, 'b', sizeof body);
+    loop_fake_set_faults(h->l, (struct loop_fake_faults){.socket_bytes = 1000});
+    assert_true(fake_peer_send(&h->peer,
+                               STR("GET /later HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+    http_respond(h->waiting, 200, NULL, 0, (struct str){body, sizeof body});
+    h->waiting = NULL;
+    loop_fake_settle(h->l);
+    for (ssize_t n = 1; n > 0; read += n > 0 ? (size_t)n : 0) {
+        char piece[1000];
+
+        advance_ms(h, 9999);
+        n = loop_recv(h->l, h->peer.sock, piece, sizeof piece);
+        loop_fake_settle(h->l);
+    }
+    assert_true(read > sizeof body);
+    assert_int_equal(h->aborts, 0);
 }
 
 /* --- one exchange after another --- */
@@ -193,6 +217,8 @@ static const struct {
     {"HTTP/1.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", true},
     {"close", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", false},
     {"close in a list", "GET / HTTP/1.1\r\nHost: h\r\nConnection: te, Close\r\n\r\n", false},
+    {"close in a second header",
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: te\r\nConnection: close\r\n\r\n", false},
     {"keep-alive", "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", true},
     {"a word that contains close", "GET / HTTP/1.1\r\nHost: h\r\nConnection: closed\r\n\r\n", true},
     {"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", false},
@@ -327,6 +353,35 @@ static void a_connection_too_many_is_answered_503(void **state)
         fake_peer_close(&others[i]);
 }
 
+/* They are connections too, for as long as they live. */
+static void a_websocket_counts_until_it_is_closed(void **state)
+{
+    static const struct str upgrade =
+        STR("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n");
+    struct fake_http *h = *state;
+    struct fake_peer others[FAKE_CONNECTIONS_MAX];
+
+    assert_true(fake_peer_send(&h->peer, upgrade));
+    assert_true(fake_http_status(h, 101));
+    for (int i = 0; i < FAKE_CONNECTIONS_MAX; i++) {
+        fake_peer_connect(&others[i], h->l, h->port);
+        (void)fake_peer_send(&others[i], upgrade);
+    }
+    assert_true(fake_peer_got(&others[FAKE_CONNECTIONS_MAX - 2], "HTTP/1.1 101 "));
+    assert_true(fake_peer_got(&others[FAKE_CONNECTIONS_MAX - 1], "HTTP/1.1 503 "));
+    fake_peer_close(&others[0]);
+    fake_http_again(h); /* and that makes two, so there is room again */
+    assert_true(fake_peer_send(&h->peer, STR(GET("/a"))));
+    assert_true(fake_http_status(h, 200));
+    http_server_free(h->server); /* a WebSocket is its owner's, and goes on */
+    h->server = NULL;
+    assert_false(fake_peer_ended(&others[1]));
+    for (int i = 1; i < FAKE_CONNECTIONS_MAX; i++)
+        fake_peer_close(&others[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,9 +390,10 @@ int main(void)
         T(a_head_that_does_not_end_in_time_is_answered_408_however_it_drips),
         T(a_body_may_take_its_time_as_long_as_it_moves),
         T(a_handler_may_take_as_long_as_it_likes),
-        T(the_times_of_a_request_are_those_of_its_first_and_last_byte),
+        T(a_request_is_received_when_its_last_byte_is_read),
         T(a_large_answer_read_slowly_is_not_cut_by_the_idle_time_out),
         T(an_answer_that_nobody_reads_is_given_up_after_the_idle_time),
+        T(a_last_answer_takes_the_time_that_its_reader_needs),
         T(a_pipelined_request_waits_for_the_answer_before_it),
         T(a_peer_that_pipelines_without_reading_does_not_pile_up_answers),
         T(a_connection_stays_open_where_http_says_so),
@@ -348,6 +404,7 @@ int main(void)
         T(a_draining_server_closes_idle_connections_and_the_others_after_their_answer),
         T(draining_does_not_cut_an_answer_that_is_still_on_its_way),
         T(a_connection_too_many_is_answered_503),
+        T(a_websocket_counts_until_it_is_closed),
     };
 
     return cmocka_run_group_tests_name("http life", tests, NULL, NULL);

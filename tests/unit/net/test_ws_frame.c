@@ -498,6 +498,29 @@ static void a_control_frame_of_more_than_125_bytes_breaks_the_protocol(void **st
     }
 }
 
+static void what_held_a_large_fragmented_message_is_given_back(void **state)
+{
+    static char text[60000];
+    struct ws_parser p;
+    struct ws_message m;
+    struct buf in;
+    int code = 0;
+
+    (void)state;
+    memset(text, 't', sizeof text);
+    ws_parser_init(&p, false, MAX_MESSAGE_BYTES);
+    buf_init(&in, 2 * MAX_MESSAGE_BYTES);
+    assert_int_equal(ws_frame_append(&in, WS_TEXT, (struct str){text, sizeof text}, NULL), 0);
+    ((char *)in.mem)[0] = WS_TEXT; /* not the last */
+    assert_int_equal(buf_append(&in, "\x80\x01x", 3), 0);
+    assert_int_equal(ws_parser_next(&p, &in, &m, &code), 1);
+    assert_int_equal(m.payload.n, sizeof text + 1);
+    assert_int_equal(ws_parser_next(&p, &in, &m, &code), 0);
+    assert_int_equal(p.message.cap, 0);
+    ws_parser_free(&p);
+    buf_free(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_message_over_the_limit_is_refused_at_its_header),
         cmocka_unit_test(fragments_are_counted_together_against_the_limit),
         cmocka_unit_test(a_control_frame_of_more_than_125_bytes_breaks_the_protocol),
+        cmocka_unit_test(what_held_a_large_fragmented_message_is_given_back),
     };
 
     return cmocka_run_group_tests_name("ws_frame", tests, NULL, NULL);
