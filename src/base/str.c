@@ -37,6 +37,15 @@ struct str str_trim(struct str s)
     return s;
 }
 
+struct str str_cut(struct str s, size_t max_bytes)
+{
+    if (s.n <= max_bytes)
+        return s;
+    while (max_bytes > 0 && ((unsigned char)s.p[max_bytes] & 0xC0) == 0x80)
+        max_bytes--;
+    return (struct str){s.p, max_bytes};
+}
+
 /* Bytes of the well-formed sequence at `p`, 0 when there is none (RFC 3629 §4). */
 static size_t utf8_sequence(const unsigned char *p, size_t n)
 {

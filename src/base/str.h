@@ -47,6 +47,9 @@ static inline bool str_starts(struct str s, struct str prefix)
 /* `s` without leading and trailing spaces and tabs. */
 struct str str_trim(struct str s);
 
+/* At most `max_bytes` of UTF-8, cut before a character, never inside one. */
+struct str str_cut(struct str s, size_t max_bytes);
+
 /* Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most
  * U+10FFFF). */
 bool str_is_utf8(struct str s);

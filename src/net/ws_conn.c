@@ -40,15 +40,13 @@ static int send_frame(struct ws_conn *w, enum ws_opcode opcode, struct str paylo
 static void send_close(struct ws_conn *w, int code, struct str why)
 {
     char payload[2 + CLOSE_TEXT_MAX_BYTES];
-    size_t n = why.n < CLOSE_TEXT_MAX_BYTES ? why.n : CLOSE_TEXT_MAX_BYTES;
 
+    why = str_cut(why, CLOSE_TEXT_MAX_BYTES);
     payload[0] = (char)(code >> 8);
     payload[1] = (char)code;
-    while (n > 0 && !str_is_utf8((struct str){why.p, n}))
-        n--; /* the cut must not split a character */
-    if (n > 0)
-        memcpy(payload + 2, why.p, n);
-    (void)send_frame(w, WS_CLOSE, (struct str){payload, 2 + n});
+    if (why.n > 0)
+        memcpy(payload + 2, why.p, why.n);
+    (void)send_frame(w, WS_CLOSE, (struct str){payload, 2 + why.n});
 }
 
 /* The peer closes: echo its code and end. */

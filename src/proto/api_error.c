@@ -18,25 +18,20 @@ static const struct {
 int api_error_set(struct api_error *ret_error, enum api_error_id id, const char *param,
                   const char *fmt, ...)
 {
+    char text[sizeof ret_error->message + 4]; /* room to see what the cut would split */
+    struct str message;
     va_list ap;
 
     *ret_error = (struct api_error){.id = id, .status = table[id].status};
     snprintf(ret_error->code, sizeof ret_error->code, "%s", table[id].code);
     snprintf(ret_error->param, sizeof ret_error->param, "%s", param ? param : "");
     va_start(ap, fmt);
-    vsnprintf(ret_error->message, sizeof ret_error->message, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    message = str_cut(str_from(text), sizeof ret_error->message - 1);
+    memcpy(ret_error->message, message.p, message.n);
+    ret_error->message[message.n] = 0;
     return ERR_DENIED;
-}
-
-/* What was cut to fit may end inside a character. */
-static struct str whole_characters(const char *text)
-{
-    struct str s = str_from(text);
-
-    for (int cut = 0; cut < 3 && !str_is_utf8(s) && s.n > 0; cut++)
-        s.n--;
-    return s;
 }
 
 int api_error_write(const struct api_error *e, struct buf *out)
@@ -44,7 +39,7 @@ int api_error_write(const struct api_error *e, struct buf *out)
     int rc = buf_append_str(out, STR("{\"error\":{\"message\":"));
 
     if (rc == 0)
-        rc = json_append_str(out, whole_characters(e->message));
+        rc = json_append_str(out, str_from(e->message));
     if (rc == 0)
         rc = buf_printf(out, ",\"type\":\"%s\",\"param\":", table[e->id].type);
     if (rc == 0)
@@ -55,9 +50,4 @@ int api_error_write(const struct api_error *e, struct buf *out)
     if (rc == 0)
         rc = json_append_str(out, str_from(e->code));
     return rc == 0 ? buf_append_str(out, STR("}}")) : rc;
-}
-
-const char *api_error_type(enum api_error_id id)
-{
-    return table[id].type;
 }

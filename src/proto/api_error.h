@@ -32,6 +32,4 @@ int api_error_set(struct api_error *ret_error, enum api_error_id id, const char 
 /* {"error":{"message":…,"type":…,"param":…|null,"code":…}} */
 int api_error_write(const struct api_error *e, struct buf *out);
 
-const char *api_error_type(enum api_error_id id);
-
 #endif

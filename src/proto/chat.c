@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <yyjson.h>
 
+#include "proto/beyond_text.h"
 #include "proto/json_wiped.h"
 #include "proto/span.h"
 
-enum { MEMBERS_MAX = 128, NAME_SHOWN_BYTES = 40 };
+enum { MEMBERS_MAX = 128, SHOWN_BYTES = 40 };
 
 struct parse {
     struct arena *region;
@@ -36,9 +37,9 @@ static int collect_members(struct parse *p, struct str body)
                                  MEMBERS_MAX);
         for (size_t i = 0; i < p->n_members; i++) {
             if (str_eq(p->members[i].key, m.key))
-                return api_error_set(
-                    p->e, API_BAD_REQUEST, NULL, "the field `%.*s` stands twice; send it once",
-                    (int)(m.key.n < NAME_SHOWN_BYTES ? m.key.n : NAME_SHOWN_BYTES), m.key.p);
+                return api_error_set(p->e, API_BAD_REQUEST, NULL,
+                                     "the field `%.*s` stands twice; send it once",
+                                     STR_ARG(str_cut(m.key, SHOWN_BYTES)));
         }
         /* An escaped name could hide a second meaning from the splice below. */
         if (memchr(m.key.p, '\\', m.key.n))
@@ -123,20 +124,26 @@ static int check_part(struct parse *p, yyjson_val *part, const char *where)
     return yyjson_is_str(get(part, "text")) ? 0 : bad_type(p, where, "parts with a text string");
 }
 
+/* An empty list of calls beside a content is none. */
+static bool makes_calls(yyjson_val *msg)
+{
+    yyjson_val *calls = get(msg, "tool_calls");
+
+    return get(msg, "function_call") ||
+           (calls && !(yyjson_is_arr(calls) && yyjson_arr_size(calls) == 0));
+}
+
 static int check_content(struct parse *p, yyjson_val *msg, const char *where)
 {
     yyjson_val *content = get(msg, "content");
     yyjson_arr_iter it;
     yyjson_val *part;
 
-    if (!content) {
-        if (get(msg, "tool_calls") || get(msg, "function_call")) {
-            p->r->beyond_text = "messages";
-            return 0;
-        }
+    if (makes_calls(msg))
+        p->r->beyond_text = "messages";
+    else if (!content)
         return api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
-    }
-    if (yyjson_is_str(content))
+    if (!content || yyjson_is_str(content))
         return 0;
     if (!yyjson_is_arr(content) || yyjson_arr_size(content) == 0)
         return bad_type(p, where, "a string or a non-empty array of parts");
@@ -170,9 +177,9 @@ static int check_message(struct parse *p, yyjson_val *msg, size_t index)
         known |= yyjson_equals_str(role, roles[i]);
     if (!known)
         return api_error_set(p->e, API_BAD_VALUE, where,
-                             "%s is `%.30s`, but must be one of system, developer, user, "
+                             "%s is `%.*s`, but must be one of system, developer, user, "
                              "assistant, tool, function",
-                             where, yyjson_get_str(role));
+                             where, STR_ARG(str_cut(str_from(yyjson_get_str(role)), SHOWN_BYTES)));
     snprintf(where, sizeof where, "messages[%zu].content", index);
     return check_content(p, msg, where);
 }
@@ -237,7 +244,8 @@ static int take_numbers(struct parse *p, yyjson_val *root)
             return bad_type(p, numbers[i].name, numbers[i].whole ? "a whole number" : "a number");
         if (!(d >= numbers[i].min && d <= numbers[i].max))
             return api_error_set(p->e, API_BAD_VALUE, numbers[i].name,
-                                 "%s is %g, but must be from %g to %g; %s", numbers[i].name, d,
+                                 "%s is %.*s, but must be from %g to %g; %s", numbers[i].name,
+                                 STR_ARG(str_cut(raw_of(p, numbers[i].name), SHOWN_BYTES)),
                                  numbers[i].min, numbers[i].max, numbers[i].advice);
         if (numbers[i].whole)
             *(int64_t *)(void *)at = yyjson_get_sint(v);
@@ -273,8 +281,8 @@ static int take_limits(struct parse *p, yyjson_val *root)
             return api_error_set(p->e, API_BAD_VALUE, name,
                                  "%s is %.*s, but must be from 1 to %d; leave it out for the "
                                  "default of %d",
-                                 name, (int)(raw_of(p, name).n < 24 ? raw_of(p, name).n : 24),
-                                 raw_of(p, name).p, CHAT_MAX_TOKENS_LIMIT, CHAT_DEFAULT_MAX_TOKENS);
+                                 name, STR_ARG(str_cut(raw_of(p, name), SHOWN_BYTES)),
+                                 CHAT_MAX_TOKENS_LIMIT, CHAT_DEFAULT_MAX_TOKENS);
         if (p->r->max_tokens == 0 || n < p->r->max_tokens)
             p->r->max_tokens = n;
     }
@@ -313,6 +321,7 @@ static int take_stops(struct parse *p, yyjson_val *root)
 static int take_flags(struct parse *p, yyjson_val *root)
 {
     yyjson_val *stream = get(root, "stream"), *options = get(root, "stream_options");
+    yyjson_val *usage = get(options, "include_usage");
     yyjson_val *n = get(root, "n"), *seed = get(root, "seed");
 
     if (stream && !yyjson_is_bool(stream))
@@ -320,7 +329,9 @@ static int take_flags(struct parse *p, yyjson_val *root)
     p->r->stream = yyjson_is_true(stream);
     if (options && !yyjson_is_obj(options))
         return bad_type(p, "stream_options", "an object");
-    p->r->include_usage = yyjson_is_true(get(options, "include_usage"));
+    if (usage && !yyjson_is_bool(usage))
+        return bad_type(p, "stream_options.include_usage", "true or false");
+    p->r->include_usage = yyjson_is_true(usage);
     if (n && !yyjson_is_int(n))
         return bad_type(p, "n", "a whole number");
     if (n && yyjson_get_sint(n) != 1)
@@ -333,29 +344,20 @@ static int take_flags(struct parse *p, yyjson_val *root)
     return 0;
 }
 
-static void note_beyond_text(struct parse *p, yyjson_val *root)
+static int note_beyond_text(struct parse *p, yyjson_val *root)
 {
-    static const char *const fields[] = {"tools",      "functions",  "audio",
-                                         "modalities", "logit_bias", "prediction"};
-    yyjson_val *format = get(root, "response_format");
-
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        yyjson_val *v = get(root, fields[i]);
-
-        if (v && !(yyjson_is_ctn(v) && yyjson_arr_size(v) + yyjson_obj_size(v) == 0))
-            p->r->beyond_text = fields[i];
-    }
-    if (yyjson_is_true(get(root, "logprobs")))
-        p->r->beyond_text = "logprobs";
-    if (format && !yyjson_equals_str(get(format, "type"), "text"))
-        p->r->beyond_text = "response_format";
+    (void)root;
+    for (size_t i = 0; i < p->n_members && !p->r->beyond_text; i++)
+        p->r->beyond_text = beyond_text_field(p->members[i].key, p->members[i].value);
+    return 0;
 }
 
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error)
 {
     static int (*const steps[])(struct parse * p, yyjson_val * root) = {
-        take_model, take_messages, take_numbers, take_limits, take_stops, take_flags};
+        take_model, take_messages, take_numbers,    take_limits,
+        take_stops, take_flags,    note_beyond_text};
     struct parse p = {.region = region, .r = ret_request, .e = ret_error};
     yyjson_doc *doc = NULL;
     int rc;
@@ -364,8 +366,6 @@ int chat_request_parse(struct str body, struct arena *region, struct chat_reques
     rc = open_body(&p, body, &doc);
     for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++)
         rc = steps[i](&p, yyjson_doc_get_root(doc));
-    if (rc == 0)
-        note_beyond_text(&p, yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
     return rc;
 }

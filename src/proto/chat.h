@@ -29,9 +29,9 @@ struct chat_request {
     int64_t seed;
     struct str stops[CHAT_MAX_STOPS]; /* unescaped, in the region */
     size_t n_stops;
-    /* What the coordinator passes through and an engine may have to refuse: the first field that
-     * asks for tools, log probabilities, a response format other than text or content other than
-     * text; NULL: none. */
+    /* What the coordinator passes through and an engine of text must refuse: "messages" with calls
+     * or parts other than text, or the first field that asks for more (proto/beyond_text.h); NULL:
+     * none. */
     const char *beyond_text;
 };
 
@@ -40,10 +40,10 @@ struct chat_request {
  * empty; a message that is no object, without a role, with a role other than system, developer,
  * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
  * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
- * the limit); n other than 1; more than CHAT_MAX_STOPS stops; stream not a bool; more than 128
- * fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as absent. Unknown fields pass.
- * Duplicate top-level keys are refused (what is priced must be what is forwarded). 0 or ERR_DENIED
- * with *ret_error. Strings live in `region` or point into `body`. */
+ * the limit); stream_options.include_usage not a bool; n other than 1; more than CHAT_MAX_STOPS
+ * stops; stream not a bool; more than 128 fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count
+ * as absent. Unknown fields pass. Duplicate top-level keys are refused (what is priced must be what
+ * is forwarded). 0 or ERR_DENIED with *ret_error. Strings live in `region` or point into `body`. */
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error);
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/b64.h"
-#include "provider/serve/support.h"
 
 enum { KEEP_BYTES = 64 * 1024 };
 
@@ -35,12 +34,14 @@ static int parse(struct serve *s, struct chat_request *ret_chat, struct api_erro
 {
     struct api_error found = {0};
     struct str body = buf_view(&s->plain);
-    int rc = support_check(body, ret_error);
-    if (rc < 0)
-        return rc;
     if (chat_request_parse(body, &s->region, ret_chat, &found) < 0)
         return api_error_set(ret_error, found.id, found.param[0] ? found.param : NULL,
                              "the request is not one that this provider can answer");
+    if (ret_chat->beyond_text)
+        return api_error_set(ret_error, API_UNSUPPORTED, ret_chat->beyond_text,
+                             "%s asks for more than plain text, which is all that this provider "
+                             "supports",
+                             ret_chat->beyond_text);
     if (!str_eq(ret_chat->model, s->config.model_id))
         return api_error_set(ret_error, API_MODEL_NOT_FOUND, "model",
                              "this provider does not serve that model");

@@ -185,12 +185,38 @@ static void the_distance_of_two_names_is_the_edits_between_them(void **state)
     assert_true(str_distance(STR("n"), (struct str){long_name, 65}) == SIZE_MAX);
 }
 
+static void a_cut_is_made_before_a_character(void **state)
+{
+    static const struct {
+        const char *from;
+        size_t max_bytes, n;
+    } cases[] = {
+        {"", 0, 0},
+        {"abc", 3, 3},
+        {"abc", 2, 2},
+        {"abc", 0, 0},
+        {"a\xC3\xA9", 2, 1},
+        {"a\xC3\xA9", 3, 3},
+        {"a\xC3\xA9"
+         "b",
+         3, 3},
+        {"\xF0\x9F\x98\x80", 3, 0},
+        {"a\xF0\x9F\x98\x80", 4, 1},
+        {"\x80\x80", 1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(str_cut(str_from(cases[i].from), cases[i].max_bytes).n, cases[i].n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_string_equals_an_empty_string_whatever_it_points_at),
         cmocka_unit_test(equality_looks_at_every_byte_and_the_length),
         cmocka_unit_test(case_is_ignored_for_ascii_letters_only),
+        cmocka_unit_test(a_cut_is_made_before_a_character),
         cmocka_unit_test(trimming_drops_spaces_and_tabs_at_both_ends),
         cmocka_unit_test(utf8_is_told_from_other_bytes_wherever_it_stands),
         cmocka_unit_test(no_pair_of_bytes_is_judged_wrongly),

@@ -48,7 +48,6 @@ static void every_row_has_a_status_a_type_and_a_code(void **state)
         assert_true(e.status >= 400 && e.status <= 599);
         doc = written(&e);
         assert_non_null(strstr(member(doc, "message"), "because of"));
-        assert_string_equal(member(doc, "type"), api_error_type((enum api_error_id)id));
         assert_true(strlen(member(doc, "type")) > 0);
         assert_string_equal(member(doc, "code"), e.code);
         assert_true(strlen(e.code) > 0);
@@ -83,11 +82,14 @@ static void the_statuses_that_clients_act_on_are_these(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct api_error e;
+        yyjson_doc *doc;
 
         (void)api_error_set(&e, rows[i].id, NULL, "x");
         assert_int_equal(e.status, rows[i].status);
         assert_string_equal(e.code, rows[i].code);
-        assert_string_equal(api_error_type(rows[i].id), rows[i].type);
+        doc = written(&e);
+        assert_string_equal(member(doc, "type"), rows[i].type);
+        yyjson_doc_free(doc);
     }
 }
 

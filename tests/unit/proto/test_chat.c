@@ -109,6 +109,8 @@ static const struct bad bad_fields[] = {
     {M ",\"max_completion_tokens\":0}", "invalid_value", "max_completion_tokens"},
     {M ",\"max_output_tokens\":\"8\"}", "invalid_type", "max_output_tokens"},
     {M ",\"max_tokens\":8,\"max_completion_tokens\":-1}", "invalid_value", "max_completion_tokens"},
+    {M ",\"stream_options\":{\"include_usage\":\"true\"}}", "invalid_type",
+     "stream_options.include_usage"},
     {M ",\"temperature\":-0.01}", "invalid_value", "temperature"},
     {M ",\"temperature\":2.01}", "invalid_value", "temperature"},
     {M ",\"temperature\":1e308}", "invalid_value", "temperature"},
@@ -390,6 +392,8 @@ static const struct {
     {MESSAGES("[" HI ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]"),
      "messages"},
     {MESSAGES("[{\"role\":\"assistant\",\"function_call\":{}}]"), "messages"},
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":\"a\",\"tool_calls\":[{}]}]"), "messages"},
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":\"a\",\"tool_calls\":[]}]"), NULL},
     {MESSAGES("[{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"4\"}]"), NULL},
     {MESSAGES("[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"function\",\"content\":"
               "\"f\"}]"),
@@ -399,6 +403,11 @@ static const struct {
     {M ",\"logprobs\":true}", "logprobs"},
     {M ",\"logit_bias\":{\"1\":5}}", "logit_bias"},
     {M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
+    {M ",\"response_format\": { \"type\" : \"text\" } }", NULL},
+    {M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
+    {M ",\"modalities\":[\"text\"],\"tool_choice\":\"auto\",\"top_logprobs\":0}", NULL},
+    {M ",\"tool_choice\":\"required\",\"tools\":[{}]}", "tool_choice"},
+    {M ",\"audio\":{}}", "audio"},
     {M ",\"something\":[{\"quite\":\"new\"}]}", NULL},
     {M ",\"stop\":\"END\"}", NULL},
     {M ",\"max_tokens\":10000000}", NULL},
@@ -418,6 +427,41 @@ static void good_forms_pass_and_what_asks_for_more_than_text_is_noted(void **sta
         if (!r.beyond_text != !forms[i].beyond ||
             (r.beyond_text && strcmp(r.beyond_text, forms[i].beyond) != 0))
             fail_msg("%s: %s", forms[i].body, r.beyond_text ? r.beyond_text : "nothing");
+        arena_free(&region);
+    }
+}
+
+/* What is quoted of the request is its own text, cut between characters. */
+static const struct {
+    const char *body, *words;
+} quotes[] = {
+    {M ",\"temperature\":2.0000001}", "temperature is 2.0000001, but"},
+    {M ",\"top_k\":-12345678901}", "top_k is -12345678901, but"},
+    {M ",\"max_tokens\":99999999999999999999999999999999999999999999}",
+     "max_tokens is 9999999999999999999999999999999999999999, but"},
+    {MESSAGES("[{\"role\":\"0123456789012345678901234567890123456789\",\"content\":\"\"}]"),
+     "`0123456789012345678901234567890123456789`, but must be one of system, developer, user, "
+     "assistant, tool, function"},
+    {MESSAGES("[{\"role\":\"012345678901234567890123456789012345678\xF0\x9F\x98\x80\","
+              "\"content\":\"\"}]"),
+     "`012345678901234567890123456789012345678`, but must be one of system, developer, user, "
+     "assistant, tool, function"},
+    {M ",\"012345678901234567890123456789012345678\xC3\xA9\":1,"
+       "\"012345678901234567890123456789012345678\xC3\xA9\":1}",
+     "`012345678901234567890123456789012345678` stands twice"},
+};
+
+static void what_a_refusal_quotes_is_as_it_was_sent(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof quotes / sizeof quotes[0]; i++) {
+        struct chat_request r;
+        struct arena region;
+        struct api_error e;
+
+        assert_int_equal(parse(str_from(quotes[i].body), &region, &r, &e), ERR_DENIED);
+        if (!strstr(e.message, quotes[i].words))
+            fail_msg("%s", e.message);
         arena_free(&region);
     }
 }
@@ -519,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_full_request_is_understood),
         cmocka_unit_test(absent_and_null_fields_mean_the_defaults),
         cmocka_unit_test(good_forms_pass_and_what_asks_for_more_than_text_is_noted),
+        cmocka_unit_test(what_a_refusal_quotes_is_as_it_was_sent),
         cmocka_unit_test(the_smallest_of_the_limits_counts),
         cmocka_unit_test(what_a_template_may_print_is_priced),
         cmocka_unit_test(a_rewrite_changes_the_limits_and_nothing_else),

@@ -172,6 +172,9 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
         const char *body, *code, *param;
         int64_t status;
     } cases[] = {
+        {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+         "\"image_url\",\"image_url\":{\"url\":\"data:,\"}}]}]}",
+         "unsupported_parameter", "messages", 400},
         {BODY_OF(",\"tools\":[{\"type\":\"function\"}]"), "unsupported_parameter", "tools", 400},
         {BODY_OF(",\"logprobs\":true"), "unsupported_parameter", "logprobs", 400},
         {BODY_OF(",\"response_format\":{\"type\":\"json_object\"}"), "unsupported_parameter",

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a request may not ask for here. */
-#include "provider/serve/support.h"
-
-#include "proto/span.h"
+#include "proto/beyond_text.h"
 
 enum { NEUTRAL_MAX = 4 };
 
-/* The values of a field that ask for nothing, as compact JSON; any other value is refused. null is
- * neutral for all. */
+/* The values of a field that ask for nothing, as compact JSON. null is neutral for all. */
 static const struct {
     const char *field;
     const char *neutral[NEUTRAL_MAX];
@@ -42,20 +38,18 @@ static bool is_json(struct str json, const char *compact)
 
 static bool is_neutral(struct str value, const char *const *neutral)
 {
-    for (int i = 0; i < NEUTRAL_MAX && neutral[i]; i++)
+    for (int i = 0; i < NEUTRAL_MAX && neutral[i]; i++) {
         if (is_json(value, neutral[i]))
             return true;
+    }
     return is_json(value, "null");
 }
 
-int support_check(struct str body, struct api_error *ret_error)
+const char *beyond_text_field(struct str name, struct str value)
 {
-    struct span_member member;
-    size_t cursor = 0;
-    while (span_next(body, &cursor, &member) == 1)
-        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-            if (str_is(member.key, fields[i].field) && !is_neutral(member.value, fields[i].neutral))
-                return api_error_set(ret_error, API_UNSUPPORTED, fields[i].field,
-                                     "%s is not supported by this provider", fields[i].field);
-    return 0;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (str_is(name, fields[i].field))
+            return is_neutral(value, fields[i].neutral) ? NULL : fields[i].field;
+    }
+    return NULL;
 }
