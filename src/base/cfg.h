@@ -27,7 +27,7 @@ struct cfg_list {
     size_t n;
 };
 
-enum { CFG_REPEAT = 1 /* reserved */, CFG_IGNORED = 2 /* read and checked, has no effect here */ };
+enum { CFG_IGNORED = 1 /* read and checked, has no effect here */ };
 
 struct cfg_key {
     const char *key;     /* "server.port"; NULL ends the table */

@@ -8,10 +8,9 @@
 
 /* One argument, split: "--port=80" and "--port 80" alike. */
 struct flag {
-    struct str name;           /* "--port"; .p NULL: a positional argument */
+    struct str name;           /* "--port" */
     const struct cfg_key *key; /* NULL: one of the four that every program has */
     struct str value;          /* .p NULL: none given */
-    int width;                 /* how many arguments it took */
 };
 
 static const char *const common_with_value[] = {"--config", NULL};
@@ -35,18 +34,18 @@ static const struct cfg_key *key_of_flag(const struct cfg_table *t, struct str n
     return NULL;
 }
 
-static int read_flag(const struct cfg_source *src, int at, struct flag *ret_flag,
+/* The flag at argument *at, which moves behind it. 1, 0 where flags end, or ERR_USAGE. */
+static int next_flag(const struct cfg_source *src, int *at, struct flag *ret_flag,
                      struct err *ret_err)
 {
-    struct str arg = str_from(src->argv[at]);
-    const char *equals = memchr(arg.p, '=', arg.n);
-    struct flag f = {.name = arg, .width = 1};
+    struct str arg = *at < src->argc ? str_from(src->argv[*at]) : (struct str){0};
+    struct flag f = {.name = arg};
+    const char *equals;
     bool wants_value;
 
-    if (arg.n < 2 || arg.p[0] != '-') {
-        *ret_flag = (struct flag){.width = 1};
+    if (arg.n < 2 || arg.p[0] != '-')
         return 0;
-    }
+    equals = memchr(arg.p, '=', arg.n);
     if (equals) {
         f.name.n = (size_t)(equals - arg.p);
         f.value = (struct str){equals + 1, arg.n - f.name.n - 1};
@@ -55,16 +54,16 @@ static int read_flag(const struct cfg_source *src, int at, struct flag *ret_flag
     if (!f.key && !listed(common_plain, f.name) && !listed(common_with_value, f.name))
         return err_set(ret_err, ERR_USAGE, "%.*s is not a flag of %s; --help lists them",
                        STR_ARG(f.name), src->table->program);
+    ++*at;
     wants_value = f.key ? f.key->type != CFG_BOOL : listed(common_with_value, f.name);
     if (wants_value && !equals) {
-        if (at + 1 >= src->argc)
+        if (*at >= src->argc)
             return err_set(ret_err, ERR_USAGE, "%.*s needs a value: %.*s VALUE", STR_ARG(f.name),
                            STR_ARG(f.name));
-        f.value = str_from(src->argv[at + 1]);
-        f.width = 2;
+        f.value = str_from(src->argv[(*at)++]);
     }
     *ret_flag = f;
-    return 0;
+    return 1;
 }
 
 static void note_common(const struct flag *f, struct cfg_args *args)
@@ -80,20 +79,15 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
                    struct err *ret_err)
 {
     struct cfg_args args = {0};
-    int i = 1;
+    struct flag f;
+    int i = 1, rc;
 
-    while (i < src->argc) {
-        struct flag f = {0};
-        int rc = read_flag(src, i, &f, ret_err);
-
-        if (rc < 0)
-            return rc;
-        if (!f.name.p)
-            break;
+    while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {
         if (!f.key)
             note_common(&f, &args);
-        i += f.width;
     }
+    if (rc < 0)
+        return rc;
     for (; i < src->argc; i++) {
         if (cfg_list_add(&args.rest, str_from(src->argv[i]), region) < 0)
             return ERR_NOMEM;
@@ -105,11 +99,10 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
 /* Whether a flag before argument `at` set the same setting. */
 static bool given_before(const struct cfg_source *src, int at, const struct cfg_key *key)
 {
-    struct flag f = {0};
+    struct flag f;
+    int i = 1;
 
-    for (int i = 1; i < at; i += f.width) {
-        if (read_flag(src, i, &f, NULL) < 0)
-            return false;
+    while (i < at && next_flag(src, &i, &f, NULL) > 0) {
         if (f.key == key)
             return true;
     }
@@ -131,22 +124,16 @@ static int apply_flag(const struct cfg_source *src, int at, const struct flag *f
 int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *settings,
                     struct err *ret_err)
 {
-    int i = 1;
+    struct flag f;
+    int i = 1, at = i, rc;
 
-    while (i < src->argc) {
-        struct flag f = {0};
-        int rc = read_flag(src, i, &f, ret_err);
-
+    while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {
+        rc = f.key ? apply_flag(src, at, &f, region, settings, ret_err) : 0;
         if (rc < 0)
-            return rc;
-        if (!f.name.p)
-            return 0;
-        rc = f.key ? apply_flag(src, i, &f, region, settings, ret_err) : 0;
-        if (rc < 0)
-            return rc;
-        i += f.width;
+            break;
+        at = i;
     }
-    return 0;
+    return rc;
 }
 
 void cfg_help(const struct cfg_table *table, int fd)

@@ -25,15 +25,21 @@ const char *err_str(int code)
     return "unknown error";
 }
 
+__attribute__((format(printf, 3, 0))) static void set(struct err *ret_err, int code,
+                                                      const char *fmt, va_list ap)
+{
+    if (!ret_err)
+        return;
+    ret_err->code = code;
+    vsnprintf(ret_err->text, sizeof ret_err->text, fmt, ap);
+}
+
 int err_set(struct err *ret_err, int code, const char *fmt, ...)
 {
     va_list ap;
 
-    if (!ret_err)
-        return code;
-    ret_err->code = code;
     va_start(ap, fmt);
-    vsnprintf(ret_err->text, sizeof ret_err->text, fmt, ap);
+    set(ret_err, code, fmt, ap);
     va_end(ap);
     return code;
 }
@@ -44,14 +50,13 @@ int err_errno(struct err *ret_err, int code, int errno_value, const char *fmt, .
     va_list ap;
     size_t n;
 
-    if (!ret_err)
-        return code;
-    ret_err->code = code;
     va_start(ap, fmt);
-    vsnprintf(ret_err->text, sizeof ret_err->text, fmt, ap);
+    set(ret_err, code, fmt, ap);
     va_end(ap);
-    n = strlen(ret_err->text);
-    snprintf(ret_err->text + n, sizeof ret_err->text - n, ": %s",
-             strerror_r(errno_value, words, sizeof words));
+    if (ret_err) {
+        n = strlen(ret_err->text);
+        snprintf(ret_err->text + n, sizeof ret_err->text - n, ": %s",
+                 strerror_r(errno_value, words, sizeof words));
+    }
     return code;
 }

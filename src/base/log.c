@@ -160,14 +160,3 @@ void log_write(const struct log *lg, enum log_level level, enum log_event event,
     log_flush(lg);
     write_all(lg->fd, (struct str){l.text, l.n});
 }
-
-int log_level_parse(struct str s, enum log_level *ret_level)
-{
-    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
-        if (str_is(s, level_names[i])) {
-            *ret_level = (enum log_level)i;
-            return 0;
-        }
-    }
-    return ERR_RANGE;
-}

@@ -59,7 +59,4 @@ void log_write(const struct log *lg, enum log_level level, enum log_event event,
 /* Write what waits in the backlog, if there is one. */
 void log_flush(const struct log *lg);
 
-/* "debug", "info", "warn" or "error". 0 or ERR_RANGE. */
-int log_level_parse(struct str s, enum log_level *ret_level);
-
 #endif

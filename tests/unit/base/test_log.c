@@ -97,7 +97,7 @@ static void a_log_without_a_descriptor_writes_nothing(void **state)
     struct log none = f->log;
 
     none.fd = -1;
-    log_event(&none, LOG_ERROR, EV_FATAL);
+    log_event(&none, LOG_ERROR, EV_STORE_FAILED);
     assert_string_equal(written(f), "");
 }
 
@@ -217,10 +217,10 @@ static void lines_in_a_backlog_wait_for_the_flush(void **state)
     assert_true(fcntl(f->read_end, F_SETFL, O_NONBLOCK) == 0);
     assert_int_equal(read(f->read_end, &byte, 1), -1);
     log_flush(&f->log);
-    log_event(&f->log, LOG_INFO, EV_FATAL);
+    log_event(&f->log, LOG_INFO, EV_STORE_FAILED);
     assert_int_equal(firsts, 2); /* a new batch */
     log_flush(&f->log);
-    assert_events(f, "started stopping fatal ");
+    assert_events(f, "started stopping store_failed ");
     buf_free(&backlog.lines);
 }
 
@@ -250,31 +250,12 @@ static void a_full_backlog_loses_and_reorders_no_line(void **state)
     f->log.backlog = &backlog;
     log_event(&f->log, LOG_INFO, EV_STARTED);
     log_event(&f->log, LOG_INFO, EV_STOPPING);
-    log_event(&f->log, LOG_INFO, EV_FATAL);
+    log_event(&f->log, LOG_INFO, EV_STORE_FAILED);
     log_event(&f->log, LOG_INFO, EV_MODEL_LOADED);
     log_event(&f->log, LOG_INFO, EV_LINK_LOST);
     log_flush(&f->log);
-    assert_events(f, "started stopping fatal model_loaded link_lost ");
+    assert_events(f, "started stopping store_failed model_loaded link_lost ");
     buf_free(&backlog.lines);
-}
-
-static void level_names_are_read_exactly(void **state)
-{
-    static const struct {
-        const char *text;
-        int rc;
-        enum log_level level;
-    } cases[] = {{"debug", 0, LOG_DEBUG}, {"info", 0, LOG_INFO},      {"warn", 0, LOG_WARN},
-                 {"error", 0, LOG_ERROR}, {"warning", ERR_RANGE, 99}, {"INFO", ERR_RANGE, 99},
-                 {"", ERR_RANGE, 99}};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        enum log_level level = 99;
-
-        assert_int_equal(log_level_parse(str_from(cases[i].text), &level), cases[i].rc);
-        assert_int_equal(level, cases[i].level);
-    }
 }
 
 #define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -292,7 +273,6 @@ int main(void)
         WITH_PIPE(lines_in_a_backlog_wait_for_the_flush),
         WITH_PIPE(a_warning_is_written_at_once_behind_what_waits),
         WITH_PIPE(a_full_backlog_loses_and_reorders_no_line),
-        cmocka_unit_test(level_names_are_read_exactly),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
