@@ -9,32 +9,6 @@
 
 enum { SCRATCH_BYTES = 1 << 20 };
 
-#define CLAIM(type_, member, flags_)                                               \
-    {                                                                              \
-        .name = #member, .type = SHAPE_##type_, .flags = (flags_),                 \
-        .offset = offsetof(struct attest_claims, member), .other_offset = SIZE_MAX \
-    }
-
-static const struct shape_field claim_fields[] = {CLAIM(BOOL, authenticatedRootEnabled, 0),
-                                                  CLAIM(STR, binaryHash, 0),
-                                                  CLAIM(STR, chipName, 0),
-                                                  CLAIM(STR, encryptionPublicKey, 0),
-                                                  CLAIM(STR, hardwareModel, 0),
-                                                  CLAIM(BOOL, hypervisorActive, 0),
-                                                  CLAIM(STR, osVersion, 0),
-                                                  CLAIM(STR, publicKey, SHAPE_REQUIRED),
-                                                  CLAIM(BOOL, rdmaDisabled, 0),
-                                                  CLAIM(BOOL, secureBootEnabled, 0),
-                                                  CLAIM(BOOL, secureEnclaveAvailable, 0),
-                                                  CLAIM(STR, serialNumber, 0),
-                                                  CLAIM(BOOL, sipEnabled, 0),
-                                                  CLAIM(STR, systemVolumeHash, 0),
-                                                  CLAIM(STR, timestamp, SHAPE_REQUIRED),
-                                                  {.name = NULL}};
-
-static const struct shape claims_shape = {"attestation", claim_fields,
-                                          sizeof(struct attest_claims)};
-
 enum attest_platform attest_platform_of(struct str backend)
 {
     return str_is(backend, "inprocess-mlx") || str_is(backend, "mlx-swift") ? ATTEST_APPLE
@@ -47,15 +21,13 @@ static int malformed(enum trust_reason *ret_reason, struct err *ret_err, const c
     return err_set(ret_err, ERR_PARSE, "the attestation's %s cannot be read", what);
 }
 
-static void keep_claims(struct attest_claims *c, struct arena *region)
+static void keep_strings(struct attestation *a, struct arena *region)
 {
-    struct str *strings[] = {&c->binaryHash,    &c->chipName,         &c->encryptionPublicKey,
-                             &c->hardwareModel, &c->osVersion,        &c->publicKey,
-                             &c->serialNumber,  &c->systemVolumeHash, &c->timestamp};
+    for (const struct shape_field *f = attestation_shape.fields; f->name; f++) {
+        struct str *s = (struct str *)(void *)((char *)a + f->offset);
 
-    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
-        if (strings[i]->p)
-            *strings[i] = arena_dup(region, *strings[i]);
+        if (f->type == SHAPE_STR && s->p)
+            *s = arena_dup(region, *s);
     }
 }
 
@@ -76,9 +48,9 @@ static int split(struct str raw, struct arena *region, struct str *ret_inner,
     *ret_signature = (struct str){quoted.p + 1, quoted.n - 2};
     if (proto_scratch_init(&scratch, SCRATCH_BYTES) < 0)
         return ERR_NOMEM;
-    rc = shape_decode(&scratch, &claims_shape, *ret_inner, &b->claims, ret_err);
+    rc = shape_decode(&scratch, &attestation_shape, *ret_inner, &b->claims, ret_err);
     if (rc == 0)
-        keep_claims(&b->claims, region);
+        keep_strings(&b->claims, region);
     proto_scratch_free(&scratch);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "attest/trust.h"
 #include "base/arena.h"
 #include "base/err.h"
+#include "proto/attestation.h"
 #include "proto/provider_msg.h"
 
 enum { P256_PUBLIC_MAX_BYTES = 65 };
@@ -19,16 +20,8 @@ enum attest_platform { ATTEST_LINUX, ATTEST_APPLE };
 /* "inprocess-mlx" and "mlx-swift" are Apple's, all others Linux. */
 enum attest_platform attest_platform_of(struct str backend);
 
-/* The inner object (camelCase on the wire). */
-struct attest_claims {
-    bool authenticatedRootEnabled, rdmaDisabled, secureBootEnabled, secureEnclaveAvailable,
-        sipEnabled, hypervisorActive;
-    struct str binaryHash, chipName, encryptionPublicKey, hardwareModel, osVersion, publicKey,
-        serialNumber, systemVolumeHash, timestamp;
-};
-
 struct attest_blob {
-    struct attest_claims claims;        /* strings in the region */
+    struct attestation claims;          /* strings in the region */
     uint8_t key[P256_PUBLIC_MAX_BYTES]; /* uncompressed point, 0x04 || X || Y */
     char key_hash[65]; /* lower-case hex SHA-256 of X || Y: the provider's proven key */
 };

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "identity/key_file.h"
 #include "identity/signer.h"
+#include "proto/attestation.h"
 
 enum { NONCE_BYTES = 32, HASH_DIGITS = 64, MESSAGE_MAX_BYTES = 1 << 20, SIGNATURE_MAX_BYTES = 80 };
 
@@ -70,41 +71,26 @@ static int check(const struct signer_statement *s)
 
 /* --- what is signed --- */
 
-static int add_text(struct buf *out, const char *name, struct str value, bool always)
-{
-    int rc;
-
-    if (value.n == 0 && !always)
-        return 0;
-    rc = buf_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
-    return rc == 0 ? json_append_str(out, value) : rc;
-}
-
-static int add_flag(struct buf *out, const char *name, bool value)
-{
-    return buf_printf(out, "%s\"%s\":%s", out->len > 1 ? "," : "", name, value ? "true" : "false");
-}
-
-/* Keys in alphabetical order, as the existing helper writes them. A key in a file is in no enclave,
- * and says so. */
+/* A key in a file is in no enclave, and says so. */
 static int build_blob(const struct signer *s, const struct signer_blob *b, struct buf *out)
 {
-    int rc = buf_append_str(out, STR("{"));
+    const struct attestation a = {
+        .authenticatedRootEnabled = b->authenticated_root,
+        .binaryHash = b->binary_hash,
+        .chipName = b->chip_name,
+        .encryptionPublicKey = b->encryption_public_key,
+        .hardwareModel = b->hardware_model,
+        .hypervisorActive = b->hypervisor_active,
+        .osVersion = b->os_version,
+        .publicKey = str_from(s->public_b64),
+        .rdmaDisabled = b->rdma_disabled,
+        .secureBootEnabled = b->secure_boot,
+        .secureEnclaveAvailable = false,
+        .sipEnabled = b->sip,
+        .timestamp = b->timestamp,
+    };
 
-    rc = rc ? rc : add_flag(out, "authenticatedRootEnabled", b->authenticated_root);
-    rc = rc ? rc : add_text(out, "binaryHash", b->binary_hash, false);
-    rc = rc ? rc : add_text(out, "chipName", b->chip_name, true);
-    rc = rc ? rc : add_text(out, "encryptionPublicKey", b->encryption_public_key, true);
-    rc = rc ? rc : add_text(out, "hardwareModel", b->hardware_model, true);
-    rc = rc ? rc : add_flag(out, "hypervisorActive", b->hypervisor_active);
-    rc = rc ? rc : add_text(out, "osVersion", b->os_version, true);
-    rc = rc ? rc : add_text(out, "publicKey", str_from(s->public_b64), true);
-    rc = rc ? rc : add_flag(out, "rdmaDisabled", b->rdma_disabled);
-    rc = rc ? rc : add_flag(out, "secureBootEnabled", b->secure_boot);
-    rc = rc ? rc : add_flag(out, "secureEnclaveAvailable", false);
-    rc = rc ? rc : add_flag(out, "sipEnabled", b->sip);
-    rc = rc ? rc : add_text(out, "timestamp", b->timestamp, true);
-    return rc ? rc : buf_append_str(out, STR("}"));
+    return shape_encode(&attestation_shape, &a, out);
 }
 
 static int build_message(const struct signer *s, const struct signer_statement *st, struct buf *out)
