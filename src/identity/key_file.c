@@ -5,13 +5,14 @@
 #include <fcntl.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, PEM_MAX_BYTES = 8 << 10, SECURE_HEAP_BYTES = 64 << 10 };
 
 static bool is_p256(const EVP_PKEY *key)
 {
@@ -33,55 +34,101 @@ static int no_passphrase(char *ret_text, int size, int writing, void *ud)
     return -1;
 }
 
-/* 0, ERR_NOT_FOUND, or ERR_CONFIG. */
-static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
+/* Read the whole file, which may be no larger than a key is. 0, ERR_LIMIT or ERR_IO. */
+static int read_pem(int fd, char ret_pem[static PEM_MAX_BYTES], size_t *ret_n)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    size_t at = 0;
+    ssize_t n;
+
+    while (at < PEM_MAX_BYTES && (n = read(fd, ret_pem + at, PEM_MAX_BYTES - at)) > 0)
+        at += (size_t)n;
+    if (at == PEM_MAX_BYTES)
+        return ERR_LIMIT;
+    *ret_n = at;
+    return n < 0 ? ERR_IO : 0;
+}
+
+static EVP_PKEY *parse(int fd)
+{
+    char pem[PEM_MAX_BYTES];
+    size_t n = 0;
+    BIO *bio = read_pem(fd, pem, &n) == 0 ? BIO_new_mem_buf(pem, (int)n) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+
+    BIO_free(bio);
+    sodium_memzero(pem, sizeof pem);
+    if (key && is_p256(key))
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+/* Open for reading only what may be a key file; not waiting, as a pipe would let us. */
+static int open_private(const char *path, int *ret_fd, struct err *ret_err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
-    EVP_PKEY *key;
-    FILE *f;
+    int rc = 0;
 
     if (fd < 0 && errno == ENOENT)
         return ERR_NOT_FOUND;
     if (fd < 0)
         return err_errno(ret_err, ERR_CONFIG, errno, "cannot read the key file %.150s", path);
-    if (fstat(fd, &st) < 0 || st.st_mode & 077) {
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        rc = err_set(ret_err, ERR_CONFIG,
+                     "%.120s is no file that could hold a key; name another with --key", path);
+    else if (st.st_mode & 077)
+        rc = err_set(ret_err, ERR_CONFIG,
+                     "the key file %.120s can be read by others; run `chmod 600` on it", path);
+    if (rc < 0)
         close(fd);
-        return err_set(ret_err, ERR_CONFIG,
-                       "the key file %.120s can be read by others; run `chmod 600` on it", path);
-    }
-    f = fdopen(fd, "r");
-    key = f ? PEM_read_PrivateKey(f, NULL, no_passphrase, NULL) : NULL;
-    if (f)
-        fclose(f);
     else
-        close(fd);
-    if (!key || !is_p256(key)) {
-        EVP_PKEY_free(key);
+        *ret_fd = fd;
+    return rc;
+}
+
+/* 0, ERR_NOT_FOUND, or ERR_CONFIG. */
+static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
+{
+    EVP_PKEY *key;
+    int fd, rc = open_private(path, &fd, ret_err);
+
+    if (rc < 0)
+        return rc;
+    key = parse(fd);
+    close(fd);
+    if (!key)
         return err_set(
             ret_err, ERR_CONFIG,
             "%.120s holds no unencrypted P-256 private key; move it away to have a new one made",
             path);
-    }
     *ret_key = key;
     return 0;
 }
 
+static bool write_all(int fd, const char *text, long n)
+{
+    while (n > 0) {
+        ssize_t written = write(fd, text, (size_t)n);
+
+        if (written <= 0)
+            return false;
+        text += written;
+        n -= written;
+    }
+    return true;
+}
+
 static int write_key(int fd, EVP_PKEY *key)
 {
-    int copy = dup(fd);
-    FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
-    int ok;
+    BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when it is freed */
+    char *text = NULL;
+    bool ok = bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
+    long n = ok ? BIO_get_mem_data(bio, &text) : 0;
 
-    if (!f) {
-        if (copy >= 0)
-            close(copy);
-        return ERR_IO;
-    }
-    ok = PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-    if (fclose(f) != 0)
-        ok = 0;
-    return ok == 1 && fsync(fd) == 0 ? 0 : ERR_IO;
+    ok = n > 0 && write_all(fd, text, n) && fsync(fd) == 0;
+    BIO_free(bio);
+    return ok ? 0 : ERR_IO;
 }
 
 static void sync_directory(const char *path)
@@ -131,8 +178,13 @@ static int create(const char *path, struct err *ret_err)
 
 int key_file_open(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
 {
-    int rc = load(path, ret_key, ret_err);
+    int rc;
 
+    /* OpenSSL keeps private numbers in locked memory once there is some; where there can be none,
+     * it goes on without. */
+    if (!CRYPTO_secure_malloc_initialized())
+        (void)CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, 0);
+    rc = load(path, ret_key, ret_err);
     if (rc != ERR_NOT_FOUND)
         return rc;
     rc = create(path, ret_err);

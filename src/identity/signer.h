@@ -55,9 +55,10 @@ struct signer_post {
 struct signer;
 
 /* The software key: P-256 in a PEM file (PKCS#8), mode 0600, created atomically (temporary file,
- * fsync, rename, fsync of the directory) when the file does not exist. A file that exists but
- * cannot be read, has wider permissions, or is no P-256 key is an error that names the file and the
- * way out; it is never overwritten. */
+ * fsync, link, fsync of the directory) when the file does not exist. A file that exists but cannot
+ * be read, has wider permissions, or is no P-256 key is an error that names the file and the way
+ * out; it is never overwritten. The private number lives in OpenSSL's locked heap; what OpenSSL's
+ * PEM decoder copies on its way there is freed without being wiped. */
 int signer_soft_open(const char *path, const struct signer_post *post, struct signer **ret_signer,
                      struct err *ret_err);
 

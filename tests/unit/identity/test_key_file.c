@@ -228,7 +228,37 @@ static void a_link_or_a_directory_is_no_key_file(void **state)
     assert_int_equal(unlink(p->path), 0);
     assert_int_equal(mkdir(p->path, 0700), 0);
     assert_int_equal(key_file_open(p->path, &key, &e), ERR_CONFIG);
+    assert_non_null(strstr(e.text, "no file"));
+    assert_int_equal(rmdir(p->path), 0);
+    assert_int_equal(mkfifo(p->path, 0600), 0); /* nobody writes: opening it must not wait */
+    assert_int_equal(key_file_open(p->path, &key, &e), ERR_CONFIG);
+    assert_non_null(strstr(e.text, "no file"));
     assert_null(key);
+}
+
+static void a_file_larger_than_any_key_is_none(void **state)
+{
+    static char text[64 << 10];
+    const struct place *p = *state;
+    EVP_PKEY *key = NULL;
+    struct err e = {0};
+
+    memset(text, '\n', sizeof text);
+    write_file(p->path, text, sizeof text, 0600);
+    assert_int_equal(key_file_open(p->path, &key, &e), ERR_CONFIG);
+    assert_non_null(strstr(e.text, "move it away"));
+}
+
+static void the_private_number_is_in_locked_memory(void **state)
+{
+    const struct place *p = *state;
+    size_t before = CRYPTO_secure_used();
+    EVP_PKEY *key = NULL;
+
+    assert_int_equal(key_file_open(p->path, &key, NULL), 0);
+    assert_true(CRYPTO_secure_used() > before);
+    EVP_PKEY_free(key);
+    assert_int_equal(CRYPTO_secure_used(), before);
 }
 
 static void a_place_that_cannot_hold_a_key_is_named(void **state)
@@ -357,6 +387,8 @@ int main(void)
             a_truncated_key_is_refused_at_each_length_and_never_overwritten, up, down),
         cmocka_unit_test_setup_teardown(what_is_no_p256_private_key_is_refused, up, down),
         cmocka_unit_test_setup_teardown(a_link_or_a_directory_is_no_key_file, up, down),
+        cmocka_unit_test_setup_teardown(a_file_larger_than_any_key_is_none, up, down),
+        cmocka_unit_test_setup_teardown(the_private_number_is_in_locked_memory, up, down),
         cmocka_unit_test_setup_teardown(a_place_that_cannot_hold_a_key_is_named, up, down),
         cmocka_unit_test_setup_teardown(
             an_encrypted_key_is_refused_without_asking_for_its_passphrase, up, down),
