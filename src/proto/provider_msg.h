@@ -207,7 +207,7 @@ struct provider_msg {
  * in a known field, fraction in an integer field), ERR_MISSING (request_id or nonce absent where
  * the message means nothing without), ERR_LIMIT. A null in a known field counts as absent.
  * Duplicate keys: the last one wins, except inside attested objects (see span.h). No heap
- * allocation for frames up to 64 KiB. */
+ * allocation for frames that yyjson can parse within 1 MiB. */
 int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
                         struct provider_msg *ret_msg, struct err *ret_err);
 

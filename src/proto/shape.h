@@ -41,7 +41,8 @@ enum shape_type {
 
 enum {
     SHAPE_REQUIRED = 1,   /* absent or null: ERR_MISSING */
-    SHAPE_OMIT_EMPTY = 2, /* encoder leaves out empty strings, 0, PROTO_UNSET, unset, empty lists */
+    SHAPE_OMIT_EMPTY = 2, /* encoder leaves out empty strings and lists, PROTO_UNSET, a F64 of 0, a
+                             BOOL that is false, an absent object; a zero of I64 is written */
     SHAPE_NULL_EMPTY = 4, /* encoder writes null for an absent string */
 };
 

@@ -149,6 +149,9 @@ static void a_body_that_does_not_open_is_refused(void **state)
         "{\"ephemeral_public_key\":\"j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8=\","
         "\"ciphertext\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
         "{\"ephemeral_public_key\":\"AAAA\",\"ciphertext\":\"AAAA\"}",
+        "{}",
+        "{\"ephemeral_public_key\":\"j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8=\"}",
+        "{\"ephemeral_public_key\":null,\"ciphertext\":\"AAAA\"}",
         "{\"ephemeral_public_key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\","
         "\"ciphertext\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
     };
