@@ -68,7 +68,8 @@ static bool split_index(struct str path, const char *array, size_t *ret_index, s
         return false;
     rest = (struct str){path.p + name.n + 1, path.n - name.n - 1};
     close = memchr(rest.p, ']', rest.n);
-    if (!close || str_to_i64((struct str){rest.p, (size_t)(close - rest.p)}, &index) < 0)
+    if (!close || close + 1 == path.p + path.n || close[1] != '.' ||
+        str_to_i64((struct str){rest.p, (size_t)(close - rest.p)}, &index) < 0 || index < 0)
         return false;
     *ret_index = (size_t)index;
     *ret_rest = (struct str){close + 2, rest.n - (size_t)(close - rest.p) - 2};
@@ -89,23 +90,30 @@ static int set_defaults(const struct cfg_key *keys, struct load *l, void *base)
     return 0;
 }
 
-/* The element at `index`; elements come in order, so at most one is new. */
-static void *element(const struct cfg_array *a, size_t index, struct load *l)
+static int add_element(const struct cfg_array *a, struct load *l)
 {
     char **items = (char **)((char *)l->settings + a->items_offset);
     size_t *count = (size_t *)((char *)l->settings + a->count_offset);
-    char *grown;
+    char *grown = arena_array_bytes(l->region, a->size, *count + 1);
 
-    if (index < *count)
-        return *items + index * a->size;
-    grown = arena_array_bytes(l->region, a->size, *count + 1);
     if (!grown)
-        return NULL;
+        return ERR_NOMEM;
     if (*count > 0)
         memcpy(grown, *items, *count * a->size);
     *items = grown;
-    grown += (*count)++ * a->size;
-    return set_defaults(a->rows, l, grown) < 0 ? NULL : grown;
+    return set_defaults(a->rows, l, grown + (*count)++ * a->size);
+}
+
+/* The element at `index`. Those before it that hold nothing were not seen yet. */
+static void *element(const struct cfg_array *a, size_t index, struct load *l)
+{
+    const size_t *count = (const size_t *)((char *)l->settings + a->count_offset);
+
+    while (*count <= index) {
+        if (add_element(a, l) < 0)
+            return NULL;
+    }
+    return *(char **)((char *)l->settings + a->items_offset) + index * a->size;
 }
 
 /* --- the file --- */
@@ -196,8 +204,10 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
         rc = apply_env(&l);
     if (rc == 0)
         rc = cfg_apply_flags(src, region, ret_settings, &e);
+    if (rc < 0 && !e.code)
+        (void)err_set(&e, rc, "%s: %s", toml_name ? toml_name : "the settings", err_str(rc));
     if (rc < 0 && ret_err)
-        *ret_err = e.code ? e : (struct err){.code = rc};
+        *ret_err = e;
     return rc;
 }
 

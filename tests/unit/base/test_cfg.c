@@ -297,6 +297,13 @@ static void arrays_of_tables_become_structs_with_their_own_defaults(void **state
     assert_int_equal(f->s.models[1].slots, 9);
     assert_null(f->s.models[2].id.p);
     assert_int_equal(f->s.models[2].slots, 1);
+    assert_int_equal(
+        load(f, &(struct given){.toml = "[[model]]\n[[model]]\nid = \"m1\"\nslots = 9\n"}), 0);
+    assert_int_equal(f->s.n_models, 2);
+    assert_null(f->s.models[0].id.p);
+    assert_int_equal(f->s.models[0].slots, 4);
+    assert_string_equal(f->s.models[1].id.p, "m1");
+    assert_int_equal(f->s.models[1].slots, 9);
 }
 
 static void an_ignored_setting_is_accepted_and_still_checked(void **state)
@@ -359,6 +366,15 @@ static const struct {
      {.toml = "[server]\ncolour = 1"},
      ERR_CONFIG,
      {"line 2", "`server.colour`", "--help"}},
+    {"an index with nothing behind it", {.toml = "\"model[0]\" = 1"}, ERR_CONFIG, {"model[0]"}},
+    {"an index with nothing but a name behind it",
+     {.toml = "\"model[0]id\" = 1"},
+     ERR_CONFIG,
+     {"model[0]id"}},
+    {"more tables than there is memory for",
+     {.toml = "\"model[99999999].id\" = 1"},
+     ERR_NOMEM,
+     {"memory"}},
     {"an index that is none", {.toml = "\"model[00]\" = 1"}, ERR_CONFIG, {"model[00]"}},
     {"a table for an array", {.toml = "[model]\nid = \"a\""}, ERR_CONFIG, {"model.id"}},
     {"bad TOML",
