@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make fuzz: every fuzz target for FUZZ_SECONDS (600) seconds, as many at a time as there are cores.
 # New inputs are kept in build/fuzz/corpus/, the committed seeds in tests/fuzz/corpus/ are only read;
-# FUZZ_TARGETS="fuzz_ws fuzz_http1" chooses.
+# FUZZ_TARGETS="fuzz_ws fuzz_http" chooses.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$ROOT/scripts/lib/build.sh"

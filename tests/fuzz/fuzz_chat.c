@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of consumers and chunks of providers: what parses can be rewritten, and the rewritten body
- * parses to the new limit; what is normalised can be inspected again. */
+ * parses to the new limit; a chunk is seen for the same whatever came before it, and what consumers
+ * get of it is JSON. */
 #include "fuzz/fuzz.h"
 #include <stdlib.h>
 
@@ -30,21 +31,89 @@ static void body(struct str input)
     arena_free(&region);
 }
 
+static bool same(const struct chunk_info *a, const struct chunk_info *b)
+{
+    return a->kind == b->kind && a->json.p == b->json.p && a->json.n == b->json.n &&
+           a->has_role == b->has_role && a->has_text == b->has_text &&
+           a->has_finish == b->has_finish && a->needs_rewrite == b->needs_rewrite &&
+           a->text_bytes == b->text_bytes && a->has_usage == b->has_usage &&
+           a->prompt_tokens == b->prompt_tokens && a->completion_tokens == b->completion_tokens &&
+           a->head.id.p == b->head.id.p && a->head.id.n == b->head.id.n &&
+           a->head.model.p == b->head.model.p && a->head.model.n == b->head.model.n &&
+           a->head.created_s == b->head.created_s;
+}
+
+/* Whatever came before it: a chunk of text, this one, or one that differs in its last bytes. */
+static void looks_the_same(struct str input, const struct chunk_info *seen)
+{
+    static const struct str text = STR(
+        "data: {\"id\":\"c\",\"created\":7,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{"
+        "\"content\":\"a\"},\"finish_reason\":null}]}");
+    const struct str before[] = {text, input, {input.p, input.n - input.n / 8}};
+
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        struct chunk_shape shape = {0};
+        struct chunk_info info;
+
+        chunk_inspect_next(&shape, before[i], &info);
+        chunk_inspect_next(&shape, input, &info);
+        if (!same(&info, seen))
+            abort();
+    }
+}
+
+/* What reaches a consumer that streams: one line of JSON, as it is or rewritten. */
+static void is_relayed_as_json(const struct chunk_info *info, struct arena *region, struct buf *out)
+{
+    struct chunk_info again;
+
+    if (!info->needs_rewrite &&
+        (memchr(info->json.p, '\n', info->json.n) || memchr(info->json.p, '\r', info->json.n)))
+        abort();
+    if (buf_append_str(out, STR("data: ")) < 0 ||
+        chunk_normalise(info->json, true, true, region, out) == ERR_PARSE)
+        abort();
+    chunk_inspect(buf_view(out), &again);
+    if (again.kind == CHUNK_BAD || again.has_usage)
+        abort();
+}
+
+/* What reaches one that does not. */
+static void is_joined_as_json(const struct chunk_info *info, struct arena *region, struct buf *out)
+{
+    const struct chunk_head head = {STR("c"), STR("m"), 7};
+    struct chunk_info whole;
+    struct chunk_join *j;
+
+    if (chunk_join_new(region, OUT_BYTES / 8, &j) < 0)
+        abort();
+    if (chunk_join_add(j, info->json) == ERR_PARSE)
+        abort();
+    (void)chunk_join_add(j, info->json);
+    buf_clear(out);
+    if (buf_append_str(out, STR("data: ")) < 0 ||
+        chunk_join_write(j, &head, 1, 2, (struct str){0}, out) < 0)
+        abort();
+    chunk_inspect(buf_view(out), &whole);
+    if (whole.kind != CHUNK_WHOLE || whole.completion_tokens != 2)
+        abort();
+    chunk_join_free(j);
+}
+
 static void chunk(struct str input)
 {
-    struct chunk_info info, again;
+    struct chunk_info info;
     struct arena region;
     struct buf out;
 
+    chunk_inspect(input, &info);
+    looks_the_same(input, &info);
+    if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)
+        return;
     arena_init(&region, REGION_BYTES);
     buf_init(&out, OUT_BYTES);
-    chunk_inspect(input, &info);
-    if (info.kind == CHUNK_CONTENT && buf_append_str(&out, STR("data: ")) == 0 &&
-        chunk_normalise(info.json, true, true, &region, &out) == 0) {
-        chunk_inspect(buf_view(&out), &again);
-        if (again.kind == CHUNK_BAD || again.has_usage)
-            abort();
-    }
+    is_relayed_as_json(&info, &region, &out);
+    is_joined_as_json(&info, &region, &out);
     buf_free(&out);
     arena_free(&region);
 }
