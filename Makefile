@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this repository. Each fetches what it lacks, into deps/, and builds into build/.
-.PHONY: help run test bench lint format fuzz clean
+.PHONY: help run test bench lint format fuzz docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ format: ## let clang-format rewrite the sources
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (600)
 	@scripts/fuzz.sh
+
+docs: ## messages, settings, errors and log events as pages, from their tables, into build/docs
+	@scripts/docs.sh
 
 clean: ## remove what the compiler made (deps/ and run/ stay)
 	rm -rf build

@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "coordinator": "base net proto seal attest store ledger identity",
     "provider": "base net proto seal attest store ledger identity",
     "cli": "base net proto seal attest store ledger identity coordinator provider",
+    "docs": "base proto attest coordinator provider",
     "bench": "base net proto seal attest store ledger identity coordinator provider",
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings from a table (after Valkey's config.c and OpenSSH's servconf.h). One row declares a
  * setting: its TOML key, flag, environment variables, type, bounds, default and help. Loading,
- * --help, --check-config's messages and the reference page all come from the rows.
+ * --help, --check-config's messages and the reference (`make docs`) all come from the rows.
  *
  * Precedence, later wins: default, TOML file, environment (old name, then new name), flag. An
  * unknown key in the file, an unknown flag, a wrong type or a value out of bounds is ERR_CONFIG or

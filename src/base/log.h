@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logging in logfmt, one line an event, to a file descriptor. Only programs log. The event's name
- * is stable and comes from the table in log_events.def, so that logs can be searched and the
- * reference generated. Prompts, completions and keys never reach a log: there is no field kind that
- * takes unbounded text from a consumer. */
+ * is stable and comes from the table in log_events.def, so that logs can be searched; the
+ * reference (`make docs`) comes from there too. Prompts, completions and keys never reach a log:
+ * there is no field kind that takes unbounded text from a consumer. */
 #ifndef DARKBLOOM_BASE_LOG_H
 #define DARKBLOOM_BASE_LOG_H
 

@@ -76,6 +76,11 @@ const char *msg_type_name(enum msg_type type)
     return messages[type].name;
 }
 
+const struct shape *msg_shape(enum msg_type type)
+{
+    return messages[type].shape();
+}
+
 static enum msg_type type_of(struct str name)
 {
     for (int i = MSG_UNKNOWN + 1; i < MSG_COUNT; i++) {

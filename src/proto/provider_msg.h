@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a provider and the coordinator say to each other over /ws/provider: wire format version 1
  * (reference/coordinator.md §2, byte-compatible both ways). Every message is declared once in
- * provider_msg.def; struct, decoder, encoder, name table and docs/protocol.md come from it.
+ * provider_msg.def; decoder, encoder, name table and the reference (src/docs/, `make docs`) come
+ * from it.
  *
  * Optional fields: strings with .p == NULL, integers with PROTO_UNSET, bools with PROTO_TRI_UNSET
  * are absent. Unknown fields are ignored, unknown types reported as MSG_UNKNOWN. */
@@ -217,5 +218,7 @@ int provider_msg_encode(const struct provider_msg *msg, struct buf *out);
 
 /* "inference_response_chunk"; NULL for MSG_UNKNOWN. */
 const char *msg_type_name(enum msg_type type);
+/* Its fields; not for MSG_UNKNOWN. */
+const struct shape *msg_shape(enum msg_type type);
 
 #endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cfg.h"
+#include "coordinator/settings.h"
+#include "docs/docs.h"
+#include "provider/settings.h"
+
+static void value(struct page *p, const struct cfg_key *k)
+{
+    switch (k->type) {
+    case CFG_STR:
+        page_add(p, "string");
+        break;
+    case CFG_INT:
+        page_add(p, "%.0f to %.0f", k->min, k->max);
+        break;
+    case CFG_FLOAT:
+        page_add(p, "%g to %g", k->min, k->max);
+        break;
+    case CFG_BOOL:
+        page_add(p, "`true`, `false`");
+        break;
+    case CFG_ENUM:
+        for (size_t i = 0; k->choices[i]; i++)
+            page_add(p, "%s`%s`", i ? ", " : "", k->choices[i]);
+        break;
+    case CFG_LIST:
+        page_add(p, "list of strings");
+        break;
+    }
+}
+
+static void code(struct page *p, const char *text, const char *after)
+{
+    if (text && text[0])
+        page_add(p, "`%s`%s", text, after);
+}
+
+static void row(struct page *p, const struct cfg_key *k)
+{
+    page_add(p, "| `%s` | ", k->key);
+    code(p, k->flag, "");
+    page_add(p, " | ");
+    code(p, k->env, k->env_old ? ", " : "");
+    code(p, k->env_old, "");
+    page_add(p, " | ");
+    value(p, k);
+    page_add(p, " | ");
+    code(p, k->deflt, "");
+    page_add(p, " | %s%s |\n", k->help, k->flags & CFG_IGNORED ? " (no effect)" : "");
+}
+
+static void rows(struct page *p, const struct cfg_key *keys)
+{
+    page_add(p, "| setting | flag | environment | value | default | meaning |\n"
+                "|---|---|---|---|---|---|\n");
+    for (; keys->key; keys++)
+        row(p, keys);
+    page_add(p, "\n");
+}
+
+static void program(struct page *p, const struct cfg_table *t)
+{
+    page_add(p, "# %s\n\n", t->program);
+    rows(p, t->keys);
+    for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
+        page_add(p, "## `[[%s]]`, any number of\n\n", a->name);
+        rows(p, a->rows);
+    }
+}
+
+void docs_settings(struct page *p)
+{
+    page_add(p, "Later wins: default, TOML file (`--config`), environment, flag.\n\n");
+    program(p, &settings_table);
+    program(p, &provider_settings_table);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pages that are one list or two. */
+#include "attest/trust.h"
+#include "docs/docs.h"
+
+static const struct {
+    int status;
+    const char *type, *code;
+} api_errors[] = {
+#define API_ERROR(name, status, type, code) {status, type, code},
+#include "proto/api_errors.def"
+#undef API_ERROR
+};
+
+static const struct {
+    const char *code, *help;
+} reasons[] = {
+#define REASON(name, code, help) {code, help},
+    TRUST_REASON_TABLE(REASON)
+#undef REASON
+};
+
+static const struct {
+    const char *name, *help;
+} events[] = {
+#define LOG_EVENT(name, help) {#name, help},
+#include "base/log_events.def"
+#undef LOG_EVENT
+};
+
+void docs_errors(struct page *p)
+{
+    page_add(p,
+             "# API errors\n\n`{\"error\":{\"message\",\"type\",\"param\",\"code\"}}`, in a stream "
+             "as an event of its own.\n\n| status | `type` | `code` |\n|---|---|---|\n");
+    for (size_t i = 0; i < sizeof api_errors / sizeof api_errors[0]; i++)
+        page_add(p, "| %d | `%s` | `%s` |\n", api_errors[i].status, api_errors[i].type,
+                 api_errors[i].code);
+    page_add(p, "\n# Reasons of a trust level\n\n| code | means |\n|---|---|\n");
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        page_add(p, "| `%s` | %s |\n", reasons[i].code, reasons[i].help);
+}
+
+/* Tables spell them in capitals, log lines do not. */
+static void event_name(struct page *p, const char *name)
+{
+    for (; *name; name++)
+        page_add(p, "%c", *name >= 'A' && *name <= 'Z' ? *name + ('a' - 'A') : *name);
+}
+
+void docs_events(struct page *p)
+{
+    page_add(p, "# Log events\n\nlogfmt, one line an event: `ts`, `level`, `event`, then its own "
+                "fields.\n\n| event | means |\n|---|---|\n");
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        page_add(p, "| `");
+        event_name(p, events[i].name);
+        page_add(p, "` | %s |\n", events[i].help);
+    }
+}
