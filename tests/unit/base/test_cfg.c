@@ -366,6 +366,8 @@ static const struct {
      {.toml = "[server]\ncolour = 1"},
      ERR_CONFIG,
      {"line 2", "`server.colour`", "--help"}},
+    {"a letter beyond ASCII in a name", {.toml = "n\xC3\xA4me = 1"}, ERR_CONFIG, {"line 1"}},
+    {"another one", {.toml = "name\xEF\xB7\xB7 = 1"}, ERR_CONFIG, {"line 1"}},
     {"an index with nothing behind it", {.toml = "\"model[0]\" = 1"}, ERR_CONFIG, {"model[0]"}},
     {"an index with nothing but a name behind it",
      {.toml = "\"model[0]id\" = 1"},
