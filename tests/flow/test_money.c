@@ -192,6 +192,28 @@ static void an_answer_complete_before_the_commit_leaves_with_it(void **state)
     }
 }
 
+/* The provider's time-outs are over when it is done, however long the disk takes. */
+static void an_answer_complete_before_the_commit_waits_for_it_beyond_the_time_outs(void **state)
+{
+    enum { SLOW_MS = 11000 };
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c;
+
+    w->settings.first_token_timeout_ms = 10000;
+    fake_consumer_leave(fake_consumer_stream(w)); /* the account is known now */
+    fake_world_slow_store(w, SLOW_MS * 1000);
+    c = fake_consumer_stream(w);
+    fake_provider_serve(p, 1, PROMPT, 40);
+    fake_world_advance_ms(w, SLOW_MS - 1);
+    assert_int_equal(fake_consumer_status(c), 0);
+    fake_world_advance_ms(w, 1);
+    assert_true(fake_consumer_done(c));
+    assert_string_equal(fake_consumer_text(c), "Hello world");
+    fake_world_advance_ms(w, SLOW_MS);
+    assert_string_equal(fake_world_hold(w, 1).outcome, "completed");
+}
+
 static void an_answer_that_outgrows_the_wait_for_its_hold_is_given_up(void **state)
 {
     enum { TEXT_BYTES = 6 << 20 };
@@ -330,6 +352,7 @@ int main(void)
         TEST(dispatch_does_not_wait_for_the_commit_but_the_first_token_does),
         TEST(the_end_does_not_wait_for_the_settlement),
         cmocka_unit_test(an_answer_complete_before_the_commit_leaves_with_it),
+        TEST(an_answer_complete_before_the_commit_waits_for_it_beyond_the_time_outs),
         TEST(an_answer_that_outgrows_the_wait_for_its_hold_is_given_up),
         cmocka_unit_test(the_charge_is),
         TEST(an_old_peers_counts_are_guessed),

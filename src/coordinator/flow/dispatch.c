@@ -11,11 +11,7 @@ static const struct attempt_ops attempt_ops;
 
 static struct request *request_of(struct attempt *a)
 {
-    struct attempt *first = a;
-
-    while (first->number > 0)
-        first--;
-    return list_owner(first, struct request, attempts);
+    return list_owner(a - a->number, struct request, attempts);
 }
 
 void flow_attempt_end(struct request *r, bool cancel)
@@ -47,6 +43,8 @@ static void on_timeout(void *ud)
     struct request *r = ud;
     const struct settings *s = r->coord->settings;
 
+    if (r->stage != STAGE_DISPATCH)
+        return;
     api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
                   (long long)(r->accepted ? s->first_token_timeout_ms : s->accept_timeout_ms));
     try_again(r, "timeout", true);
@@ -86,6 +84,7 @@ static void on_completed(struct attempt *a, const struct msg_inference_complete 
 
     r->live = NULL; /* the registry has let go of it */
     r->provider_done = true;
+    loop_timer_clear(r->coord->loop, &r->attempt_timer); /* the hold's commit may take longer */
     if (m->usage.prompt_tokens > 0)
         r->prompt_tokens = m->usage.prompt_tokens;
     r->usage_completion = m->usage.completion_tokens > 0 ? m->usage.completion_tokens : 0;
