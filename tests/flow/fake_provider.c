@@ -57,6 +57,11 @@ static struct msg_model *model_of(struct fake_provider *p)
     return &model;
 }
 
+static struct str public_key(const struct fake_provider *p)
+{
+    return str_from(p->config.public_key ? p->config.public_key : box_pair_public_b64(p->pair));
+}
+
 struct provider_msg fake_provider_register_msg(struct fake_provider *p)
 {
     return (struct provider_msg){
@@ -67,7 +72,7 @@ struct provider_msg fake_provider_register_msg(struct fake_provider *p)
             .n_models = 1,
             .backend = STR("inprocess-llama"),
             .version = STR("0.1.0"),
-            .public_key = str_from(box_pair_public_b64(p->pair)),
+            .public_key = public_key(p),
             .encrypted_response_chunks = true,
             .has_privacy_capabilities = true,
             .privacy_capabilities = {.text_backend_inprocess = true, .text_proxy_disabled = true}}};
@@ -120,7 +125,7 @@ static struct msg_attestation_response answer_of(struct fake_provider *p)
         .signature = str_from(p->signature),
         .public_key = p->config.answer == FAKE_OTHER_KEY
                           ? STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
-                          : str_from(box_pair_public_b64(p->pair)),
+                          : public_key(p),
         .hypervisor_active = PROTO_TRI_FALSE,
         .rdma_disabled = PROTO_TRI_UNSET,
         .sip_enabled = PROTO_TRI_UNSET,

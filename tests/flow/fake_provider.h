@@ -30,6 +30,7 @@ struct fake_provider_config {
     double cpu_usage;    /* 0..1: the idler one is chosen */
     const char *model;   /* NULL: FAKE_MODEL */
     enum fake_answer answer;
+    const char *public_key; /* base64; NULL: its own encryption key */
 };
 
 /* A request it was given. */

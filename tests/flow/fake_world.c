@@ -151,6 +151,18 @@ void fake_world_slow_store(struct fake_world *w, int64_t delay_us)
     w->coord->store_delay_us = delay_us;
 }
 
+void fake_world_break_key(struct fake_world *w, size_t nth)
+{
+    struct list_node *n = w->coord->registry->providers.next;
+    struct provider *p;
+
+    for (size_t i = 0; i < nth; i++)
+        n = n->next;
+    p = list_owner(n, struct provider, link);
+    provider_session_drop(p);
+    memset(p->x25519, 0, sizeof p->x25519);
+}
+
 /* --- keys --- */
 
 void fake_world_make_key(struct fake_world *w, const char *account, int64_t credit_micro_usd,

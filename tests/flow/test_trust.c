@@ -244,6 +244,56 @@ static void all_requests_of_a_provider_that_lies_go_elsewhere(void **state)
     assert_true(fake_consumer_done(second));
 }
 
+/* --- keys that cannot be encrypted to --- */
+
+/* Points of low order: whatever is sealed to them can be opened by everybody (RFC 7748 §6.1). */
+static const char *const low_order[] = {
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "7P///////////////////////////////////////38="};
+
+static void a_provider_with_a_key_of_low_order_is_never_asked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof low_order / sizeof low_order[0]; i++) {
+        struct fake_world *w = fake_world_new();
+        struct fake_provider *without_key, *other;
+
+        w->settings.min_trust = TRUST_NONE;
+        fake_world_start(w);
+        without_key = fake_provider_join(
+            w, &(struct fake_provider_config){.no_attestation = true, .public_key = low_order[i]});
+        other = fake_provider_join(w, &busier);
+        assert_true(is_asked(w, other));
+        assert_int_equal(without_key->n_jobs, 0);
+        assert_true(fake_world_logged(w, "usable_key=0"));
+        fake_world_down((void **)&w);
+    }
+}
+
+static void a_key_that_fails_only_when_it_is_needed_sends_the_request_elsewhere(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *broken = fake_provider_join(w, &plain);
+    struct fake_provider *other = fake_provider_join(w, &busier);
+
+    fake_world_break_key(w, 0);
+    assert_true(is_asked(w, other));
+    assert_int_equal(broken->n_jobs, 0);
+}
+
+static void without_another_provider_a_broken_key_is_the_providers_error(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_consumer *c;
+
+    fake_provider_join(w, &plain);
+    fake_world_break_key(w, 0);
+    c = fake_consumer_stream(w);
+    assert_int_equal(fake_consumer_status(c), 502);
+    assert_true(fake_says(fake_consumer_body(c), "\"code\":\"provider_error\""));
+    fake_world_assert_at_rest(w);
+}
+
 /* --- one key, two connections --- */
 
 static void a_second_connection_with_a_proven_key_replaces_the_first(void **state)
@@ -312,6 +362,9 @@ int main(void)
         TEST(running_answers_outlive_a_missed_challenge),
         cmocka_unit_test(a_chunk_not_sealed_to_the_session_costs_the_trust_for_good),
         TEST(all_requests_of_a_provider_that_lies_go_elsewhere),
+        cmocka_unit_test(a_provider_with_a_key_of_low_order_is_never_asked),
+        TEST(a_key_that_fails_only_when_it_is_needed_sends_the_request_elsewhere),
+        TEST(without_another_provider_a_broken_key_is_the_providers_error),
         TEST(a_second_connection_with_a_proven_key_replaces_the_first),
         cmocka_unit_test(an_unproven_claim_to_a_key_displaces_nobody_and_earns_nothing),
         TEST(the_older_connections_end_does_not_unseat_the_newer),

@@ -25,6 +25,14 @@ void flow_attempt_end(struct request *r, bool cancel)
     buf_wipe(&r->early);
 }
 
+enum flow_verdict flow_route_again(struct request *r)
+{
+    if (r->n_attempts >= FLOW_MAX_ATTEMPTS)
+        return FLOW_FAIL;
+    flow_move(r, STAGE_ROUTE);
+    return FLOW_NEXT;
+}
+
 /* The attempt failed before any content: try another provider, or report r->error. */
 static void try_again(struct request *r, const char *why, bool cancel)
 {
@@ -169,10 +177,7 @@ static enum flow_verdict hand_over(struct request *r)
     if (rc < 0) {
         flow_attempt_end(r, false);
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
-        if (r->n_attempts >= FLOW_MAX_ATTEMPTS)
-            return FLOW_FAIL;
-        flow_move(r, STAGE_ROUTE);
-        return FLOW_NEXT;
+        return flow_route_again(r);
     }
     loop_timer_set(r->coord->loop, &r->attempt_timer, r->coord->settings->accept_timeout_ms * 1000,
                    on_timeout, r);

@@ -177,6 +177,9 @@ int64_t flow_delivered(const struct request *r);
 
 /* --- between stages --- */
 
+/* dispatch.c: the chosen provider failed inside a stage: back to route without it, or fail with
+ * r->error after the last attempt. Returns what the stage returns. */
+enum flow_verdict flow_route_again(struct request *r);
 /* dispatch.c: end the live attempt; `cancel` tells the provider. Wipes the session. */
 void flow_attempt_end(struct request *r, bool cancel);
 /* relay.c: from now on a stream without a token gets its head and comments after a while. */

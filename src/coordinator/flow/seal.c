@@ -34,6 +34,20 @@ static void remember_provider(struct request *r)
     r->provider_key = v.signing_key.p ? arena_dup(&r->region, v.signing_key) : v.signing_key;
 }
 
+static enum flow_verdict not_sealed(struct request *r, int rc)
+{
+    box_session_close(r->session);
+    r->session = NULL;
+    if (rc == ERR_CRYPTO) { /* the provider's key is none: others may serve */
+        api_error_set(&r->error, API_PROVIDER, NULL, "the provider's key cannot be encrypted to");
+        r->tried[r->n_attempts++] = offer_provider_serial(r->chosen);
+        return flow_route_again(r);
+    }
+    api_error_set(&r->error, rc == ERR_BUSY ? API_OVERLOADED : API_INTERNAL, NULL,
+                  "the request could not be encrypted for its provider: %s", err_str(rc));
+    return FLOW_FAIL;
+}
+
 enum flow_verdict flow_seal(struct request *r)
 {
     int64_t start = clock_mono_us(&r->coord->clock);
@@ -56,12 +70,5 @@ enum flow_verdict flow_seal(struct request *r)
         rc = build_frame(r, a, buf_view(&r->plain));
     buf_wipe(&r->plain);
     r->times.encrypt_us += clock_mono_us(&r->coord->clock) - start;
-    if (rc < 0) {
-        box_session_close(r->session);
-        r->session = NULL;
-        api_error_set(&r->error, rc == ERR_BUSY ? API_OVERLOADED : API_INTERNAL, NULL,
-                      "the request could not be encrypted for its provider: %s", err_str(rc));
-        return FLOW_FAIL;
-    }
-    return FLOW_NEXT;
+    return rc < 0 ? not_sealed(r, rc) : FLOW_NEXT;
 }

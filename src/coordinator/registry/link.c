@@ -16,7 +16,8 @@ static int on_register(struct provider *p, struct provider_msg *m, struct err *r
     if (rc == 0)
         log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_REGISTERED, KV_CSTR("provider", p->id),
                   KV_STR("backend", p->backend), KV_STR("version", p->version),
-                  KV_INT("models", p->n_offers), KV_INT("private_text", p->private_text));
+                  KV_INT("models", p->n_offers), KV_INT("private_text", p->private_text),
+                  KV_INT("usable_key", p->has_key));
     return rc;
 }
 

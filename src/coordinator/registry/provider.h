@@ -117,6 +117,9 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
  * once this one is trusted, so that what ran there finds its way here. */
 struct provider *provider_key_proven(struct provider *p);
 
+/* session.c: whether its key can be encrypted to. 0, ERR_CRYPTO: it is of low order, ERR_BUSY: not
+ * known now. */
+int provider_key_check(struct provider *p);
 /* session.c: wipe what was made ahead */
 void provider_session_drop(struct provider *p);
 

@@ -160,6 +160,16 @@ static double sane_tps(double tps)
     return isfinite(tps) && tps > 0 ? (tps > 500 ? 500 : tps) : 0;
 }
 
+/* Without a key that can be encrypted to a provider is known, but never asked. */
+static void take_key(struct provider *p, struct str b64)
+{
+    if (b64.n != BOX_KEY_B64 || box_public_parse(b64, p->x25519) < 0 ||
+        provider_key_check(p) == ERR_CRYPTO)
+        return;
+    p->has_key = true;
+    memcpy(p->x25519_b64, b64.p, BOX_KEY_B64);
+}
+
 int provider_register(struct provider *p, const struct msg_register *m, struct err *ret_err)
 {
     int rc;
@@ -172,10 +182,7 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
     p->machine_model = keep(p, m->hardware.machine_model);
     p->decode_tps = sane_tps(m->decode_tps);
     p->max_running = 4;
-    if (m->public_key.n == BOX_KEY_B64 && box_public_parse(m->public_key, p->x25519) == 0) {
-        p->has_key = true;
-        memcpy(p->x25519_b64, m->public_key.p, BOX_KEY_B64);
-    }
+    take_key(p, m->public_key);
     rc = note_models(p, m, ret_err);
     if (rc < 0)
         return rc;

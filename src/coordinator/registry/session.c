@@ -18,6 +18,15 @@ static void prepare(void *ud)
         (void)box_session_open(p->reg->config.slab, p->x25519, &p->ready);
 }
 
+int provider_key_check(struct provider *p)
+{
+    struct box_session *session = NULL;
+    int rc = box_session_open(p->reg->config.slab, p->x25519, &session);
+
+    box_session_close(session);
+    return rc;
+}
+
 int registry_session(struct offer *o, struct box_session **ret_session)
 {
     struct provider *p = o->provider;
