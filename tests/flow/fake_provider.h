@@ -74,8 +74,12 @@ const char *fake_provider_account(const struct fake_provider *p);
 void fake_provider_heartbeat(struct fake_provider *p);
 void fake_provider_accept(struct fake_provider *p, size_t job, int64_t prompt_tokens);
 void fake_provider_role(struct fake_provider *p, size_t job);
-/* `tokens` PROTO_UNSET: it does not say, as an old peer. */
+/* `tokens` PROTO_UNSET: it does not say, as an old peer. A token is at least one byte: those beyond
+ * the text's go into reasoning. */
 void fake_provider_text(struct fake_provider *p, size_t job, const char *text, int64_t tokens);
+/* That text and nothing else, said to be so many tokens. */
+void fake_provider_exaggerate(struct fake_provider *p, size_t job, const char *text,
+                              int64_t tokens);
 void fake_provider_finish(struct fake_provider *p, size_t job);
 /* Usage and [DONE], as providers send them before they complete. */
 void fake_provider_usage(struct fake_provider *p, size_t job, int64_t prompt, int64_t completion);

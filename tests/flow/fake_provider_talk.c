@@ -82,7 +82,31 @@ void fake_provider_role(struct fake_provider *p, size_t job)
     fake_provider_line(p, job, buf_view(&p->line), 0);
 }
 
+/* "…"}}]} → "…","reasoning":"xxx"}}]}, with `n` times x. */
+static void add_reasoning(struct buf *line, int64_t n)
+{
+    const struct str end = STR("},\"finish_reason\":null}]}");
+
+    line->len -= end.n;
+    assert_int_equal(buf_append_str(line, STR(",\"reasoning\":\"")), 0);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(buf_append_str(line, STR("x")), 0);
+    assert_int_equal(buf_append_str(line, STR("\"")), 0);
+    assert_int_equal(buf_append_str(line, end), 0);
+}
+
 void fake_provider_text(struct fake_provider *p, size_t job, const char *text, int64_t tokens)
+{
+    int64_t bytes = (int64_t)strlen(text);
+
+    buf_clear(&p->line);
+    assert_int_equal(chunk_write_content(&head, str_from(text), &p->line), 0);
+    if (tokens > bytes)
+        add_reasoning(&p->line, tokens - bytes);
+    fake_provider_line(p, job, buf_view(&p->line), tokens);
+}
+
+void fake_provider_exaggerate(struct fake_provider *p, size_t job, const char *text, int64_t tokens)
 {
     buf_clear(&p->line);
     assert_int_equal(chunk_write_content(&head, str_from(text), &p->line), 0);

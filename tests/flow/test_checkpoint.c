@@ -36,6 +36,22 @@ static void delivered_counts_are_noted_every_quarter_second(void **state)
     assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 40);
 }
 
+static void a_checkpoint_believes_no_more_than_a_settlement(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_hold h;
+
+    fake_consumer_stream(w);
+    fake_provider_accept(p, 0, INT64_MAX);
+    fake_provider_usage(p, 0, 1000000000, 1);
+    fake_provider_text(p, 0, "Hello", 300);
+    fake_world_advance_ms(w, 250);
+    h = fake_world_hold(w, 0);
+    assert_int_equal(h.delivered_tokens, 100); /* as many as were asked for */
+    assert_int_equal(h.prompt_tokens * 1 + h.delivered_tokens * 2, h.ceiling);
+}
+
 /* More streams than one batch of checkpoints takes. */
 static void every_one_of_many_streams_is_noted_within_a_tick(void **state)
 {
@@ -101,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(delivered_counts_are_noted_every_quarter_second),
+        TEST(a_checkpoint_believes_no_more_than_a_settlement),
         TEST(every_one_of_many_streams_is_noted_within_a_tick),
         cmocka_unit_test(holds_of_an_earlier_boot_are_settled_at_their_checkpoint),
     };

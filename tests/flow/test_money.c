@@ -18,7 +18,8 @@ enum {
     /* One token a byte of the messages at most, and what the template adds. */
     PROMPT_CEILING =
         sizeof FAKE_MESSAGES - sizeof "\"messages\":" + FAKE_OVERHEAD + 16 /* for one message */,
-    CEILING = PROMPT_CEILING + 2 * 100
+    CEILING = PROMPT_CEILING + 2 * 100,
+    MARK_TOKENS = 16 /* of an answer may be no text */
 };
 
 static const struct fake_provider_config plain = {0};
@@ -251,9 +252,13 @@ static const struct charge {
     {"what was relayed, where the end does not count", 80, 20, 80, 0, 80 + 80},
     {"at least 100", 10, 1, 10, 2, 100},
     {"no more prompt than its bytes allow", 80, 20, 1000000000, 40, PROMPT_CEILING + 80},
-    {"no more completion than was asked for", 80, 20, 80, 1000000000, 80 + 200},
-    {"never above the hold", INT64_MAX, 20, INT64_MAX, INT64_MAX, CEILING},
+    {"no more completion than was asked for", 80, 150, 80, 300, 80 + 200},
+    {"no more completion than its chunks stood for", 80, 20, 80, 1000000000, 80 + 80},
+    {"never above the hold", INT64_MAX, 150, INT64_MAX, INT64_MAX, CEILING},
     {"nothing negative", 80, 20, -1, -1, 80 + 80},
+    {"an old peer's count, where its chunks hold several tokens", 80, PROTO_UNSET, 80, 15, 80 + 30},
+    {"an old peer's count up to its text's bytes", 80, PROTO_UNSET, 80, 1000,
+     80 + 2 * (5 + MARK_TOKENS)},
     {"an old peer's prompt as bytes / 4, its chunks as one token each", 0, PROTO_UNSET, 0, 0, 100},
 };
 
@@ -281,6 +286,52 @@ static void the_charge_is(void **state)
         assert_int_equal(fake_number(fake_consumer_body(c), "cost_micro_usd"), x->cost);
         fake_world_down(&world);
     }
+}
+
+/* A token is at least one byte of text, but for the end, marks, and a stop string. */
+static void more_tokens_than_bytes_are_not_charged(void **state)
+{
+    static const struct {
+        const char *body;
+        int64_t silent;
+    } cases[] = {
+        {FAKE_STREAM, MARK_TOKENS},
+        {FAKE_WHOLE, MARK_TOKENS},
+        {"{\"model\":\"" FAKE_MODEL "\",\"max_tokens\":100,\"stop\":[\"####\",\"#\"]," FAKE_MESSAGES
+         "}",
+         MARK_TOKENS + 4},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        void *world;
+        struct fake_world *w;
+        struct fake_provider *p;
+
+        fake_world_up(&world);
+        w = world;
+        p = fake_provider_join(w, &plain);
+        fake_consumer_ask(w, &(struct fake_ask){.body = cases[i].body});
+        fake_provider_accept(p, 0, PROMPT);
+        fake_provider_exaggerate(p, 0, "Hel", 40);
+        fake_provider_exaggerate(p, 0, "lo", 40);
+        fake_provider_complete(p, 0, PROMPT, 80);
+        assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 5 + cases[i].silent);
+        fake_world_down(&world);
+    }
+}
+
+/* A provider holds back what might still become a stop string, or half a character. */
+static void tokens_that_come_before_their_text_are_charged_when_it_comes(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    fake_consumer_stream(w);
+    fake_provider_exaggerate(p, 0, "a", 40);
+    fake_provider_exaggerate(p, 0, "0123456789012345678901234567890123456789", 1);
+    fake_provider_complete(p, 0, PROMPT, 41);
+    assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 41);
 }
 
 static void an_old_peers_counts_are_guessed(void **state)
@@ -355,6 +406,8 @@ int main(void)
         TEST(an_answer_complete_before_the_commit_waits_for_it_beyond_the_time_outs),
         TEST(an_answer_that_outgrows_the_wait_for_its_hold_is_given_up),
         cmocka_unit_test(the_charge_is),
+        cmocka_unit_test(more_tokens_than_bytes_are_not_charged),
+        TEST(tokens_that_come_before_their_text_are_charged_when_it_comes),
         TEST(an_old_peers_counts_are_guessed),
         cmocka_unit_test(each_model_has_its_price_and_an_unlisted_one_the_default),
     };

@@ -166,6 +166,7 @@ static enum flow_verdict hand_over(struct request *r)
     r->tried[r->n_attempts++] = offer_provider_serial(r->chosen);
     r->accepted = false;
     r->provider_done = false;
+    r->chunks_uncounted = false;
     rc = registry_attach(a, r->chosen);
     if (rc == 0) {
         r->live = a;

@@ -93,6 +93,7 @@ struct request {
     struct model *model;
     enum trust_level min_trust;
     int64_t prompt_ceiling, output_limit; /* tokens */
+    int64_t silent_tokens;                /* of the answer, that may be in none of its text */
     struct ledger_reserve reserve;
     enum flow_hold hold;
 
@@ -125,7 +126,10 @@ struct request {
     bool head_sent;                         /* the response head has left */
     bool content_sent;                      /* content was handed to the reply: no retry any more */
     bool provider_done;                     /* inference_complete arrived */
-    int64_t relayed_tokens;                 /* handed to the reply */
+    int64_t relayed_text_bytes;             /* handed to the reply */
+    int64_t claimed_tokens;                 /* the provider's word for them */
+    int64_t relayed_tokens;                 /* what is believed of it */
+    bool chunks_uncounted;                  /* an old peer, which does not say a chunk's tokens */
     int64_t prompt_tokens;                  /* best knowledge: reported, or bytes / 4 */
     int64_t usage_completion;               /* as reported at the end */
     struct str se_signature, response_hash; /* in the region */
@@ -172,8 +176,11 @@ void flow_stop_all(struct coord *c);
 /* Every 250 ms: checkpoint delivered counts, cut stalled consumers (tick.c). */
 void flow_tick(struct coord *c);
 
-/* Tokens the consumer's socket has taken; for an answer that is not streamed all or nothing. */
+/* Tokens the consumer's socket has taken, never more than were asked for; for an answer that is not
+ * streamed all or nothing. */
 int64_t flow_delivered(const struct request *r);
+/* Tokens of the prompt that are charged for: reported, or guessed; never more than were held. */
+int64_t flow_prompt_tokens(const struct request *r);
 
 /* --- between stages --- */
 

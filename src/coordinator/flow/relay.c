@@ -45,13 +45,25 @@ static void begin(struct request *r)
         flow_move(r, STAGE_RELAY);
 }
 
+/* A provider's word for its tokens is believed as far as its text goes: what counts is delivered.
+ * It may hold text back and then send several tokens' at once, so the sums are compared. */
+static void count_relayed(struct request *r, const struct chunk_info *info, int64_t tokens)
+{
+    int64_t most;
+
+    r->relayed_text_bytes += (int64_t)info->text_bytes;
+    r->claimed_tokens += tokens;
+    most = r->relayed_text_bytes + r->silent_tokens;
+    r->relayed_tokens = r->claimed_tokens < most ? r->claimed_tokens : most;
+}
+
 static void hand_to_consumer(struct request *r, const struct chunk_info *info, int64_t tokens)
 {
     int rc;
 
     if (!r->content_sent)
         begin(r);
-    r->relayed_tokens += tokens;
+    count_relayed(r, info, tokens);
     rc = r->x ? r->reply->chunk(r, info, tokens) : 0;
     if (rc == ERR_LIMIT)
         cut_slow_consumer(r);
@@ -127,6 +139,7 @@ void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
     if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)
         return; /* the relay writes its own usage and [DONE] */
     tokens = tokens_of(m, &info);
+    r->chunks_uncounted |= m->tokens < 0 && info.has_text;
     if (may_leave(r) && r->early.len == 0 &&
         (r->content_sent || info.has_text || info.has_finish)) {
         hand_to_consumer(r, &info, tokens);

@@ -10,6 +10,10 @@
 /* Tokens of the chat template that are in no prompt byte, when no provider has said how many. */
 enum { TEMPLATE_OVERHEAD_TOKENS = 256, TEMPLATE_TOKENS_PER_MESSAGE = 16 };
 
+/* Tokens of an answer that may become no text: its end, and marks around reasoning or tool calls.
+ */
+enum { MARK_TOKENS = 16 };
+
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -29,6 +33,16 @@ static void bound_tokens(struct request *r)
         r->prompt_ceiling = smaller(r->prompt_ceiling, m->max_context);
         r->output_limit = smaller(r->output_limit, m->max_context);
     }
+}
+
+/* A token is at least one byte of the answer, but for marks and the stop string that ends it. */
+static void bound_silence(struct request *r)
+{
+    size_t longest = 0;
+
+    for (size_t i = 0; i < r->chat.n_stops; i++)
+        longest = r->chat.stops[i].n > longest ? r->chat.stops[i].n : longest;
+    r->silent_tokens = MARK_TOKENS + (int64_t)longest;
 }
 
 static enum flow_verdict refused(struct request *r)
@@ -135,6 +149,7 @@ enum flow_verdict flow_reserve(struct request *r)
         return FLOW_FAIL;
     }
     bound_tokens(r);
+    bound_silence(r);
     if (fill_hold(r) < 0)
         return FLOW_FAIL;
     covered =

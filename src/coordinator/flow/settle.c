@@ -14,21 +14,36 @@ static int64_t at_most(int64_t v, int64_t max)
 
 int64_t flow_delivered(const struct request *r)
 {
-    return r->x ? r->reply->delivered((struct request *)r) : r->reply_state.taken_tokens;
+    int64_t taken = r->x ? r->reply->delivered((struct request *)r) : r->reply_state.taken_tokens;
+
+    return at_most(taken, r->output_limit);
 }
 
-/* What is charged for: the provider's own count when it finished, bounded by what was asked for;
- * otherwise what the consumer's socket has taken. Nothing taken, nothing charged. */
+int64_t flow_prompt_tokens(const struct request *r)
+{
+    int64_t guess = (int64_t)r->chat.prompt_bytes / 4 + 1;
+
+    return at_most(r->prompt_tokens > 0 ? r->prompt_tokens : guess, r->prompt_ceiling);
+}
+
+/* The provider's own count, bounded by what it delivered: by what its chunks stood for or, where
+ * they did not say, by their text. */
+static int64_t completed(const struct request *r)
+{
+    int64_t most =
+        r->chunks_uncounted ? r->relayed_text_bytes + r->silent_tokens : r->relayed_tokens;
+    int64_t count =
+        r->usage_completion > 0 ? at_most(r->usage_completion, most) : r->relayed_tokens;
+
+    return at_most(count, r->output_limit);
+}
+
+/* What is charged for: a completed answer, or what the consumer's socket has taken of a broken one.
+ * Nothing taken, nothing charged. */
 static void count_tokens(struct request *r)
 {
-    int64_t completion = r->outcome == LEDGER_COMPLETED
-                             ? (r->usage_completion > 0 ? r->usage_completion : r->relayed_tokens)
-                             : flow_delivered(r);
-
-    if (r->prompt_tokens == 0)
-        r->prompt_tokens = (int64_t)r->chat.prompt_bytes / 4 + 1;
-    r->prompt_tokens = at_most(r->prompt_tokens, r->prompt_ceiling);
-    r->usage_completion = at_most(completion, r->output_limit);
+    r->prompt_tokens = flow_prompt_tokens(r);
+    r->usage_completion = r->outcome == LEDGER_COMPLETED ? completed(r) : flow_delivered(r);
     if (r->outcome != LEDGER_COMPLETED && r->usage_completion == 0)
         r->outcome = LEDGER_RELEASED;
     r->cost_micro_usd =

@@ -34,8 +34,7 @@ static void add_row(struct request *r, struct ledger_checkpoint *op, int64_t del
 
     snprintf(row->request_id, sizeof row->request_id, "%s", r->id);
     snprintf(row->provider_account, sizeof row->provider_account, "%s", r->provider_account);
-    row->prompt_tokens =
-        r->prompt_tokens > 0 ? r->prompt_tokens : (int64_t)r->chat.prompt_bytes / 4 + 1;
+    row->prompt_tokens = flow_prompt_tokens(r);
     row->delivered_tokens = delivered;
     r->checkpointed_tokens = delivered;
     r->checkpoint_tick = r->coord->ticks + 1;
