@@ -155,9 +155,8 @@ static void on_tick(void *ud)
 
 static void on_capacity(void *ud, struct model *m)
 {
-    struct coord *c = ud;
-
-    queue_drain(c->registry, m);
+    (void)ud;
+    queue_drain(m);
 }
 
 static int make_parts(struct coord *c)
@@ -251,9 +250,9 @@ void coord_free(struct coord *c)
     c->drained = NULL;
     flow_stop_all(c);
     http_server_free(c->server);
-    registry_free(c->registry);
     loop_defer_remove(c->loop, &c->store_kick);
     store_close(c->store); /* delivers what is pending: the last settles */
+    registry_free(c->registry);
     loop_timer_clear(c->loop, &c->store_pump_timer);
     loop_waker_free(c->store_waker);
     box_slab_free(c->slab);

@@ -48,12 +48,13 @@ static struct msg_model *model_of(struct fake_provider *p)
 {
     static struct msg_model model;
 
-    model = (struct msg_model){.id = str_from(p->config.model ? p->config.model : FAKE_MODEL),
-                               .model_type = STR("chat"),
-                               .quantization = STR("Q4_1"),
-                               .context_length = FAKE_CONTEXT,
-                               .numerics = STR("invariant"),
-                               .template_overhead_tokens = FAKE_OVERHEAD};
+    model = (struct msg_model){
+        .id = str_from(p->config.model ? p->config.model : FAKE_MODEL),
+        .model_type = STR("chat"),
+        .quantization = STR("Q4_1"),
+        .context_length = p->config.context_length > 0 ? p->config.context_length : FAKE_CONTEXT,
+        .numerics = STR("invariant"),
+        .template_overhead_tokens = FAKE_OVERHEAD};
     return &model;
 }
 
@@ -67,7 +68,9 @@ struct provider_msg fake_provider_register_msg(struct fake_provider *p)
     return (struct provider_msg){
         .type = MSG_REGISTER,
         .reg = {
-            .hardware = {.machine_model = STR("Testbox"), .chip_name = STR("Test CPU")},
+            .hardware = {.machine_model = STR("Testbox"),
+                         .chip_name =
+                             str_from(p->config.chip_name ? p->config.chip_name : "Test CPU")},
             .models = model_of(p),
             .n_models = 1,
             .backend = STR("inprocess-llama"),

@@ -30,6 +30,8 @@ struct fake_provider_config {
     double cpu_usage;    /* 0..1: the idler one is chosen */
     const char *model;   /* NULL: FAKE_MODEL */
     enum fake_answer answer;
+    int64_t context_length; /* 0: FAKE_CONTEXT */
+    const char *chip_name;  /* NULL: "Test CPU" */
     const char *public_key; /* base64; NULL: its own encryption key */
 };
 

@@ -45,14 +45,17 @@ static void the_provider_gets_the_body_sealed_with_a_token_limit(void **state)
     assert_int_equal(fake_number(buf_view(&p->jobs[0].body), "max_tokens"), 7);
 }
 
-static void without_a_limit_of_its_own_a_request_gets_the_context(void **state)
+static void
+without_a_limit_of_its_own_a_request_gets_what_the_prompt_leaves_of_the_context(void **state)
 {
     struct fake_world *w = *state;
     struct fake_provider *p = fake_provider_join(w, &plain);
 
     fake_consumer_ask(
         w, &(struct fake_ask){.body = "{\"model\":\"" FAKE_MODEL "\"," FAKE_MESSAGES "}"});
-    assert_int_equal(fake_number(buf_view(&p->jobs[0].body), "max_tokens"), FAKE_CONTEXT);
+    assert_int_equal(fake_number(buf_view(&p->jobs[0].body), "max_tokens"),
+                     FAKE_CONTEXT - (int64_t)(sizeof FAKE_MESSAGES - sizeof "\"messages\":") / 8 -
+                         1);
 }
 
 static void a_stream_is_role_content_finish_usage_receipt_done(void **state)
@@ -248,7 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_provider_gets_the_body_sealed_with_a_token_limit),
-        TEST(without_a_limit_of_its_own_a_request_gets_the_context),
+        TEST(without_a_limit_of_its_own_a_request_gets_what_the_prompt_leaves_of_the_context),
         TEST(a_stream_is_role_content_finish_usage_receipt_done),
         TEST(usage_is_an_event_only_where_it_was_asked_for),
         TEST(a_missing_role_is_added_to_the_first_delta),

@@ -43,7 +43,7 @@ void queue_leave(struct request *r)
     loop_timer_clear(r->coord->loop, &r->queue_timer);
 }
 
-void queue_drain(struct registry *reg, struct model *m)
+void queue_drain(struct model *m)
 {
     struct list_node *n = m->waiting.next;
 
@@ -56,9 +56,9 @@ void queue_drain(struct registry *reg, struct model *m)
         struct request *r = list_owner(n, struct request, waiting);
 
         n = n->next;
-        if (registry_choose(reg, m, r->min_trust, NULL, 0))
+        if (registry_choose(m, r->min_trust, NULL, 0))
             flow_resume(r);
-        else if (!registry_choose(reg, m, TRUST_NONE, NULL, 0))
+        else if (!registry_choose(m, TRUST_NONE, NULL, 0))
             break;
     }
     m->draining = false;

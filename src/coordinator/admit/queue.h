@@ -16,6 +16,6 @@ void queue_leave(struct request *r);
 
 /* A slot may have become free: resume waiting requests, in order, while there is something to
  * choose. */
-void queue_drain(struct registry *reg, struct model *m);
+void queue_drain(struct model *m);
 
 #endif

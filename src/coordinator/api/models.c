@@ -8,7 +8,7 @@
 #include "coordinator/registry/registry.h"
 #include "proto/shape.h"
 
-enum { MODELS_MAX_BYTES = 4 << 20 };
+enum { MODELS_MAX_BYTES = 32 << 20 }; /* as many models as are ever known, at their longest */
 
 static int add_text(struct buf *out, const char *name, struct str value)
 {
@@ -58,12 +58,21 @@ static int list_models(const struct registry *reg, struct buf *out)
     while (rc == 0 && (m = registry_model_next(reg, &cursor))) {
         struct model_summary s;
 
-        if (!registry_model_summary(reg, m, &s))
+        if (!registry_model_summary(m, &s))
             continue;
         rc = add_model(out, m, &s, first);
         first = false;
     }
     return rc == 0 ? buf_append_str(out, STR("]}\n")) : rc;
+}
+
+static void no_memory(struct coord *c, struct http_exchange *x)
+{
+    struct api_error e = {0};
+
+    api_error_set(&e, API_OVERLOADED, NULL,
+                  "the coordinator has no memory for the list; try again");
+    api_error_answer(c, x, &e);
 }
 
 static void answer(struct coord *c, struct http_exchange *x)
@@ -74,7 +83,7 @@ static void answer(struct coord *c, struct http_exchange *x)
     if (list_models(c->registry, &body) == 0)
         api_json(c, x, 200, buf_view(&body));
     else
-        api_json(c, x, 500, STR("{}"));
+        no_memory(c, x);
     buf_free(&body);
 }
 
@@ -112,7 +121,7 @@ void api_models(struct coord *c, struct http_exchange *x)
     struct models_query *q = calloc(1, sizeof *q);
 
     if (!q) {
-        http_respond(x, 503, NULL, 0, STR(""));
+        no_memory(c, x);
         return;
     }
     q->x = x;

@@ -149,6 +149,8 @@ void flow_release(struct request *r)
     loop_timer_clear(c->loop, &r->head_timer);
     list_remove(&r->link);
     c->n_requests--;
+    if (r->model)
+        r->model->n_requests--;
     reply_state_free(&r->reply_state);
     buf_free(&r->frame);
     buf_free(&r->plain);

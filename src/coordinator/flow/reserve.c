@@ -7,12 +7,10 @@
 
 #include "coordinator/flow/flow.h"
 
-/* Tokens of the chat template that are in no prompt byte, when no provider has said how many. */
-enum { TEMPLATE_OVERHEAD_TOKENS = 256, TEMPLATE_TOKENS_PER_MESSAGE = 16 };
-
-/* Tokens of an answer that may become no text: its end, and marks around reasoning or tool calls.
+/* Tokens of the chat template around each message, and of an answer that may become no text: its
+ * end, and marks around reasoning or tool calls.
  */
-enum { MARK_TOKENS = 16 };
+enum { TEMPLATE_TOKENS_PER_MESSAGE = 16, MARK_TOKENS = 16 };
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -23,16 +21,13 @@ static int64_t smaller(int64_t a, int64_t b)
  * prompt; the context bounds both prompt and output. */
 static void bound_tokens(struct request *r)
 {
-    const struct model *m = r->model;
-    int64_t overhead = m->max_overhead > 0 ? m->max_overhead : TEMPLATE_OVERHEAD_TOKENS;
+    int64_t context = model_context(r->model);
 
-    r->prompt_ceiling = (int64_t)r->chat.prompt_bytes + overhead +
+    r->prompt_ceiling = (int64_t)r->chat.prompt_bytes + model_overhead(r->model) +
                         TEMPLATE_TOKENS_PER_MESSAGE * (int64_t)r->chat.n_messages;
+    r->prompt_ceiling = smaller(r->prompt_ceiling, context);
     r->output_limit = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
-    if (m->max_context > 0) {
-        r->prompt_ceiling = smaller(r->prompt_ceiling, m->max_context);
-        r->output_limit = smaller(r->output_limit, m->max_context);
-    }
+    r->output_limit = smaller(r->output_limit, context);
 }
 
 /* A token is at least one byte of the answer, but for marks and the stop string that ends it. */
@@ -148,6 +143,7 @@ enum flow_verdict flow_reserve(struct request *r)
                       STR_ARG(r->chat.model));
         return FLOW_FAIL;
     }
+    r->model->n_requests++;
     bound_tokens(r);
     bound_silence(r);
     if (fill_hold(r) < 0)

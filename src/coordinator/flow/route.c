@@ -23,12 +23,11 @@ enum flow_verdict flow_route(struct request *r)
     int64_t start = clock_mono_us(&r->coord->clock);
     /* Nobody is passed by: those who wait are called as soon as a slot is free that would do for
      * them (queue_drain), so a slot that is free now is none of theirs. */
-    struct offer *o =
-        registry_choose(r->coord->registry, r->model, r->min_trust, r->tried, r->n_attempts);
+    struct offer *o = registry_choose(r->model, r->min_trust, r->tried, r->n_attempts);
 
     r->times.route_us += clock_mono_us(&r->coord->clock) - start;
     if (!o && r->n_attempts > 0 &&
-        !registry_may_serve(r->coord->registry, r->model, r->min_trust, r->tried, r->n_attempts))
+        !registry_may_serve(r->model, r->min_trust, r->tried, r->n_attempts))
         return FLOW_FAIL; /* r->error says what went wrong at the last provider */
     if (!o)
         return wait_for_slot(r);

@@ -34,6 +34,17 @@ static void remember_provider(struct request *r)
     r->provider_key = v.signing_key.p ? arena_dup(&r->region, v.signing_key) : v.signing_key;
 }
 
+/* What the context leaves for the answer. The provider knows the prompt's tokens and ends where its
+ * context does; here only what surely has no room is cut, at eight bytes a token. */
+static int64_t forwarded_limit(const struct request *r, int64_t context)
+{
+    int64_t room = context - (int64_t)r->chat.prompt_bytes / 8 - 1;
+
+    if (context == 0 || room >= r->output_limit)
+        return r->output_limit;
+    return room > 1 ? room : 1;
+}
+
 static enum flow_verdict not_sealed(struct request *r, int rc)
 {
     box_session_close(r->session);
@@ -52,12 +63,9 @@ enum flow_verdict flow_seal(struct request *r)
 {
     int64_t start = clock_mono_us(&r->coord->clock);
     struct attempt *a = &r->attempts[r->n_attempts];
-    struct provider_view v = provider_view(r->chosen);
-    int64_t limit = r->output_limit;
+    int64_t limit = forwarded_limit(r, provider_view(r->chosen).context_length);
     int rc;
 
-    if (v.context_length > 0 && limit > v.context_length)
-        limit = v.context_length;
     rand_uuid(&r->coord->rand, a->wire_id);
     snprintf(r->wire_id, sizeof r->wire_id, "%s", a->wire_id);
     remember_provider(r);

@@ -68,7 +68,7 @@ static void apply_capacity(struct provider *p, const struct msg_backend_capacity
                                           : provider_max_running(memory);
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
-        const struct msg_slot *slot = slot_of(cap, str_from(o->model->id));
+        const struct msg_slot *slot = slot_of(cap, o->id);
 
         o->slot_usable = true;
         o->slot_cold = false;

@@ -29,8 +29,7 @@ static double expected_cost_ms(const struct offer *o)
            (double)o->backlog_tokens / effective_tps(o) * 1000 + p->pressure_cost_ms;
 }
 
-/* May be asked at all. */
-static bool eligible(const struct provider *p)
+bool provider_eligible(const struct provider *p)
 {
     return p->state == PROVIDER_REGISTERED && !p->untrusted && p->private_text && p->has_key &&
            p->challenge.passed && (int)p->trust >= p->reg->config.settings->min_trust;
@@ -40,7 +39,8 @@ bool offer_routable(const struct offer *o)
 {
     const struct provider *p = o->provider;
 
-    return eligible(p) && !p->thermal_critical && o->slot_usable && p->n_attempts < p->max_running;
+    return provider_eligible(p) && !p->thermal_critical && o->slot_usable &&
+           p->n_attempts < p->max_running;
 }
 
 /* --- heap --- */
@@ -145,8 +145,16 @@ static void offer_update(struct offer *o)
 
 void offers_update(struct provider *p)
 {
-    for (size_t i = 0; i < p->n_offers; i++)
-        offer_update(&p->offers[i]);
+    bool eligible = provider_eligible(p);
+
+    if (eligible && !p->listed)
+        models_list(p);
+    for (size_t i = 0; i < p->n_offers; i++) {
+        if (p->offers[i].model)
+            offer_update(&p->offers[i]);
+    }
+    if (!eligible && p->listed)
+        models_unlist(p);
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
 
@@ -160,8 +168,8 @@ void offers_withdraw(struct provider *p)
     for (size_t i = 0; i < p->n_offers; i++) {
         if (p->offers[i].heap_level >= 0)
             heap_remove(&p->offers[i]);
-        p->offers[i].model->n_offers--;
     }
+    models_unlist(p);
     p->n_offers = 0;
 }
 
@@ -194,12 +202,11 @@ static struct offer *cheapest(const struct offer_heap *h, size_t i, const uint64
     return cheaper(a, b) ? a : b;
 }
 
-struct offer *registry_choose(const struct registry *reg, const struct model *m,
-                              enum trust_level min, const uint64_t *exclude, size_t n_exclude)
+struct offer *registry_choose(const struct model *m, enum trust_level min, const uint64_t *exclude,
+                              size_t n_exclude)
 {
     struct offer *best = NULL;
 
-    (void)reg;
     for (int level = (int)min; level < TRUST_LEVELS; level++) {
         struct offer *o = cheapest(&m->heaps[level], 0, exclude, n_exclude);
 
@@ -209,18 +216,14 @@ struct offer *registry_choose(const struct registry *reg, const struct model *m,
     return best;
 }
 
-bool registry_may_serve(const struct registry *reg, const struct model *m, enum trust_level min,
-                        const uint64_t *exclude, size_t n_exclude)
+bool registry_may_serve(const struct model *m, enum trust_level min, const uint64_t *exclude,
+                        size_t n_exclude)
 {
-    for (struct list_node *n = reg->providers.next; n != &reg->providers; n = n->next) {
-        struct provider *p = list_owner(n, struct provider, link);
+    for (struct list_node *n = m->offers.next; n != &m->offers; n = n->next) {
+        const struct offer *o = list_owner(n, struct offer, link);
 
-        if (!eligible(p) || p->trust < min)
-            continue;
-        for (size_t i = 0; i < p->n_offers; i++) {
-            if (p->offers[i].model == m && !excluded(&p->offers[i], exclude, n_exclude))
-                return true;
-        }
+        if (o->provider->trust >= min && !excluded(o, exclude, n_exclude))
+            return true;
     }
     return false;
 }

@@ -23,7 +23,9 @@ enum provider_state { PROVIDER_CONNECTED, PROVIDER_REGISTERED, PROVIDER_GONE };
 /* A model as one provider offers it. */
 struct offer {
     struct provider *provider;
-    struct model *model;
+    struct str id;                                 /* the model's, in the provider's region */
+    struct model *model;                           /* NULL while the provider may not be asked */
+    struct list_node link;                         /* the model's offers */
     struct str model_type, quantization, numerics; /* in the provider's region */
     int64_t context_length, template_overhead;
     /* last heartbeat */
@@ -70,6 +72,7 @@ struct provider {
     char account[PROVIDER_ACCOUNT_BYTES];
     struct offer *offers;
     size_t n_offers;
+    bool listed; /* its offers are among their models' */
 
     /* trust */
     enum trust_level trust;
@@ -140,8 +143,19 @@ void provider_drop_attempts(struct provider *p);
 /* trust changes are logged and re-index the provider's offers */
 void provider_set_trust(struct provider *p, enum trust_level level, enum trust_reason reason);
 
+/* models.c */
+int models_add_configured(struct registry *reg); /* 0 or ERR_NOMEM */
+void models_free(struct registry *reg);
+/* A model that is not there yet. NULL: no memory, or too many. */
+struct model *model_add(struct registry *reg, struct str id);
+/* The provider may be asked now: its offers join their models', which are added where nobody has
+ * announced them before. And the reverse. */
+void models_list(struct provider *p);
+void models_unlist(struct provider *p);
+
 /* offers.c: the per-model index */
-struct model *model_get_or_add(struct registry *reg, struct str id);
+/* May be asked at all, busy or not. */
+bool provider_eligible(const struct provider *p);
 void offers_update(struct provider *p); /* after anything that routing depends on */
 void offers_withdraw(struct provider *p);
 bool offer_routable(const struct offer *o);

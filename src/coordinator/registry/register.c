@@ -53,49 +53,56 @@ static bool may_serve_private_text(const struct msg_register *m)
     return false;
 }
 
+/* A claimed overhead raises the price ceiling of every request for the model: bounded. */
+enum { OVERHEAD_MAX_TOKENS = 4096, LABEL_MAX_BYTES = 128 };
+
 static struct str keep(struct provider *p, struct str s)
 {
     return s.p ? arena_dup(&p->region, s) : s;
 }
 
-/* A claimed overhead raises the price ceiling of every request for the model: bounded. */
-enum { OVERHEAD_MAX_TOKENS = 4096 };
+/* A provider's words about itself stand in response heads, logs and lists: the printable beginning,
+ * whole characters, and no more than a line has room for. */
+static struct str keep_label(struct provider *p, struct str s)
+{
+    size_t n = 0;
+
+    while (n < s.n && n < LABEL_MAX_BYTES && (unsigned char)s.p[n] >= ' ' && s.p[n] != 127)
+        n++;
+    while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+        n--;
+    return keep(p, (struct str){s.p, n});
+}
 
 static int64_t at_most(int64_t v, int64_t max)
 {
     return v < 0 ? 0 : v > max ? max : v;
 }
 
-static void note_offer(struct provider *p, const struct msg_model *m, struct model *model)
-{
-    struct offer *o = &p->offers[p->n_offers++];
-
-    *o = (struct offer){.provider = p,
-                        .model = model,
-                        .model_type = keep(p, m->model_type),
-                        .quantization = keep(p, m->quantization),
-                        .numerics = keep(p, m->numerics),
-                        .context_length = at_most(m->context_length, INT32_MAX),
-                        .template_overhead =
-                            at_most(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS),
-                        .slot_usable = true,
-                        .heap_level = -1};
-    rand_fill(&p->reg->config.rand, &o->tie, sizeof o->tie);
-    if (model->n_offers++ == 0)
-        model->max_context = model->max_overhead = 0;
-    if (o->context_length > model->max_context)
-        model->max_context = o->context_length;
-    if (o->template_overhead > model->max_overhead)
-        model->max_overhead = o->template_overhead;
-}
-
-static bool offers_model(const struct provider *p, const struct model *model)
+static bool offers_model(const struct provider *p, struct str id)
 {
     for (size_t i = 0; i < p->n_offers; i++) {
-        if (p->offers[i].model == model)
+        if (str_eq(p->offers[i].id, id))
             return true;
     }
     return false;
+}
+
+static void note_offer(struct provider *p, const struct msg_model *m)
+{
+    int64_t overhead = at_most(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS);
+    struct offer *o = &p->offers[p->n_offers++];
+
+    *o = (struct offer){.provider = p,
+                        .id = keep(p, m->id),
+                        .model_type = keep_label(p, m->model_type),
+                        .quantization = keep_label(p, m->quantization),
+                        .numerics = keep_label(p, m->numerics),
+                        .context_length = at_most(m->context_length, INT32_MAX),
+                        .template_overhead = overhead > 0 ? overhead : TEMPLATE_OVERHEAD_TOKENS,
+                        .slot_usable = true,
+                        .heap_level = -1};
+    rand_fill(&p->reg->config.rand, &o->tie, sizeof o->tie);
 }
 
 /* A model listed twice counts once; ids that no request could name are left out. */
@@ -109,15 +116,10 @@ static int note_models(struct provider *p, const struct msg_register *m, struct 
         return ERR_NOMEM;
     for (size_t i = 0; i < m->n_models; i++) {
         struct str id = m->models[i].id;
-        struct model *model;
 
-        if (id.n == 0 || id.n > MODEL_ID_MAX_BYTES || memchr(id.p, 0, id.n))
-            continue;
-        model = model_get_or_add(p->reg, id);
-        if (!model)
-            return err_set(ret_err, ERR_LIMIT, "too many different models are announced");
-        if (!offers_model(p, model))
-            note_offer(p, &m->models[i], model);
+        if (id.n > 0 && id.n <= MODEL_ID_MAX_BYTES && !memchr(id.p, 0, id.n) &&
+            !offers_model(p, id))
+            note_offer(p, &m->models[i]);
     }
     return 0;
 }
@@ -176,10 +178,10 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
 
     p->platform = attest_platform_of(m->backend);
     p->private_text = may_serve_private_text(m);
-    p->backend = keep(p, m->backend);
-    p->version = keep(p, m->version);
-    p->chip_name = keep(p, m->hardware.chip_name);
-    p->machine_model = keep(p, m->hardware.machine_model);
+    p->backend = keep_label(p, m->backend);
+    p->version = keep_label(p, m->version);
+    p->chip_name = keep_label(p, m->hardware.chip_name);
+    p->machine_model = keep_label(p, m->hardware.machine_model);
     p->decode_tps = sane_tps(m->decode_tps);
     p->max_running = 4;
     take_key(p, m->public_key);

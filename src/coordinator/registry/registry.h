@@ -23,8 +23,6 @@ struct box_slab;
 struct registry;
 struct provider;
 struct offer;
-struct box_session;
-struct box_slab;
 
 enum { MODEL_ID_MAX_BYTES = 256, TRUST_LEVELS = TRUST_HARDWARE + 1 };
 
@@ -34,15 +32,21 @@ struct offer_heap {
     size_t n, cap;
 };
 
-/* A model that the settings name or a provider has announced since start. */
+/* Tokens of a chat template that are in no byte of the messages, where a provider does not say. */
+enum { TEMPLATE_OVERHEAD_TOKENS = 256 };
+
+/* A model that the settings name or a provider that may be asked has announced since start. */
 struct model {
     char id[MODEL_ID_MAX_BYTES + 1];
     char display_name[MODEL_ID_MAX_BYTES + 1];
     struct price price;
     struct offer_heap heaps[TRUST_LEVELS];
-    size_t n_offers;          /* connected providers that offer it, routable or not */
-    int64_t max_context;      /* largest announced since n_offers was 0; 0: unknown */
-    int64_t max_overhead;     /* largest template overhead, likewise */
+    bool configured;          /* in the settings: never forgotten */
+    size_t n_requests;        /* that hold a pointer to it */
+    struct list_node offers;  /* of providers that may be asked, busy or not */
+    size_t n_unbounded;       /* of these, without a known context */
+    int64_t max_context;      /* largest of these; see model_context */
+    int64_t max_overhead;     /* likewise; see model_overhead */
     struct list_node waiting; /* requests that found no slot: coordinator/admit/queue.h */
     size_t n_waiting;
     bool draining; /* queue_drain is on the stack */
@@ -101,6 +105,11 @@ size_t registry_provider_count(const struct registry *reg);
 struct model *registry_model(const struct registry *reg, struct str id);
 struct model *registry_model_next(const struct registry *reg, size_t *cursor);
 
+/* Tokens that no request for the model can exceed, prompt or answer, and those that a template may
+ * add to the prompt, wherever it runs now. INT64_MAX: not known. */
+int64_t model_context(const struct model *m);
+int64_t model_overhead(const struct model *m);
+
 /* What /v1/models shows of a model; false when no provider could serve it. */
 struct model_summary {
     size_t providers, attested;
@@ -108,21 +117,20 @@ struct model_summary {
     struct str model_type, quantization, numerics;
     int64_t context_length;
 };
-bool registry_model_summary(const struct registry *reg, const struct model *m,
-                            struct model_summary *ret_summary);
+bool registry_model_summary(const struct model *m, struct model_summary *ret_summary);
 
 /* --- routing --- */
 
 /* The routable offer of `m` with the least expected cost at trust `min` or above, leaving out the
  * providers of `exclude` (serials: a provider that is gone may have left its address to another).
  * NULL: none now. Looks at O(log n) offers. */
-struct offer *registry_choose(const struct registry *reg, const struct model *m,
-                              enum trust_level min, const uint64_t *exclude, size_t n_exclude);
+struct offer *registry_choose(const struct model *m, enum trust_level min, const uint64_t *exclude,
+                              size_t n_exclude);
 
 /* Whether a provider of `m` outside `exclude` is connected that registry_choose might give once it
- * has a free slot. Walks the fleet: asked only after a failure. */
-bool registry_may_serve(const struct registry *reg, const struct model *m, enum trust_level min,
-                        const uint64_t *exclude, size_t n_exclude);
+ * has a free slot. Walks the model's offers: asked only after a failure. */
+bool registry_may_serve(const struct model *m, enum trust_level min, const uint64_t *exclude,
+                        size_t n_exclude);
 
 /* A session under a fresh key pair with the offer's provider, for one attempt; the caller closes
  * it. The next one is made after this iteration's answers have left, so that a request seldom waits
@@ -143,7 +151,7 @@ struct provider_view {
     enum trust_level trust;
     bool attested;
     struct str chip_name, machine_model, signing_key; /* signing_key .p NULL: none */
-    int64_t context_length, template_overhead;        /* of this offer, 0: unknown */
+    int64_t context_length;                           /* of this offer, 0: unknown */
 };
 uint64_t offer_provider_serial(const struct offer *o); /* of the connection, never used again */
 struct provider_view provider_view(const struct offer *o);

@@ -35,8 +35,8 @@ int fake_fleet_up(void **state)
     assert_int_equal(loop_fake_new(0, &f->loop), 0);
     config.loop = f->loop;
     assert_int_equal(registry_new(&config, &f->reg), 0);
-    f->models[0] = model_get_or_add(f->reg, STR("m0"));
-    f->models[1] = model_get_or_add(f->reg, STR("m1"));
+    f->models[0] = model_add(f->reg, STR("m0"));
+    f->models[1] = model_add(f->reg, STR("m1"));
     *state = f;
     return 0;
 }
@@ -57,36 +57,42 @@ int fake_fleet_down(void **state)
     return 0;
 }
 
-struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models)
+struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member)
 {
     struct provider *p = calloc(1, sizeof *p);
 
-    assert_true(f->n_providers < FLEET_PROVIDERS && n_models <= FLEET_MODELS);
+    assert_true(f->n_providers < FLEET_PROVIDERS && member->n_models <= FLEET_MODELS);
     p->reg = f->reg;
     p->serial = f->n_providers + 1;
     p->state = PROVIDER_REGISTERED;
     p->private_text = p->has_key = p->challenge.passed = true;
-    p->trust = trust;
-    p->max_running = 4;
+    p->trust = member->trust;
+    p->max_running = member->slots;
     list_init(&p->attempts);
     arena_init(&p->region, REGION_BYTES);
-    p->offers = arena_array(&p->region, struct offer, n_models + 1);
-    for (size_t i = 0; i < n_models; i++) {
+    p->offers = arena_array(&p->region, struct offer, member->n_models + 1);
+    for (size_t i = 0; i < member->n_models; i++)
         p->offers[p->n_offers++] = (struct offer){.provider = p,
-                                                  .model = f->models[i],
+                                                  .id = str_from(f->models[i]->id),
+                                                  .context_length = member->context_length,
+                                                  .template_overhead = member->template_overhead,
                                                   .slot_usable = true,
                                                   .heap_level = -1,
                                                   .tie = (uint32_t)f->n_providers};
-        f->models[i]->n_offers++;
-    }
     f->providers[f->n_providers++] = p;
     offers_update(p);
     return p;
 }
 
+struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models)
+{
+    return fake_fleet_add_with(
+        f, &(struct fake_member){.trust = trust, .n_models = n_models, .slots = 4});
+}
+
 struct provider *fake_fleet_choose(struct fake_fleet *f, size_t model, enum trust_level min)
 {
-    struct offer *o = registry_choose(f->reg, f->models[model], min, NULL, 0);
+    struct offer *o = registry_choose(f->models[model], min, NULL, 0);
 
     return o ? o->provider : NULL;
 }

@@ -26,8 +26,16 @@ struct fake_fleet {
 int fake_fleet_up(void **state);
 int fake_fleet_down(void **state);
 
-/* A trusted, idle provider with four slots that offers the first `n_models` models. Among equals
- * the earlier one is chosen. */
+struct fake_member {
+    enum trust_level trust;
+    size_t n_models; /* it offers the first so many */
+    int64_t slots;
+    int64_t context_length, template_overhead; /* of each offer */
+};
+
+/* A trusted, idle provider. Among equals the earlier one is chosen. */
+struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member);
+/* A trusted, idle provider with four slots that offers the first `n_models` models. */
 struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models);
 
 /* The provider that a request for the model would get, NULL: none. */

@@ -29,7 +29,7 @@ static struct line *line; /* what flow_resume and flow_fail write to */
 
 void flow_resume(struct request *r)
 {
-    struct offer *o = registry_choose(line->fleet->reg, r->model, r->min_trust, NULL, 0);
+    struct offer *o = registry_choose(r->model, r->min_trust, NULL, 0);
 
     assert_true(line->n_resumed < 2 * WAITERS);
     line->resumed[line->n_resumed++] = (size_t)(r - line->requests);
@@ -47,9 +47,8 @@ void flow_fail(struct request *r)
 
 static void drain(void *ud, struct model *m)
 {
-    struct line *l = ud;
-
-    queue_drain(l->fleet->reg, m);
+    (void)ud;
+    queue_drain(m);
 }
 
 static int up(void **state)
@@ -104,15 +103,8 @@ static void assert_resumed(const struct line *l, const size_t *numbers, size_t n
 
 static struct provider *provider_with_slots(struct line *l, int64_t slots, enum trust_level trust)
 {
-    struct provider *p = fake_fleet_add(l->fleet, trust, 0);
-
-    /* Its offer comes only now, so that nobody is called before the slots are counted. */
-    p->max_running = slots;
-    p->offers[p->n_offers++] = (struct offer){
-        .provider = p, .model = l->fleet->models[0], .slot_usable = true, .heap_level = -1};
-    l->fleet->models[0]->n_offers++;
-    offers_update(p);
-    return p;
+    return fake_fleet_add_with(
+        l->fleet, &(struct fake_member){.trust = trust, .n_models = 1, .slots = slots});
 }
 
 static void those_who_wait_are_called_in_order_as_slots_become_free(void **state)

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The models that consumers can name, and the eligible offers of each. A model is known when the
+ * settings name it or a provider that may be asked has announced it; what a stranger announces
+ * neither takes room here nor bounds anybody's request. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "coordinator/registry/provider.h"
+
+enum { MODELS_MAX = 10000 };
+
+struct model *registry_model(const struct registry *reg, struct str id)
+{
+    return map_get(&reg->models, id);
+}
+
+struct model *registry_model_next(const struct registry *reg, size_t *cursor)
+{
+    return map_next(&reg->models, cursor);
+}
+
+static void model_free(struct model *m)
+{
+    for (int level = 0; level < TRUST_LEVELS; level++)
+        free(m->heaps[level].items);
+    free(m);
+}
+
+/* Make room: forget a model that only a provider which has left had announced. */
+static bool forget_one(struct registry *reg)
+{
+    struct model *m;
+    size_t cursor = 0;
+
+    while ((m = map_next(&reg->models, &cursor))) {
+        if (m->configured || m->n_requests > 0 || !list_empty(&m->offers))
+            continue;
+        (void)map_remove(&reg->models, str_from(m->id));
+        model_free(m);
+        return true;
+    }
+    return false;
+}
+
+struct model *model_add(struct registry *reg, struct str id)
+{
+    struct model *m;
+
+    if (id.n > MODEL_ID_MAX_BYTES || (reg->models.used >= MODELS_MAX && !forget_one(reg)))
+        return NULL;
+    m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    memcpy(m->id, id.p, id.n);
+    m->price = (struct price){PRICE_DEFAULT_INPUT, PRICE_DEFAULT_OUTPUT};
+    list_init(&m->waiting);
+    list_init(&m->offers);
+    if (map_put(&reg->models, str_from(m->id), m) < 0) {
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+int models_add_configured(struct registry *reg)
+{
+    const struct settings *s = reg->config.settings;
+
+    for (size_t i = 0; i < s->n_models; i++) {
+        const struct settings_model *sm = &s->models[i];
+        struct model *m = model_add(reg, sm->id);
+
+        if (!m)
+            return ERR_NOMEM;
+        m->configured = true;
+        m->price = (struct price){sm->input_price_micro_usd, sm->output_price_micro_usd};
+        snprintf(m->display_name, sizeof m->display_name, "%.*s", STR_ARG(sm->display_name));
+    }
+    return 0;
+}
+
+void models_free(struct registry *reg)
+{
+    struct model *m;
+    size_t cursor = 0;
+
+    while ((m = map_next(&reg->models, &cursor)))
+        model_free(m);
+    map_free(&reg->models);
+}
+
+/* --- eligible offers, and the bounds they set --- */
+
+static void widen(struct model *m, const struct offer *o)
+{
+    if (o->context_length > m->max_context)
+        m->max_context = o->context_length;
+    if (o->template_overhead > m->max_overhead)
+        m->max_overhead = o->template_overhead;
+}
+
+/* The bounds without `o`, which has left: looked for only where it was the largest, and only until
+ * another as large is found. */
+static void narrow(struct model *m, const struct offer *o)
+{
+    int64_t context = m->max_context, overhead = m->max_overhead;
+
+    if (o->context_length < context && o->template_overhead < overhead)
+        return;
+    m->max_context = m->max_overhead = 0;
+    for (struct list_node *n = m->offers.next;
+         n != &m->offers && (m->max_context < context || m->max_overhead < overhead); n = n->next)
+        widen(m, list_owner(n, struct offer, link));
+}
+
+static void list_offer(struct offer *o, struct model *m)
+{
+    o->model = m;
+    list_push_back(&m->offers, &o->link);
+    m->n_unbounded += o->context_length == 0;
+    widen(m, o);
+}
+
+static void unlist_offer(struct offer *o)
+{
+    struct model *m = o->model;
+
+    list_remove(&o->link);
+    m->n_unbounded -= o->context_length == 0;
+    narrow(m, o);
+    o->model = NULL;
+}
+
+void models_list(struct provider *p)
+{
+    bool room = true;
+
+    p->listed = true;
+    for (size_t i = 0; i < p->n_offers; i++) {
+        struct offer *o = &p->offers[i];
+        struct model *m = registry_model(p->reg, o->id);
+
+        if (!m && room) {
+            m = model_add(p->reg, o->id);
+            room = m != NULL;
+        }
+        if (m)
+            list_offer(o, m);
+    }
+    if (!room)
+        log_event(p->reg->config.log, LOG_WARN, EV_MODELS_FULL, KV_CSTR("provider", p->id),
+                  KV_INT("models", p->reg->models.used));
+}
+
+void models_unlist(struct provider *p)
+{
+    p->listed = false;
+    for (size_t i = 0; i < p->n_offers; i++) {
+        if (p->offers[i].model)
+            unlist_offer(&p->offers[i]);
+    }
+}
+
+int64_t model_context(const struct model *m)
+{
+    return m->n_unbounded > 0 || m->max_context == 0 ? INT64_MAX : m->max_context;
+}
+
+int64_t model_overhead(const struct model *m)
+{
+    return m->max_overhead > 0 ? m->max_overhead : TEMPLATE_OVERHEAD_TOKENS;
+}
+
+bool registry_model_summary(const struct model *m, struct model_summary *ret_summary)
+{
+    struct model_summary s = {0};
+
+    for (struct list_node *n = m->offers.next; n != &m->offers; n = n->next) {
+        const struct offer *o = list_owner(n, struct offer, link);
+
+        s.providers++;
+        s.attested += o->provider->attested;
+        if (o->provider->trust > s.trust)
+            s.trust = o->provider->trust;
+        s.model_type = o->model_type;
+        s.quantization = o->quantization;
+        s.numerics = o->numerics;
+        if (o->context_length > s.context_length)
+            s.context_length = o->context_length;
+    }
+    *ret_summary = s;
+    return s.providers > 0;
+}
