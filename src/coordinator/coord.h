@@ -44,6 +44,7 @@ struct coord {
     int64_t store_delay_us;
     uint64_t store_failures; /* batches that failed, as far as the log has them */
     bool draining;
+    bool stopping; /* what ran was cut: nothing is tried again */
     void (*drained)(void *ud);
     void *drained_ud;
 };

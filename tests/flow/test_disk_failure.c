@@ -207,9 +207,9 @@ static void a_lost_checkpoint_is_made_up_for_by_the_next(void **state)
     assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 30);
 }
 
-static void a_settlement_that_fails_is_made_up_for_when_the_hold_expires(void **state)
+/* A stream of 40 tokens that cannot be settled; 30 of them stand in its last checkpoint. */
+static struct fake_consumer *unsettled_stream(struct fake_world *w)
 {
-    struct fake_world *w = *state;
     struct fake_provider *p = fake_provider_join(w, &plain);
     struct fake_consumer *c = fake_consumer_stream(w);
 
@@ -219,13 +219,72 @@ static void a_settlement_that_fails_is_made_up_for_when_the_hold_expires(void **
     break_store(w);
     fake_provider_text(p, 0, " world", 10);
     fake_provider_complete(p, 0, PROMPT, 40);
-    mend_store(w);
     assert_true(fake_consumer_done(c));
     assert_true(fake_world_logged(w, "what=settle"));
+    return c;
+}
+
+static void a_settlement_that_fails_is_tried_until_the_store_takes_it(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_consumer *c = unsettled_stream(w);
+
+    fake_world_advance_ms(w, 120000);
+    mend_store(w);
     assert_true(fake_world_hold(w, 0).open);
-    fake_world_advance_ms(w, 600000 + 60000 + 10000); /* deadline, grace, sweep */
+    fake_world_advance_ms(w, 16000);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
+    assert_int_equal(fake_world_hold(w, 0).cost,
+                     fake_number(fake_consumer_body(c), "cost_micro_usd"));
+    fake_world_assert_at_rest(w);
+}
+
+static void a_hold_that_expires_first_is_settled_at_its_last_checkpoint(void **state)
+{
+    struct fake_world *w = *state;
+
+    unsettled_stream(w);
+    fake_world_advance_ms(w, 600000 + 60000 + 16000); /* deadline, grace, the last try */
+    assert_true(fake_world_logged(w, "what=\"settle given up\""));
+    mend_store(w);
+    fake_world_advance_ms(w, 10000); /* sweep */
     assert_string_equal(fake_world_hold(w, 0).outcome, "expired");
     assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 60);
+}
+
+static void on_drained(void *ud)
+{
+    struct fake_world *w = ud;
+
+    w->drained = true;
+}
+
+static void a_stopping_coordinator_waits_for_no_store_longer_than_its_grace(void **state)
+{
+    struct fake_world *w = *state;
+
+    unsettled_stream(w);
+    coord_drain(w->coord, 15000, on_drained, w);
+    fake_world_advance_ms(w, 14999);
+    assert_false(w->drained);
+    fake_world_advance_ms(w, 1);
+    assert_true(w->drained);
+    fake_world_stop(w);
+    mend_store(w);
+    fake_world_start(w);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "recovered");
+    assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 60);
+}
+
+static void a_coordinator_that_ends_at_once_leaves_the_settlement_to_the_next(void **state)
+{
+    struct fake_world *w = *state;
+
+    unsettled_stream(w);
+    fake_world_stop(w);
+    mend_store(w);
+    fake_world_start(w);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "recovered");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
@@ -243,7 +302,10 @@ int main(void)
         TEST(a_hold_that_cannot_be_stored_is_503_and_cancels),
         TEST(no_text_leaves_when_the_hold_fails),
         TEST(a_lost_checkpoint_is_made_up_for_by_the_next),
-        TEST(a_settlement_that_fails_is_made_up_for_when_the_hold_expires),
+        TEST(a_settlement_that_fails_is_tried_until_the_store_takes_it),
+        TEST(a_hold_that_expires_first_is_settled_at_its_last_checkpoint),
+        TEST(a_stopping_coordinator_waits_for_no_store_longer_than_its_grace),
+        TEST(a_coordinator_that_ends_at_once_leaves_the_settlement_to_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

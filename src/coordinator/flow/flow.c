@@ -137,6 +137,15 @@ static bool referred_to(const struct request *r)
            r->hold == HOLD_SUBMITTED || r->settle_pending;
 }
 
+void flow_drop_text(struct request *r)
+{
+    reply_state_free(&r->reply_state);
+    buf_free(&r->frame);
+    buf_free(&r->plain);
+    buf_free(&r->early);
+    arena_free(&r->region);
+}
+
 void flow_release(struct request *r)
 {
     struct coord *c = r->coord;
@@ -147,15 +156,12 @@ void flow_release(struct request *r)
     loop_timer_clear(c->loop, &r->attempt_timer);
     loop_timer_clear(c->loop, &r->queue_timer);
     loop_timer_clear(c->loop, &r->head_timer);
+    loop_timer_clear(c->loop, &r->settle_timer);
     list_remove(&r->link);
     c->n_requests--;
     if (r->model)
         r->model->n_requests--;
-    reply_state_free(&r->reply_state);
-    buf_free(&r->frame);
-    buf_free(&r->plain);
-    buf_free(&r->early);
-    arena_free(&r->region);
+    flow_drop_text(r);
     free(r);
     if (c->draining && c->n_requests == 0 && c->drained)
         c->drained(c->drained_ud);
@@ -165,6 +171,7 @@ void flow_stop_all(struct coord *c)
 {
     struct list_node *n = c->requests.next;
 
+    c->stopping = true;
     while (n != &c->requests) {
         struct request *r = list_owner(n, struct request, link);
 
@@ -174,6 +181,8 @@ void flow_stop_all(struct coord *c)
                           "the coordinator is stopping; try again");
             r->error.retry_after_s = 5;
             flow_cancel(r, LEDGER_PROVIDER_FAILED);
+        } else {
+            flow_settle_give_up(r);
         }
     }
 }

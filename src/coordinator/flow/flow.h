@@ -136,7 +136,9 @@ struct request {
 
     /* settle */
     struct ledger_settle settle;
-    bool settle_pending;
+    bool settle_pending; /* at the store, or waiting to be sent there again */
+    struct loop_timer settle_timer;
+    int64_t settle_wait_ms; /* before the next try, once one has failed */
     int64_t cost_micro_usd;
     int64_t checkpointed_tokens;
     uint64_t checkpoint_tick; /* of the last row, counted from 1 */
@@ -169,6 +171,8 @@ void flow_fail(struct request *r);
 void flow_cancel(struct request *r, enum ledger_outcome outcome);
 /* Free the request if nothing refers to it any more. */
 void flow_release(struct request *r);
+/* Wipe and free what held its text, once it was answered. */
+void flow_drop_text(struct request *r);
 
 /* Cut every live request (the coordinator is stopping). */
 void flow_stop_all(struct coord *c);
@@ -189,6 +193,8 @@ int64_t flow_prompt_tokens(const struct request *r);
 enum flow_verdict flow_route_again(struct request *r);
 /* dispatch.c: end the live attempt; `cancel` tells the provider. Wipes the session. */
 void flow_attempt_end(struct request *r, bool cancel);
+/* settle.c: a settle that waits to be tried again is given up; its hold expires. */
+void flow_settle_give_up(struct request *r);
 /* relay.c: from now on a stream without a token gets its head and comments after a while. */
 void flow_watch_head(struct request *r);
 /* relay.c: one chunk from the provider, already known to be of this attempt. */

@@ -7,6 +7,8 @@
 #include "coordinator/admit/queue.h"
 #include "coordinator/flow/flow.h"
 
+enum { SETTLE_AGAIN_MS = 250, SETTLE_WAIT_MAX_MS = 16000 };
+
 static int64_t at_most(int64_t v, int64_t max)
 {
     return v < max ? v : max;
@@ -51,6 +53,50 @@ static void count_tokens(struct request *r)
                       r->usage_completion, r->outcome != LEDGER_RELEASED);
 }
 
+static void submit_settle(struct request *r);
+
+static void try_settle_again(void *ud)
+{
+    submit_settle(ud);
+}
+
+static void log_settle(const struct request *r, const char *what)
+{
+    log_event(r->coord->log, LOG_ERROR, EV_STORE_FAILED, KV_CSTR("request", r->id),
+              KV_CSTR("what", what), KV_CSTR("error", err_str(r->settle.op.rc)));
+}
+
+/* A settle moves money once however often it is sent, so it is sent until the store takes it or the
+ * hold expires: the consumer was told the price and the provider has worked for it. */
+static void settle_failed(struct request *r)
+{
+    const struct coord *c = r->coord;
+    int64_t expires = r->reserve.deadline_wall_us + LEDGER_HOLD_GRACE_US;
+
+    if (c->stopping || clock_wall_us(&c->clock) >= expires) {
+        log_settle(r, "settle given up");
+        return;
+    }
+    if (r->settle_wait_ms == 0) {
+        log_settle(r, "settle");
+        flow_drop_text(r);
+    }
+    r->settle_wait_ms = r->settle_wait_ms == 0 ? SETTLE_AGAIN_MS
+                                               : at_most(2 * r->settle_wait_ms, SETTLE_WAIT_MAX_MS);
+    r->settle_pending = true;
+    loop_timer_set(c->loop, &r->settle_timer, r->settle_wait_ms * 1000, try_settle_again, r);
+}
+
+void flow_settle_give_up(struct request *r)
+{
+    if (!r->settle_timer.place)
+        return;
+    loop_timer_clear(r->coord->loop, &r->settle_timer);
+    log_settle(r, "settle given up");
+    r->settle_pending = false;
+    flow_release(r);
+}
+
 static void settle_done(struct store_op *op)
 {
     struct request *r = list_owner(op, struct request, settle.op);
@@ -58,9 +104,8 @@ static void settle_done(struct store_op *op)
     r->settle_pending = false;
     if (op->rc == 0)
         account_balance_is(r->account, r->settle.balance_micro_usd);
-    else if (op->rc != ERR_NOT_FOUND) /* the hold stays and is settled when it expires */
-        log_event(r->coord->log, LOG_ERROR, EV_STORE_FAILED, KV_CSTR("request", r->id),
-                  KV_CSTR("what", "settle"), KV_CSTR("error", err_str(op->rc)));
+    else if (op->rc != ERR_NOT_FOUND) /* the reserve failed: nothing was held */
+        settle_failed(r);
     flow_release(r);
 }
 

@@ -99,6 +99,7 @@ void reply_error_json(struct request *r, const struct api_error *e)
 void reply_state_free(struct reply_state *s)
 {
     chunk_join_free(s->join);
+    s->join = NULL; /* it lay in the request's region */
     buf_free(&s->text);
     arena_free(&s->rewrite);
 }
