@@ -12,6 +12,10 @@
 
 enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40 };
 
+/* What may be queued for a consumer that keeps up: a few of a provider's largest frames, which come
+ * at once. One that is behind is cut far earlier (FLOW_CONSUMER_QUEUE_BYTES). */
+enum { OUT_MAX_BYTES = 32 << 20 };
+
 /* --- the store --- */
 
 static void store_ready(void *ud)
@@ -182,7 +186,8 @@ static int make_parts(struct coord *c)
 
 static int start_listening(struct coord *c, struct err *ret_err)
 {
-    const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections};
+    const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections,
+                                          .out_max_bytes = OUT_MAX_BYTES};
     int sock;
     int rc = loop_listen(c->loop, c->settings->host.p, (uint16_t)c->settings->port, &sock, &c->port,
                          ret_err);

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* --- writing (provider) --- */
+/* --- writing --- */
 
 struct chunk_head {
     struct str id;    /* "chatcmpl-…" */
@@ -25,6 +25,8 @@ int chunk_write_content(const struct chunk_head *h, struct str text, struct buf 
 int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out);
 int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t completion_tokens,
                       struct buf *out); /* choices [] */
+/* As usage, with members of the caller's, e.g. "\"receipt\":{…}". */
+int chunk_write_extra(const struct chunk_head *h, struct str members, struct buf *out);
 /* The whole answer of a request that is not streamed ("data: {…chat.completion…}"). */
 int chunk_write_whole(const struct chunk_head *h, struct str text, enum chunk_finish finish,
                       int64_t prompt_tokens, int64_t completion_tokens, struct buf *out);

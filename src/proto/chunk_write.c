@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks as the provider writes them. */
+/* Chunks as the provider writes them, and the coordinator at the end of a stream. */
 #include "proto/chunk.h"
 #include "proto/shape.h"
 
@@ -63,6 +63,17 @@ static int usage(int64_t prompt_tokens, int64_t completion_tokens, struct buf *o
                       "\"total_tokens\":%lld}}",
                       (long long)prompt_tokens, (long long)completion_tokens,
                       (long long)(prompt_tokens + completion_tokens));
+}
+
+int chunk_write_extra(const struct chunk_head *h, struct str members, struct buf *out)
+{
+    int rc = begin(h, "chat.completion.chunk", out);
+
+    if (rc == 0)
+        rc = buf_append_str(out, STR(",\"choices\":[],"));
+    if (rc == 0)
+        rc = buf_append_str(out, members);
+    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
 int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t completion_tokens,

@@ -138,6 +138,18 @@ static void beyond_the_burst_it_is_429_with_the_limit_and_when_it_ends(void **st
     fake_world_down((void **)&w);
 }
 
+static void a_body_that_is_wrong_counts_like_any_other(void **state)
+{
+    struct fake_world *w = limited_world();
+    const struct fake_ask broken = {.body = "{"};
+    (void)state;
+
+    assert_int_equal(fake_consumer_status(fake_consumer_ask(w, &broken)), 400);
+    assert_int_equal(fake_consumer_status(fake_consumer_ask(w, &broken)), 400);
+    assert_int_equal(fake_consumer_status(fake_consumer_ask(w, &broken)), 429);
+    fake_world_down((void **)&w);
+}
+
 static void the_rate_belongs_to_the_account_not_to_the_key(void **state)
 {
     struct fake_world *w = limited_world();
@@ -291,6 +303,7 @@ int main(void)
         TEST(a_key_made_while_the_coordinator_runs_works_at_once),
         TEST(a_revoked_key_is_401_although_it_was_known),
         cmocka_unit_test(beyond_the_burst_it_is_429_with_the_limit_and_when_it_ends),
+        cmocka_unit_test(a_body_that_is_wrong_counts_like_any_other),
         cmocka_unit_test(the_rate_belongs_to_the_account_not_to_the_key),
         cmocka_unit_test(idleness_saves_up_no_more_than_the_burst),
         TEST(an_unknown_model_is_404_before_any_hold),

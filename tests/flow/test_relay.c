@@ -166,6 +166,46 @@ static void a_provider_cannot_write_events_of_its_own(void **state)
     }
 }
 
+/* Left out silently, they would be charged as delivered. */
+static void a_line_that_cannot_be_read_ends_the_stream_with_an_error(void **state)
+{
+    static const struct str lines[] = {
+        STR(LINE_OF("{\"content\":\"B\"}") "\n\n" LINE_OF("{\"content\":\"C\"}")),
+        STR("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"B\"}}]}"),
+        STR("event: message\n" LINE_OF("{\"content\":\"B\"}")),
+        STR("data: {\"error\":{\"message\":\"out of memory\"}}"),
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        void *world;
+        struct fake_consumer *c;
+
+        fake_world_up(&world);
+        c = after_hello(world, lines[i]);
+        assert_string_equal(fake_consumer_text(c), "Hello");
+        assert_true(fake_says(fake_consumer_body(c), "\"code\":\"provider_error\""));
+        assert_string_equal(fake_world_hold(world, 0).outcome, "provider_failed");
+        assert_int_equal(fake_world_hold(world, 0).delivered_tokens, 1);
+        fake_world_down(&world);
+    }
+}
+
+static void an_empty_answer_is_a_role_and_a_finish(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_complete(p, 0, PROMPT, 0);
+    assert_true(fake_consumer_done(c));
+    assert_int_equal(fake_consumer_events(c), 4); /* role, finish, receipt, [DONE] */
+    assert_true(fake_says(fake_consumer_event(c, 0), "\"role\":\"assistant\""));
+    assert_true(fake_says(fake_consumer_event(c, 1), "\"finish_reason\":\"stop\""));
+    assert_true(fake_says(fake_consumer_event(c, 2), "\"receipt\":"));
+}
+
 static void line_breaks_between_the_members_of_a_chunk_do_no_harm(void **state)
 {
     struct fake_world *w = *state;
@@ -211,6 +251,8 @@ int main(void)
         TEST(a_long_stream_of_chunks_that_need_rewriting_does_not_run_out_of_room),
         cmocka_unit_test(garbage_in_a_whole_answer_is_the_providers_fault),
         cmocka_unit_test(a_provider_cannot_write_events_of_its_own),
+        cmocka_unit_test(a_line_that_cannot_be_read_ends_the_stream_with_an_error),
+        TEST(an_empty_answer_is_a_role_and_a_finish),
         TEST(line_breaks_between_the_members_of_a_chunk_do_no_harm),
         TEST(a_connection_serves_one_request_after_another),
     };

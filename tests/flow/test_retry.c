@@ -59,12 +59,14 @@ static void fails_500(struct fake_provider *p)
 
 static void fails_busy(struct fake_provider *p)
 {
-    fake_provider_error(p, 0, 429, "busy");
+    fake_provider_error(p, 0, 503, "busy");
 }
 
-static void fails_timeout(struct fake_provider *p)
+static void sends_garbage(struct fake_provider *p)
 {
-    fake_provider_error(p, 0, 408, "too slow");
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_role(p, 0);
+    fake_provider_line(p, 0, STR("data: {\"error\":{\"message\":\"out of memory\"}}"), 0);
 }
 
 static void fails_without_status(struct fake_provider *p)
@@ -120,7 +122,7 @@ static const struct failure {
 } failures[] = {
     {fails_500, false, 502, "\"code\":\"provider_error\""},
     {fails_busy, false, 502, "\"code\":\"provider_error\""},
-    {fails_timeout, false, 502, "\"code\":\"provider_error\""},
+    {sends_garbage, true, 502, "\"code\":\"provider_error\""},
     {fails_without_status, false, 502, "\"code\":\"provider_error\""},
     {dies, false, 502, "\"code\":\"provider_error\""},
     {accepts_and_dies, false, 502, "\"code\":\"provider_error\""},
@@ -192,6 +194,26 @@ static void a_role_alone_does_not_bind_the_answer_to_a_provider(void **state)
     assert_int_equal(fake_consumer_events(c), 6); /* one role, not two */
     assert_true(fake_says(fake_consumer_event(c, 0), "\"role\":\"assistant\""));
     assert_false(fake_says(fake_consumer_event(c, 1), "\"role\""));
+}
+
+/* The commit opens the way to the consumer, but a role that waited for it is still no answer. */
+static void a_role_before_the_commit_does_not_bind_it_either(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *first = first_of(w), *second = second_of(w);
+    struct fake_consumer *c;
+
+    fake_consumer_leave(fake_consumer_stream(w)); /* the account is known now */
+    fake_world_slow_store(w, 20000);
+    c = fake_consumer_stream(w);
+    fake_provider_accept(first, 1, PROMPT);
+    fake_provider_role(first, 1);
+    fake_world_advance_ms(w, 20);
+    assert_int_equal(fake_consumer_status(c), 0);
+    dies(first);
+    assert_int_equal(second->n_jobs, 1);
+    fake_provider_serve(second, 0, PROMPT, COMPLETION);
+    assert_string_equal(fake_consumer_text(c), "Hello world");
 }
 
 static void three_providers_are_asked_and_no_fourth(void **state)
@@ -303,10 +325,10 @@ static void the_error_names_the_limit_that_passed(void **state)
 
 static void a_providers_4xx_is_passed_on_and_not_retried(void **state)
 {
-    static const int statuses[] = {400, 404, 413, 422};
+    static const int statuses[] = {400, 404, 408, 413, 422, 429};
     (void)state;
 
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         struct fake_world *w = patient_world();
         struct fake_provider *first = first_of(w), *second = second_of(w);
         struct fake_consumer *c = fake_consumer_stream(w);
@@ -402,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_failure_before_the_first_token_goes_to_another_provider),
         cmocka_unit_test(without_another_provider_the_consumer_is_told_and_pays_nothing),
         TEST(a_role_alone_does_not_bind_the_answer_to_a_provider),
+        TEST(a_role_before_the_commit_does_not_bind_it_either),
         TEST(three_providers_are_asked_and_no_fourth),
         TEST(a_provider_that_joined_after_a_failure_can_be_asked),
         TEST(a_retry_waits_for_a_slot_where_the_others_are_busy),

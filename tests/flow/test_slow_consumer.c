@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -81,6 +82,28 @@ static void a_megabyte_unread_cuts_the_stream_at_once(void **state)
     assert_cut(w, p);
     fake_consumer_listen(c);
     assert_told(c);
+}
+
+/* It is the provider that hands over so much at once. */
+static void a_chunk_beyond_the_limit_does_not_cut_who_keeps_up(void **state)
+{
+    enum { LARGE_BYTES = 3 << 20 };
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &(struct fake_provider_config){0});
+    struct fake_consumer *c = fake_consumer_stream(w);
+    char *text = calloc(1, LARGE_BYTES + 1);
+
+    assert_non_null(text);
+    memset(text, 'x', LARGE_BYTES);
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 1);
+    fake_provider_text(p, 0, text, 10);
+    fake_provider_text(p, 0, text, 10);
+    fake_provider_complete(p, 0, PROMPT, 21);
+    assert_true(fake_consumer_done(c));
+    assert_true(fake_consumer_body(c).n > 2 * LARGE_BYTES);
+    assert_int_equal(fake_world_hold(w, 0).delivered_tokens, 21);
+    free(text);
 }
 
 static void reading_again_in_time_loses_nothing(void **state)
@@ -176,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nothing_read_for_ten_seconds_cuts_the_stream),
         TEST(a_megabyte_unread_cuts_the_stream_at_once),
+        TEST(a_chunk_beyond_the_limit_does_not_cut_who_keeps_up),
         TEST(reading_again_in_time_loses_nothing),
         TEST(the_end_waits_for_a_consumer_that_is_behind),
         TEST(a_provider_that_is_done_is_not_cancelled_for_a_slow_consumer),

@@ -13,13 +13,10 @@ static void identified(struct identify *q)
         flow_release(r);
 }
 
-static enum flow_verdict take_from_rate(struct request *r)
+static enum flow_verdict over_the_rate(struct request *r, int retry_after_s)
 {
     const struct settings *s = r->coord->settings;
-    int retry_after_s = 0;
 
-    if (accounts_take(r->coord->accounts, r->account, &retry_after_s) == 0)
-        return FLOW_NEXT;
     api_error_set(&r->error, API_RATE_LIMIT, NULL,
                   "the account's limit of %g requests a second (burst %lld) is reached; the next "
                   "one is free in %d s",
@@ -30,6 +27,8 @@ static enum flow_verdict take_from_rate(struct request *r)
 
 enum flow_verdict flow_auth(struct request *r)
 {
+    int retry_after_s = 0;
+
     if (!r->identify.done) /* not asked yet */
         identify_start(&r->identify, r->coord,
                        http_header_get(http_request_of(r->x), "Authorization"), identified);
@@ -40,7 +39,7 @@ enum flow_verdict flow_auth(struct request *r)
         return FLOW_FAIL;
     }
     r->account = r->identify.account;
-    if (r->error.id != API_OK) /* what enter found wrong with the body */
-        return FLOW_FAIL;
-    return take_from_rate(r);
+    if (accounts_take(r->coord->accounts, r->account, &retry_after_s) < 0)
+        return over_the_rate(r, retry_after_s);
+    return r->error.id == API_OK ? FLOW_NEXT : FLOW_FAIL; /* what enter found wrong with the body */
 }

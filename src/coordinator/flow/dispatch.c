@@ -23,6 +23,7 @@ void flow_attempt_end(struct request *r, bool cancel)
     box_session_close(r->session);
     r->session = NULL;
     buf_wipe(&r->early);
+    r->early_has_text = false;
 }
 
 enum flow_verdict flow_route_again(struct request *r)
@@ -44,6 +45,16 @@ static void try_again(struct request *r, const char *why, bool cancel)
     log_event(r->coord->log, LOG_INFO, EV_REQUEST_RETRIED, KV_CSTR("request", r->id),
               KV_CSTR("provider", r->provider_id), KV_CSTR("why", why));
     flow_move(r, STAGE_ROUTE);
+}
+
+void flow_attempt_failed(struct request *r, const char *why, bool cancel)
+{
+    if (r->stage == STAGE_RELAY) {
+        r->outcome = LEDGER_PROVIDER_FAILED;
+        flow_fail(r);
+    } else if (r->stage == STAGE_DISPATCH) {
+        try_again(r, why, cancel);
+    }
 }
 
 static void on_timeout(void *ud)
@@ -106,8 +117,7 @@ static void on_completed(struct attempt *a, const struct msg_inference_complete 
 /* A client error of the provider is passed on; anything else says nothing about the request. */
 static bool final_error(struct request *r, const struct msg_inference_error *m)
 {
-    if (m->status_code < 400 || m->status_code > 499 || m->status_code == 408 ||
-        m->status_code == 429) {
+    if (m->status_code < 400 || m->status_code > 499) {
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider failed: %.*s",
                       (int)(m->error.n < 200 ? m->error.n : 200), m->error.p ? m->error.p : "");
         return false;
@@ -127,12 +137,10 @@ static void on_failed(struct attempt *a, const struct msg_inference_error *m)
     bool final = final_error(r, m);
 
     r->live = NULL;
-    if (r->stage == STAGE_RELAY || final) {
-        r->outcome = LEDGER_PROVIDER_FAILED;
-        flow_fail(r);
-    } else if (r->stage == STAGE_DISPATCH) {
-        try_again(r, "provider error", false);
-    }
+    if (final)
+        flow_cancel(r, LEDGER_PROVIDER_FAILED);
+    else
+        flow_attempt_failed(r, "provider error", false);
 }
 
 static void on_lost(struct attempt *a)
@@ -141,12 +149,7 @@ static void on_lost(struct attempt *a)
 
     r->live = NULL;
     api_error_set(&r->error, API_PROVIDER, NULL, "the provider disconnected");
-    if (r->stage == STAGE_RELAY) {
-        r->outcome = LEDGER_PROVIDER_FAILED;
-        flow_fail(r);
-    } else if (r->stage == STAGE_DISPATCH) {
-        try_again(r, "provider lost", false);
-    }
+    flow_attempt_failed(r, "provider lost", false);
 }
 
 static const struct attempt_ops attempt_ops = {.accepted = on_accepted,

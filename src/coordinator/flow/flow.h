@@ -123,6 +123,7 @@ struct request {
     struct buf plain;                       /* the chunk just opened */
     struct chunk_shape shape;               /* of this stream's chunks */
     struct buf early;                       /* opened chunks that wait for the hold's commit */
+    bool early_has_text;                    /* or a finish: it leaves with the commit */
     bool head_sent;                         /* the response head has left */
     bool content_sent;                      /* content was handed to the reply: no retry any more */
     bool provider_done;                     /* inference_complete arrived */
@@ -191,6 +192,9 @@ int64_t flow_prompt_tokens(const struct request *r);
 /* dispatch.c: the chosen provider failed inside a stage: back to route without it, or fail with
  * r->error after the last attempt. Returns what the stage returns. */
 enum flow_verdict flow_route_again(struct request *r);
+/* dispatch.c: the live attempt failed, r->error says how: another provider is tried, or after the
+ * first content the request ends. `cancel` tells the provider. */
+void flow_attempt_failed(struct request *r, const char *why, bool cancel);
 /* dispatch.c: end the live attempt; `cancel` tells the provider. Wipes the session. */
 void flow_attempt_end(struct request *r, bool cancel);
 /* settle.c: a settle that waits to be tried again is given up; its hold expires. */
@@ -199,7 +203,7 @@ void flow_settle_give_up(struct request *r);
 void flow_watch_head(struct request *r);
 /* relay.c: one chunk from the provider, already known to be of this attempt. */
 void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m);
-/* relay.c: the hold is committed: let out what waited. */
+/* relay.c: the hold is committed: let out what waited, unless it is a lone role. */
 void flow_let_out(struct request *r);
 
 #endif

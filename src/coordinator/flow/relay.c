@@ -18,20 +18,23 @@ static bool may_leave(const struct request *r)
 
 static void cut_slow_consumer(struct request *r)
 {
+    size_t pending = http_out_pending(r->x);
+
     log_event(r->coord->log, LOG_WARN, EV_SLOW_CONSUMER, KV_CSTR("request", r->id),
-              KV_INT("queued_bytes", http_out_pending(r->x)));
-    api_error_set(&r->error, API_SLOW_CONSUMER, NULL,
-                  "the stream was cut: %d bytes wait unread, which is the limit",
-                  FLOW_CONSUMER_QUEUE_BYTES);
+              KV_INT("queued_bytes", pending));
+    api_error_set(
+        &r->error, API_SLOW_CONSUMER, NULL,
+        "the stream was cut: %zu bytes wait unread and the next would exceed the limit of "
+        "%d",
+        pending, FLOW_CONSUMER_QUEUE_BYTES);
     flow_cancel(r, LEDGER_CONSUMER_GONE);
 }
 
-/* The chunk decrypts but is no part of an answer: what came before it stands. */
+/* The chunk decrypts but is no part of an answer: what came before it stands, if it has left. */
 static void refuse_chunk(struct request *r)
 {
     api_error_set(&r->error, API_PROVIDER, NULL, "the provider's answer cannot be read");
-    r->outcome = LEDGER_PROVIDER_FAILED;
-    flow_fail(r);
+    flow_attempt_failed(r, "unreadable chunk", true);
 }
 
 /* The first content: from here on this provider's answer is the answer. */
@@ -71,7 +74,7 @@ static void hand_to_consumer(struct request *r, const struct chunk_info *info, i
         refuse_chunk(r);
 }
 
-void flow_let_out(struct request *r)
+static void let_out(struct request *r)
 {
     struct early_head head;
 
@@ -85,6 +88,12 @@ void flow_let_out(struct request *r)
         if (r->stage < STAGE_SETTLE)
             buf_consume(&r->early, sizeof head + head.n);
     }
+}
+
+void flow_let_out(struct request *r)
+{
+    if (r->early_has_text)
+        let_out(r);
     if (r->stage == STAGE_RELAY)
         flow_resume(r);
 }
@@ -119,11 +128,40 @@ static int open_chunk(struct request *r, const struct msg_inference_response_chu
     return box_open(r->session, m->encrypted_data.ciphertext, &r->plain);
 }
 
+static void relay_chunk(struct request *r, const struct msg_inference_response_chunk *m,
+                        const struct chunk_info *info)
+{
+    int64_t tokens = tokens_of(m, info);
+    bool binds = info->has_text || info->has_finish;
+
+    r->chunks_uncounted |= m->tokens < 0 && info->has_text;
+    if (may_leave(r) && r->early.len == 0 && (r->content_sent || binds)) {
+        hand_to_consumer(r, info, tokens);
+        return;
+    }
+    if (keep_early(r, buf_view(&r->plain), tokens) < 0) {
+        api_error_set(&r->error, API_OVERLOADED, NULL,
+                      "the answer came faster than its hold could be stored; try again");
+        flow_fail(r);
+        return;
+    }
+    r->early_has_text |= binds;
+    if (may_leave(r))
+        flow_let_out(r);
+}
+
+/* What becomes of each kind of chunk; one that is not named here is refused. The relay writes its
+ * own usage and [DONE]. */
+enum { REFUSED, KEPT_BACK, RELAYED };
+static const uint8_t fates[] = {
+    [CHUNK_CONTENT] = RELAYED, [CHUNK_WHOLE] = RELAYED,   [CHUNK_DONE] = KEPT_BACK,
+    [CHUNK_USAGE] = KEPT_BACK, [CHUNK_EMPTY] = KEPT_BACK, [CHUNK_ERROR] = REFUSED,
+    [CHUNK_BAD] = REFUSED};
+
 void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
 {
     enum trust_reason reason;
     struct chunk_info info;
-    int64_t tokens;
 
     if (open_chunk(r, m, &reason) < 0) {
         provider_distrust(r->live->provider, reason); /* this attempt is then lost */
@@ -132,26 +170,10 @@ void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
     chunk_inspect_next(&r->shape, buf_view(&r->plain), &info);
     if (info.kind == CHUNK_USAGE && info.prompt_tokens > 0)
         r->prompt_tokens = info.prompt_tokens;
-    if (info.kind == CHUNK_BAD || info.kind == CHUNK_ERROR) {
+    if (fates[info.kind] == RELAYED)
+        relay_chunk(r, m, &info);
+    else if (fates[info.kind] == REFUSED)
         refuse_chunk(r);
-        return;
-    }
-    if (info.kind != CHUNK_CONTENT && info.kind != CHUNK_WHOLE)
-        return; /* the relay writes its own usage and [DONE] */
-    tokens = tokens_of(m, &info);
-    r->chunks_uncounted |= m->tokens < 0 && info.has_text;
-    if (may_leave(r) && r->early.len == 0 &&
-        (r->content_sent || info.has_text || info.has_finish)) {
-        hand_to_consumer(r, &info, tokens);
-        return;
-    }
-    if (keep_early(r, buf_view(&r->plain), tokens) < 0) {
-        api_error_set(&r->error, API_OVERLOADED, NULL,
-                      "the answer came faster than its hold could be stored; try again");
-        flow_fail(r);
-    } else if (may_leave(r) && (info.has_text || info.has_finish)) {
-        flow_let_out(r);
-    }
 }
 
 static void on_drain(void *ud)
@@ -187,7 +209,7 @@ enum flow_verdict flow_relay(struct request *r)
     if (!r->provider_done || !may_leave(r))
         return FLOW_WAIT;
     if (r->early.len > 0) { /* a role and nothing else: the answer is empty */
-        flow_let_out(r);
+        let_out(r);
         if (r->stage != STAGE_RELAY)
             return FLOW_NEXT;
     }

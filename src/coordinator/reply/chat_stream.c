@@ -2,7 +2,6 @@
 /* A streamed chat completion: server-sent events. Order at the end: usage if asked for, receipt,
  * exactly one [DONE], all in one write. */
 #include "coordinator/flow/flow.h"
-#include "proto/shape.h"
 
 static void stream_head(struct request *r)
 {
@@ -54,6 +53,12 @@ static int64_t stream_delivered(struct request *r)
 
 /* --- content --- */
 
+/* As it stands in JSON; one with escapes is not worth unescaping. */
+static bool usable_id(struct str id)
+{
+    return id.n > 0 && !memchr(id.p, '\\', id.n);
+}
+
 /* The events that the coordinator adds carry the id and time of the stream's first chunk. */
 static void note_first(struct request *r, const struct chunk_info *info)
 {
@@ -61,8 +66,8 @@ static void note_first(struct request *r, const struct chunk_info *info)
 
     if (s->id.p)
         return;
-    s->id = info->head.id.n > 0 ? arena_dup(&r->region, info->head.id)
-                                : arena_printf(&r->region, "chatcmpl-%s", r->id);
+    s->id = usable_id(info->head.id) ? arena_dup(&r->region, info->head.id)
+                                     : arena_printf(&r->region, "chatcmpl-%s", r->id);
     s->created_s =
         info->head.created_s > 0 ? info->head.created_s : clock_wall_us(&r->coord->clock) / 1000000;
 }
@@ -82,7 +87,8 @@ static int stream_chunk(struct request *r, const struct chunk_info *info, int64_
             return ERR_PARSE;
         json = buf_view(&s->text);
     }
-    if (http_out_pending(r->x) + json.n > FLOW_CONSUMER_QUEUE_BYTES)
+    /* What the socket has not refused yet is nobody's delay, however large a chunk may be. */
+    if (http_out_blocked(r->x) && http_out_pending(r->x) + json.n > FLOW_CONSUMER_QUEUE_BYTES)
         return ERR_LIMIT;
     parts[0] = STR("data: ");
     parts[1] = json;
@@ -97,61 +103,50 @@ static int stream_chunk(struct request *r, const struct chunk_info *info, int64_
 
 /* --- the end --- */
 
-/* data: {"id":…,"object":"chat.completion.chunk","created":…,"model":…,"choices":[] */
-static int begin_event(struct request *r, struct buf *out)
+static struct chunk_head head_of(struct request *r)
 {
-    struct reply_state *s = &r->reply_state;
-    int rc = buf_append_str(out, STR("data: {\"id\":\""));
+    note_first(r, &(struct chunk_info){.kind = CHUNK_EMPTY});
+    return (struct chunk_head){
+        .id = r->reply_state.id, .model = r->chat.model, .created_s = r->reply_state.created_s};
+}
 
-    if (!s->id.p)
-        note_first(r, &(struct chunk_info){.kind = CHUNK_EMPTY});
-    if (rc == 0)
-        rc = buf_append_str(out, s->id);
-    if (rc == 0)
-        rc = buf_printf(out, "\",\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
-                        (long long)s->created_s);
-    if (rc == 0)
-        rc = json_append_str(out, r->chat.model);
-    if (rc == 0)
-        rc = buf_append_str(out, STR(",\"choices\":[]"));
-    return rc;
+static int end_event(int rc, struct buf *out)
+{
+    return rc == 0 ? buf_append_str(out, STR("\n\n")) : rc;
+}
+
+/* An answer without a chunk is empty, and still an answer. */
+static int add_empty_answer(struct request *r, struct buf *out)
+{
+    const struct chunk_head head = head_of(r);
+    int rc = end_event(chunk_write_role(&head, out), out);
+
+    return rc == 0 ? end_event(chunk_write_finish(&head, CHUNK_FINISH_STOP, out), out) : rc;
 }
 
 static int add_usage(struct request *r, struct buf *out)
 {
-    int rc = begin_event(r, out);
+    const struct chunk_head head = head_of(r);
 
-    if (rc == 0)
-        rc = buf_printf(out,
-                        ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,"
-                        "\"total_tokens\":%lld}}\n\n",
-                        (long long)r->prompt_tokens, (long long)r->usage_completion,
-                        (long long)(r->prompt_tokens + r->usage_completion));
-    return rc;
+    return end_event(chunk_write_usage(&head, r->prompt_tokens, r->usage_completion, out), out);
 }
 
 static int add_receipt(struct request *r, struct buf *out)
 {
-    int rc = begin_event(r, out);
+    const struct chunk_head head = head_of(r);
+    struct buf *receipt = &r->plain;
+    int rc;
 
-    if (rc == 0)
-        rc = buf_append_str(out, STR(","));
-    if (rc == 0)
-        rc = reply_receipt_append(r, out);
-    if (rc == 0)
-        rc = buf_append_str(out, STR("}\n\n"));
-    return rc;
+    buf_clear(receipt);
+    rc = reply_receipt_append(r, receipt);
+    return rc == 0 ? end_event(chunk_write_extra(&head, buf_view(receipt), out), out) : rc;
 }
 
 static int add_error(const struct api_error *e, struct buf *out)
 {
     int rc = buf_append_str(out, STR("data: "));
 
-    if (rc == 0)
-        rc = api_error_write(e, out);
-    if (rc == 0)
-        rc = buf_append_str(out, STR("\n\n"));
-    return rc;
+    return end_event(rc == 0 ? api_error_write(e, out) : rc, out);
 }
 
 static void finish(struct request *r, int rc)
@@ -177,7 +172,9 @@ static void stream_end(struct request *r)
     int rc = 0;
 
     buf_clear(out);
-    if (r->chat.include_usage)
+    if (!r->reply_state.role_sent)
+        rc = add_empty_answer(r, out);
+    if (rc == 0 && r->chat.include_usage)
         rc = add_usage(r, out);
     if (rc == 0)
         rc = add_receipt(r, out);
