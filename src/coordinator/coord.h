@@ -33,7 +33,8 @@ struct coord {
     struct registry *registry;
     struct box_slab *slab;
     struct http_server *server;
-    uint16_t port; /* where it listens */
+    uint16_t port;                     /* where it listens */
+    char rejected_id[RAND_UUID_BYTES]; /* trace id of what the HTTP server refused last */
 
     struct list_node requests; /* live ones: flow/flow.h */
     size_t n_requests;

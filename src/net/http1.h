@@ -51,6 +51,8 @@ struct http_server_ops {
      * body of the answer to `ret_body` and name its content type. The connection closes after it.
      */
     const char *(*on_reject)(void *ud, int status, const char *why, struct buf *ret_body);
+    /* More headers of that answer, at most HTTP_MAX_HEADERS - 1: how many. May be NULL. */
+    size_t (*reject_headers)(void *ud, int status, struct http_header *ret_headers);
 };
 
 /* Serve connections that arrive on `listen_sock` (taken over). */

@@ -27,6 +27,7 @@ const char *http_status_text(int status)
         {410, "Gone"},
         {413, "Content Too Large"},
         {422, "Unprocessable Content"},
+        {426, "Upgrade Required"},
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},

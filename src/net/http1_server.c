@@ -56,15 +56,19 @@ static void finish_connection(struct http_exchange *x)
 
 void http_reject(struct http_exchange *x)
 {
+    const struct http_server_ops *ops = x->server->ops;
+    struct http_header headers[HTTP_MAX_HEADERS];
     struct buf body;
     const char *type;
-    struct http_header header;
+    size_t n = 0;
 
     buf_init(&body, DEFAULT_HEAD_BYTES);
-    type = x->server->ops->on_reject(x->server->ud, x->reject_status, x->reject_why, &body);
-    header = (struct http_header){STR("Content-Type"), str_from(type)};
+    type = ops->on_reject(x->server->ud, x->reject_status, x->reject_why, &body);
+    headers[n++] = (struct http_header){STR("Content-Type"), str_from(type)};
+    if (ops->reject_headers)
+        n += ops->reject_headers(x->server->ud, x->reject_status, headers + n);
     x->keep_alive = x->is_head = false;
-    if (http_head_append(x, x->reject_status, &header, 1, conn_out(x->conn)) == 0 &&
+    if (http_head_append(x, x->reject_status, headers, n, conn_out(x->conn)) == 0 &&
         buf_printf(conn_out(x->conn), "Content-Length: %zu\r\n\r\n", body.len) == 0)
         (void)buf_append_str(conn_out(x->conn), buf_view(&body));
     buf_free(&body);

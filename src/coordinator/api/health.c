@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "coordinator/registry/registry.h"
+#include "coordinator/reply/answer.h"
 
 void api_health(struct coord *c, struct http_exchange *x)
 {
@@ -11,5 +12,5 @@ void api_health(struct coord *c, struct http_exchange *x)
     int n = snprintf(body, sizeof body, "{\"providers\":%zu,\"status\":\"%s\"}\n",
                      registry_provider_count(c->registry), c->draining ? "draining" : "ok");
 
-    api_json(c, x, 200, (struct str){body, (size_t)n});
+    answer_json(c, x, 200, (struct str){body, (size_t)n});
 }

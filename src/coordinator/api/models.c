@@ -6,6 +6,7 @@
 
 #include "coordinator/admit/identify.h"
 #include "coordinator/registry/registry.h"
+#include "coordinator/reply/answer.h"
 #include "proto/shape.h"
 
 enum { MODELS_MAX_BYTES = 32 << 20 }; /* as many models as are ever known, at their longest */
@@ -66,24 +67,15 @@ static int list_models(const struct registry *reg, struct buf *out)
     return rc == 0 ? buf_append_str(out, STR("]}\n")) : rc;
 }
 
-static void no_memory(struct coord *c, struct http_exchange *x)
-{
-    struct api_error e = {0};
-
-    api_error_set(&e, API_OVERLOADED, NULL,
-                  "the coordinator has no memory for the list; try again");
-    api_error_answer(c, x, &e);
-}
-
 static void answer(struct coord *c, struct http_exchange *x)
 {
     struct buf body;
 
     buf_init(&body, MODELS_MAX_BYTES);
     if (list_models(c->registry, &body) == 0)
-        api_json(c, x, 200, buf_view(&body));
+        answer_json(c, x, 200, buf_view(&body));
     else
-        no_memory(c, x);
+        answer_no_memory(c, x);
     buf_free(&body);
 }
 
@@ -110,7 +102,7 @@ static void identified(struct identify *id)
         answer(id->coord, q->x);
     } else if (q->x) {
         identify_error(id, &e);
-        api_error_answer(id->coord, q->x, &e);
+        answer_error(id->coord, q->x, NULL, &e, (struct http_header){0});
     }
     free(q);
 }
@@ -121,7 +113,7 @@ void api_models(struct coord *c, struct http_exchange *x)
     struct models_query *q = calloc(1, sizeof *q);
 
     if (!q) {
-        no_memory(c, x);
+        answer_no_memory(c, x);
         return;
     }
     q->x = x;

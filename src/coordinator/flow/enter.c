@@ -1,22 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stage 1: accept, parse, bound. The body's size was bounded by the HTTP server. What is wrong with
  * the body is told only to callers with a valid key: auth reports it. */
-#include <stdio.h>
-
 #include "coordinator/flow/flow.h"
-
-/* A trace id is echoed in a header and stands in logs: printable ASCII only. */
-static void take_trace_id(struct request *r, struct str given)
-{
-    bool usable = given.n > 0 && given.n <= FLOW_TRACE_ID_MAX_BYTES;
-
-    for (size_t i = 0; usable && i < given.n; i++)
-        usable = given.p[i] > ' ' && given.p[i] < 127;
-    if (usable)
-        snprintf(r->trace_id, sizeof r->trace_id, "%.*s", STR_ARG(given));
-    else
-        snprintf(r->trace_id, sizeof r->trace_id, "%s", r->id);
-}
 
 /* The least trust level: the coordinator's own, or a higher one that the consumer demands. */
 static int take_min_trust(struct request *r, struct str demanded)
@@ -40,7 +25,7 @@ enum flow_verdict flow_enter(struct request *r)
     const struct http_request *req = http_request_of(r->x);
 
     r->times.received = req->received_us;
-    take_trace_id(r, http_header_get(req, "X-Request-Id"));
+    answer_trace_id(http_header_get(req, "X-Request-Id"), r->id, r->trace_id);
     r->body = req->body;
     r->reply = &reply_chat_whole;
     if (chat_request_parse(r->body, &r->region, &r->chat, &r->error) == 0 &&

@@ -110,7 +110,7 @@ void flow_start(struct coord *c, struct http_exchange *x)
     struct request *r = calloc(1, sizeof *r);
 
     if (!r) {
-        http_respond(x, 503, NULL, 0, STR(""));
+        answer_no_memory(c, x);
         return;
     }
     r->coord = c;

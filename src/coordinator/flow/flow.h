@@ -28,6 +28,7 @@
 #include "coordinator/admit/identify.h"
 #include "coordinator/coord.h"
 #include "coordinator/registry/registry.h"
+#include "coordinator/reply/answer.h"
 #include "coordinator/reply/reply.h"
 #include "ledger/ledger.h"
 #include "net/http1.h"
@@ -57,8 +58,7 @@ enum {
     FLOW_MAX_ATTEMPTS = 3,
     FLOW_REGION_MAX_BYTES = 32 << 20,
     FLOW_CONSUMER_QUEUE_BYTES = 1 << 20,
-    FLOW_EARLY_MAX_BYTES = 16 << 20,
-    FLOW_TRACE_ID_MAX_BYTES = 64
+    FLOW_EARLY_MAX_BYTES = 16 << 20
 };
 
 enum flow_hold { HOLD_NONE, HOLD_SUBMITTED, HOLD_COMMITTED, HOLD_REFUSED };
@@ -79,7 +79,7 @@ struct request {
     bool running; /* inside flow_run: events only note what happened */
     struct arena region;
     char id[RAND_UUID_BYTES];
-    char trace_id[FLOW_TRACE_ID_MAX_BYTES + 1]; /* X-Request-Id, echoed */
+    char trace_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* X-Request-Id, echoed */
     struct str body;
     struct chat_request chat;
     struct api_error error; /* id != API_OK: what to tell the consumer */
@@ -114,7 +114,7 @@ struct request {
     char provider_account[ACCOUNT_MAX_BYTES + 1];
     char wire_id[RAND_UUID_BYTES];
     enum trust_level trust;
-    bool provider_attested;
+    bool provider_attested, provider_secure_enclave;
     struct str provider_chip, provider_machine, provider_key; /* in the region */
 
     /* relay */

@@ -29,6 +29,7 @@ static void remember_provider(struct request *r)
     snprintf(r->provider_account, sizeof r->provider_account, "%s", v.account);
     r->trust = v.trust;
     r->provider_attested = v.attested;
+    r->provider_secure_enclave = v.secure_enclave;
     r->provider_chip = arena_dup(&r->region, v.chip_name);
     r->provider_machine = arena_dup(&r->region, v.machine_model);
     r->provider_key = v.signing_key.p ? arena_dup(&r->region, v.signing_key) : v.signing_key;

@@ -237,18 +237,19 @@ int provider_send(struct provider *p, const struct provider_msg *m)
 
 static const struct ws_conn_ops link_ops = {.on_message = on_message, .on_close = on_close};
 
-void registry_accept(struct registry *reg, struct http_exchange *x)
+int registry_accept(struct registry *reg, struct http_exchange *x)
 {
     const struct ws_conn_config config = {.max_message_bytes = PROVIDER_FRAME_MAX_BYTES,
                                           .out_max_bytes = PROVIDER_OUT_MAX_BYTES,
                                           .rand = reg->config.rand};
     struct provider *p = calloc(1, sizeof *p);
 
-    if (!p || http_upgrade_ws(x, &config, &link_ops, p, &p->ws) < 0) {
-        if (!p)
-            http_respond(x, 503, NULL, 0, STR(""));
+    if (!p)
+        return ERR_NOMEM;
+    if (http_upgrade_ws(x, &config, &link_ops, p, &p->ws) < 0) {
         free(p);
-        return;
+        http_stream_abort(x); /* the answer may have begun */
+        return 0;
     }
     p->reg = reg;
     p->serial = ++reg->last_serial;
@@ -259,4 +260,5 @@ void registry_accept(struct registry *reg, struct http_exchange *x)
     list_push_back(&reg->providers, &p->link);
     watch_silence(p);
     log_event(reg->config.log, LOG_INFO, EV_PROVIDER_CONNECTED, KV_CSTR("provider", p->id));
+    return 0;
 }

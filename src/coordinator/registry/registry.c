@@ -107,6 +107,7 @@ struct provider_view provider_view(const struct offer *o)
         .x25519_b64 = p->x25519_b64,
         .trust = p->trust,
         .attested = p->attested,
+        .secure_enclave = p->attested && p->blob.claims.secureEnclaveAvailable,
         .chip_name = p->chip_name,
         .machine_model = p->machine_model,
         .signing_key = p->attested ? p->blob.claims.publicKey : (struct str){0},

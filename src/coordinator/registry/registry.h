@@ -95,8 +95,9 @@ int registry_new(const struct registry_config *config, struct registry **ret_reg
 /* Closes every provider with 1001; attempts are reported lost. */
 void registry_free(struct registry *reg);
 
-/* Answer GET /ws/provider: upgrade and wait for `register`. */
-void registry_accept(struct registry *reg, struct http_exchange *x);
+/* Answer GET /ws/provider: upgrade and wait for `register`. 0 (also when the connection failed), or
+ * ERR_NOMEM: it is the caller's to answer. */
+int registry_accept(struct registry *reg, struct http_exchange *x);
 
 size_t registry_provider_count(const struct registry *reg);
 
@@ -149,7 +150,7 @@ struct provider_view {
     const char *account;    /* where it earns */
     const char *x25519_b64; /* its session key */
     enum trust_level trust;
-    bool attested;
+    bool attested, secure_enclave;                    /* as its signed statement says */
     struct str chip_name, machine_model, signing_key; /* signing_key .p NULL: none */
     int64_t context_length;                           /* of this offer, 0: unknown */
 };

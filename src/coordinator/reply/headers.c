@@ -2,6 +2,7 @@
 /* Response heads: CORS, trace id, what is known of the provider's trust, and where the time went.
  */
 #include "coordinator/flow/flow.h"
+#include "coordinator/reply/answer.h"
 
 struct header_list {
     struct http_header *items;
@@ -29,7 +30,8 @@ size_t reply_common_headers(const struct settings *s, struct str content_type, s
     add(&l, "Access-Control-Expose-Headers",
         STR("X-Request-Id, X-Timing, X-Inference-Job-Id, X-Provider-Id, X-Provider-Trust-Level, "
             "X-Provider-Attested, X-Provider-Encrypted, X-Provider-Chip, X-Provider-Model, "
-            "X-Attestation-Se-Public-Key, Retry-After"));
+            "X-Provider-Secure-Enclave, X-Attestation-Se-Public-Key, Retry-After, "
+            "X-RateLimit-Reset"));
     return l.n;
 }
 
@@ -66,6 +68,9 @@ size_t reply_headers(struct request *r, struct str content_type, struct http_hea
     add(&l, "X-Inference-Job-Id", str_from(r->wire_id));
     add(&l, "X-Provider-Encrypted", STR("true"));
     add(&l, "X-Provider-Attested", r->provider_attested ? STR("true") : STR("false"));
+    if (r->provider_attested)
+        add(&l, "X-Provider-Secure-Enclave",
+            r->provider_secure_enclave ? STR("true") : STR("false"));
     add(&l, "X-Provider-Trust-Level", str_from(trust_name(r->trust)));
     add(&l, "X-Provider-Id", str_from(r->provider_id));
     add(&l, "X-Provider-Chip", r->provider_chip);
@@ -76,24 +81,10 @@ size_t reply_headers(struct request *r, struct str content_type, struct http_hea
 
 void reply_error_json(struct request *r, const struct api_error *e)
 {
-    struct http_header headers[REPLY_MAX_HEADERS + 2];
     struct http_exchange *x = r->x;
-    size_t n = reply_common_headers(r->coord->settings, STR("application/json"),
-                                    str_from(r->trace_id), headers);
 
-    if (e->retry_after_s > 0) {
-        headers[n++] = (struct http_header){STR("Retry-After"),
-                                            arena_printf(&r->region, "%d", e->retry_after_s)};
-        headers[n++] = (struct http_header){
-            STR("X-RateLimit-Reset"),
-            arena_printf(
-                &r->region, "%lld",
-                (long long)(clock_wall_us(&r->coord->clock) / 1000000 + e->retry_after_s))};
-    }
-    buf_clear(&r->reply_state.text);
-    (void)api_error_write(e, &r->reply_state.text);
     r->x = NULL;
-    http_respond(x, e->status, headers, n, buf_view(&r->reply_state.text));
+    answer_error(r->coord, x, r->trace_id, e, (struct http_header){0});
 }
 
 void reply_state_free(struct reply_state *s)

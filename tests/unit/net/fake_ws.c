@@ -84,7 +84,7 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
     return "text/plain";
 }
 
-static const struct http_server_ops ops = {on_request, on_reject};
+static const struct http_server_ops ops = {.on_request = on_request, .on_reject = on_reject};
 
 int fake_ws_setup(void **state)
 {
