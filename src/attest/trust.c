@@ -3,10 +3,11 @@
 
 #include "base/err.h"
 
-static const char *const names[] = {[TRUST_NONE] = "none",
-                                    [TRUST_SELF_SIGNED] = "self_signed",
-                                    [TRUST_HARDWARE_VIRTUAL] = "hardware_virtual",
-                                    [TRUST_HARDWARE] = "hardware"};
+const char *const trust_names[] = {[TRUST_NONE] = "none",
+                                   [TRUST_SELF_SIGNED] = "self_signed",
+                                   [TRUST_HARDWARE_VIRTUAL] = "hardware_virtual",
+                                   [TRUST_HARDWARE] = "hardware",
+                                   NULL};
 
 static const struct {
     const char *code, *help;
@@ -18,13 +19,13 @@ static const struct {
 
 const char *trust_name(enum trust_level level)
 {
-    return names[level];
+    return trust_names[level];
 }
 
 int trust_parse(struct str s, enum trust_level *ret_level)
 {
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (str_is(s, names[i])) {
+    for (size_t i = 0; trust_names[i]; i++) {
+        if (str_is(s, trust_names[i])) {
             *ret_level = (enum trust_level)i;
             return 0;
         }

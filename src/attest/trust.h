@@ -7,7 +7,8 @@
 
 enum trust_level { TRUST_NONE, TRUST_SELF_SIGNED, TRUST_HARDWARE_VIRTUAL, TRUST_HARDWARE };
 
-/* "none", "self_signed", "hardware_virtual", "hardware". */
+/* "none", "self_signed", "hardware_virtual", "hardware", NULL: by level. */
+extern const char *const trust_names[];
 const char *trust_name(enum trust_level level);
 /* 0 or ERR_RANGE: an unknown level is refused, never read as "none". */
 int trust_parse(struct str s, enum trust_level *ret_level);

@@ -157,10 +157,18 @@ static int set_env(struct load *l, const struct cfg_key *key, const char *name)
                         l->e);
 }
 
+/* The existing system takes an empty variable for one that is not set. */
+static int set_env_old(struct load *l, const struct cfg_key *key)
+{
+    const char *value = key->env_old && l->src->getenv ? l->src->getenv(key->env_old) : NULL;
+
+    return value && value[0] ? set_env(l, key, key->env_old) : 0;
+}
+
 static int apply_env(struct load *l)
 {
     for (const struct cfg_key *key = l->src->table->keys; key->key; key++) {
-        int rc = set_env(l, key, key->env_old);
+        int rc = set_env_old(l, key);
 
         if (rc == 0)
             rc = set_env(l, key, key->env);

@@ -3,7 +3,8 @@
  * setting: its TOML key, flag, environment variables, type, bounds, default and help. Loading,
  * --help, --check-config's messages and the reference (`make docs`) all come from the rows.
  *
- * Precedence, later wins: default, TOML file, environment (old name, then new name), flag. An
+ * Precedence, later wins: default, TOML file, environment (old name unless empty, then new name),
+ * flag. An
  * unknown key in the file, an unknown flag, a wrong type or a value out of bounds is ERR_CONFIG or
  * ERR_USAGE with a text that names the setting, where it was set, the limit and a valid example. */
 #ifndef DARKBLOOM_BASE_CFG_H

@@ -9,8 +9,8 @@
 
 enum { LINE_BYTES = 4096, VALUE_MAX_BYTES = 256 };
 
-static const char *const level_names[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+const char *const log_level_names[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
 
 static const char *const event_names[] = {
 #define LOG_EVENT(name, help) [EV_##name] = #name,
@@ -149,7 +149,7 @@ void log_write(const struct log *lg, enum log_level level, enum log_event event,
     put_text(&l, "ts=");
     put_time(&l, clock_wall_us(&lg->clock));
     put_text(&l, " level=");
-    put_text(&l, level_names[level]);
+    put_text(&l, log_level_names[level]);
     put_text(&l, " event=");
     put_event(&l, event);
     for (; kvs->key; kvs++)

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+extern const char *const log_level_names[]; /* "debug", …, NULL: by level */
 
 enum log_event {
 #define LOG_EVENT(name, help) EV_##name,

@@ -19,9 +19,10 @@ enum {
 
 enum exit_code { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static int complain(const struct err *e, int exit_code)
+/* `rc` says it where nobody has found words. */
+static int complain(int rc, const struct err *e, int exit_code)
 {
-    fprintf(stderr, "darkbloom-coordinator: %s\n", e->text[0] ? e->text : err_str(e->code));
+    fprintf(stderr, "darkbloom-coordinator: %s\n", e->text[0] ? e->text : err_str(rc));
     return exit_code;
 }
 
@@ -133,7 +134,7 @@ static int serve(struct settings *settings)
     log_flush(&log);
     buf_free(&s.backlog.lines);
     loop_free(s.loop);
-    return rc < 0 ? complain(&e, EXIT_FAILED) : EXIT_SUCCESS;
+    return rc < 0 ? complain(rc, &e, EXIT_FAILED) : EXIT_SUCCESS;
 }
 
 static int run_command(const struct settings *settings, struct cfg_list rest)
@@ -146,8 +147,20 @@ static int run_command(const struct settings *settings, struct cfg_list rest)
     int rc = command_dispatch(&env, rest, &e);
 
     if (rc < 0)
-        return complain(&e, rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED);
+        return complain(rc, &e, rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED);
     return EXIT_SUCCESS;
+}
+
+static int load(const struct cfg_source *src, struct str file, struct arena *region,
+                struct settings *ret_settings, struct err *ret_err)
+{
+    const struct log warnings = {.fd = STDERR_FILENO, .clock = clock_system()};
+    int rc = file.p ? cfg_load_file(src, file.p, region, ret_settings, ret_err)
+                    : cfg_load(src, (struct str){0}, NULL, region, ret_settings, ret_err);
+
+    if (rc == 0)
+        rc = settings_check(ret_settings, ret_err);
+    return rc == 0 ? settings_check_environment(src->getenv, &warnings, ret_err) : rc;
 }
 
 static int start(const struct cfg_source *src, struct arena *region)
@@ -155,9 +168,10 @@ static int start(const struct cfg_source *src, struct arena *region)
     struct settings settings;
     struct cfg_args args = {0};
     struct err e = {0};
+    int rc = cfg_parse_args(src, region, &args, &e);
 
-    if (cfg_parse_args(src, region, &args, &e) < 0)
-        return complain(&e, EXIT_USAGE);
+    if (rc < 0)
+        return complain(rc, &e, EXIT_USAGE);
     if (args.help) {
         print_help();
         return EXIT_SUCCESS;
@@ -166,9 +180,9 @@ static int start(const struct cfg_source *src, struct arena *region)
         printf("darkbloom-coordinator %s\n", DARKBLOOM_VERSION);
         return EXIT_SUCCESS;
     }
-    if (args.file.p ? cfg_load_file(src, args.file.p, region, &settings, &e) < 0
-                    : cfg_load(src, (struct str){0}, NULL, region, &settings, &e) < 0)
-        return complain(&e, EXIT_USAGE);
+    rc = load(src, args.file, region, &settings, &e);
+    if (rc < 0)
+        return complain(rc, &e, EXIT_USAGE);
     if (args.check_config) {
         printf("the settings are good\n");
         return EXIT_SUCCESS;

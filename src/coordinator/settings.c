@@ -10,14 +10,6 @@
 
 static const char *const loop_choices[] = {
     [SETTINGS_LOOP_UV] = "uv", [SETTINGS_LOOP_EPOLL] = "epoll", NULL};
-static const char *const level_choices[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
-static const char *const trust_choices[] = {[TRUST_NONE] = "none",
-                                            [TRUST_SELF_SIGNED] = "self_signed",
-                                            [TRUST_HARDWARE_VIRTUAL] = "hardware_virtual",
-                                            [TRUST_HARDWARE] = "hardware",
-                                            NULL};
-
 #define AT(field) .offset = offsetof(struct settings, field)
 
 static const struct cfg_key keys[] = {
@@ -66,7 +58,7 @@ static const struct cfg_key keys[] = {
      .type = CFG_ENUM,
      AT(log_level),
      .deflt = "info",
-     .choices = level_choices,
+     .choices = log_level_names,
      .help = "Lines below this level are not written."},
     {.key = "store.path",
      .flag = "--store",
@@ -82,7 +74,7 @@ static const struct cfg_key keys[] = {
      .type = CFG_ENUM,
      AT(min_trust),
      .deflt = "hardware",
-     .choices = trust_choices,
+     .choices = trust_names,
      .help = "Least trust level that a provider needs to get requests."},
     {.key = "routing.queue_wait_ms",
      .flag = "--queue-wait-ms",
@@ -216,3 +208,90 @@ static const struct cfg_array arrays[] = {
 
 const struct cfg_table settings_table = {
     .program = "darkbloom-coordinator", .keys = keys, .arrays = arrays};
+
+/* --- what the table cannot say --- */
+
+static int check_id(const struct settings *s, size_t nth, struct err *ret_err)
+{
+    struct str id = s->models[nth].id;
+
+    if (id.n == 0)
+        return err_set(ret_err, ERR_CONFIG,
+                       "[[model]] number %zu has no id; write e.g. id = \"llama-3.2-3b\"", nth + 1);
+    if (id.n > MODEL_ID_MAX_BYTES)
+        return err_set(ret_err, ERR_CONFIG,
+                       "the id of [[model]] number %zu has %zu bytes, the limit is %d", nth + 1,
+                       id.n, MODEL_ID_MAX_BYTES);
+    for (size_t i = 0; i < nth; i++) {
+        if (str_eq(s->models[i].id, id))
+            return err_set(ret_err, ERR_CONFIG,
+                           "[[model]] number %zu has the id of number %zu, \"%.*s\"; keep one of "
+                           "them",
+                           nth + 1, i + 1, STR_ARG(id));
+    }
+    return 0;
+}
+
+int settings_check(const struct settings *s, struct err *ret_err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < s->n_models; i++)
+        rc = check_id(s, i, ret_err);
+    return rc;
+}
+
+/* --- the existing coordinator's other variables --- */
+
+/* Those (reference/coordinator.md §9) that mean something there and nothing here. Silently ignored,
+ * each would leave somebody believing in a check, a payment or a database that is not there. */
+static const struct {
+    const char *name, *consequence;
+} without_effect[] = {
+    {"EIGENINFERENCE_ADMIN_KEY", "there is no admin API; use the commands `key` and `ledger`"},
+    {"EIGENINFERENCE_ADMIN_EMAILS", "there is no admin API; use the commands `key` and `ledger`"},
+    {"EIGENINFERENCE_ALLOW_MEMORY_STORE", "the store is the SQLite file of store.path"},
+    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_RPS", "there are no financial endpoints"},
+    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_BURST", "there are no financial endpoints"},
+    {"EIGENINFERENCE_CONSOLE_URL", "there is no web console"},
+    {"EIGENINFERENCE_BASE_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_MIN_PROVIDER_VERSION", "providers of every version are accepted"},
+    {"EIGENINFERENCE_R2_CDN_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_R2_SITE_PACKAGES_CDN_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_RELEASE_KEY", "there are no releases"},
+    {"EIGENINFERENCE_KNOWN_BINARY_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_PYTHON_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_RUNTIME_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_TEMPLATE_HASHES", "the hashes that providers report are not checked"},
+    {"MNEMONIC", "consumers cannot seal requests to the coordinator"},
+    {"EIGENINFERENCE_SOLANA_MNEMONIC", "consumers cannot seal requests to the coordinator"},
+    {"EIGENINFERENCE_STRIPE_SECRET_KEY", "there are no payments; credit comes from `key create`"},
+    {"EIGENINFERENCE_BILLING_MOCK", "there are no payments; credit comes from `key create`"},
+    {"EIGENINFERENCE_REFERRAL_SHARE_PCT", "there are no referrals"},
+    {"EIGENINFERENCE_PRIVY_APP_ID", "there are no users, only API keys"},
+    {"EIGENINFERENCE_MDM_URL", "device management is not asked about providers"},
+    {"EIGENINFERENCE_STEP_CA_ROOT", "client certificates are not issued"},
+    {"DD_API_KEY", "no metrics are sent"},
+    {"DD_AGENT_HOST", "no metrics are sent"},
+};
+
+int settings_check_environment(const char *(*getenv_)(const char *name), const struct log *log,
+                               struct err *ret_err)
+{
+    const char *url = getenv_("EIGENINFERENCE_DATABASE_URL");
+
+    if (url && url[0])
+        return err_set(ret_err, ERR_CONFIG,
+                       "EIGENINFERENCE_DATABASE_URL is set, but this coordinator keeps keys and "
+                       "ledger in an SQLite file (store.path) and would start with an empty one; "
+                       "unset it to do that");
+    for (size_t i = 0; i < sizeof without_effect / sizeof without_effect[0]; i++) {
+        const char *value = getenv_(without_effect[i].name);
+
+        if (value && value[0])
+            log_event(log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("variable", without_effect[i].name),
+                      KV_CSTR("why", "it has no effect here"),
+                      KV_CSTR("so", without_effect[i].consequence));
+    }
+    return 0;
+}

@@ -6,6 +6,8 @@
 
 #include "base/cfg.h"
 
+enum { MODEL_ID_MAX_BYTES = 256 };
+
 struct settings_model {
     struct str id, display_name;
     int64_t input_price_micro_usd, output_price_micro_usd; /* per million tokens */
@@ -33,5 +35,14 @@ struct settings {
 };
 
 extern const struct cfg_table settings_table;
+
+/* What the table cannot say: each [[model]] has an id of its own. 0 or ERR_CONFIG. */
+int settings_check(const struct settings *s, struct err *ret_err);
+
+/* The existing coordinator's variables that have no effect here: each one that is set is logged as
+ * a warning; ERR_CONFIG for one whose disregard would lose data. Empty counts as unset. */
+struct log;
+int settings_check_environment(const char *(*getenv_)(const char *name), const struct log *log,
+                               struct err *ret_err);
 
 #endif
