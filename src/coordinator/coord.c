@@ -229,6 +229,31 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     return 0;
 }
 
+/* --- stopping --- */
+
+static void report_drained(void *ud)
+{
+    struct coord *c = ud;
+
+    c->drained(c->drained_ud);
+}
+
+/* Providers are told that it is on purpose; whoever waits to stop the loop hears of it once the
+ * words are on their way. */
+static void take_leave(void *ud)
+{
+    struct coord *c = ud;
+
+    registry_close_all(c->registry);
+    loop_defer_late(c->loop, &c->leave, report_drained, c);
+}
+
+void coord_request_gone(struct coord *c)
+{
+    if (c->draining && c->n_requests == 0 && c->drained)
+        loop_defer_late(c->loop, &c->leave, take_leave, c);
+}
+
 static void grace_over(void *ud)
 {
     flow_stop_all(ud);
@@ -240,10 +265,8 @@ void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void
     c->drained = done;
     c->drained_ud = ud;
     http_server_drain(c->server);
-    if (c->n_requests == 0)
-        done(ud);
-    else
-        loop_timer_set(c->loop, &c->grace, grace_ms * 1000, grace_over, c);
+    loop_timer_set(c->loop, &c->grace, grace_ms * 1000, grace_over, c);
+    coord_request_gone(c);
 }
 
 void coord_free(struct coord *c)
@@ -252,6 +275,7 @@ void coord_free(struct coord *c)
         return;
     loop_timer_clear(c->loop, &c->tick);
     loop_timer_clear(c->loop, &c->grace);
+    loop_defer_remove(c->loop, &c->leave);
     c->drained = NULL;
     flow_stop_all(c);
     http_server_free(c->server);

@@ -46,6 +46,7 @@ struct coord {
     uint64_t store_failures; /* batches that failed, as far as the log has them */
     bool draining;
     bool stopping; /* what ran was cut: nothing is tried again */
+    struct loop_defer leave;
     void (*drained)(void *ud);
     void *drained_ud;
 };
@@ -67,8 +68,11 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
  * to be sent: on a busy core it would otherwise run first, and requests would wait for its disk. */
 void coord_submit(struct coord *c, struct store_op *op);
 
-/* Stop taking requests, let running ones finish for at most `grace_ms`, then call `done`. */
+/* Stop taking requests, let running ones finish for at most `grace_ms`, close the providers with
+ * 1001, then call `done`, once, from the loop. */
 void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud);
+/* flow/: a request is freed. */
+void coord_request_gone(struct coord *c);
 
 /* Cut what still runs, settle it, close everything. NULL is allowed. */
 void coord_free(struct coord *c);

@@ -68,7 +68,7 @@ struct ledger_settle {
     struct store_op op;
     /* in */
     char request_id[LEDGER_ID_BYTES];
-    char provider_account[ACCOUNT_MAX_BYTES + 1]; /* "provider:<hex>", an account, or "unclaimed" */
+    char provider_account[ACCOUNT_MAX_BYTES + 1]; /* "provider:<hex>", an account, or unclaimed */
     enum ledger_outcome outcome;
     struct price price;                       /* the chosen provider's */
     int64_t prompt_tokens, completion_tokens; /* both 0 with LEDGER_RELEASED */

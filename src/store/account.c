@@ -10,7 +10,7 @@ static bool allowed(char c)
 
 int account_name_check(struct str name)
 {
-    static const char *const fixed[] = {"world", "platform", "holds", "unclaimed"};
+    static const char *const fixed[] = {"world", "platform", "holds", ACCOUNT_UNCLAIMED_NAME};
 
     if (name.n == 0 || name.n > ACCOUNT_MAX_BYTES)
         return ERR_RANGE;

@@ -15,6 +15,8 @@ enum account_fixed {
     ACCOUNT_UNCLAIMED = 4, /* earned by providers without a key */
 };
 
+#define ACCOUNT_UNCLAIMED_NAME "unclaimed"
+
 /* Whether people may open an account of this name: 1..128 letters, digits and . _ : @ - (0, else
  * ERR_RANGE), and neither one of the fixed ones nor "provider:…", to which providers earn
  * (ERR_DENIED). */

@@ -257,7 +257,22 @@ static void a_stopping_coordinator_lets_running_answers_end(void **state)
     assert_true(w->drained);
     assert_true(fake_consumer_done(c));
     assert_true(c->ended);
+    assert_non_null(strstr(p->close_text, "1001"));
     assert_charged(w, p, "completed", 30);
+}
+
+/* Whoever waits to stop the loop is called when nothing is left to say. */
+static void a_stopping_coordinator_takes_leave_of_its_providers_first(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    coord_drain(w->coord, 5000, on_drained, w);
+    assert_false(w->drained);
+    fake_world_settle(w);
+    assert_true(w->drained);
+    assert_null(p->ws);
+    assert_non_null(strstr(p->close_text, "1001"));
 }
 
 static void what_outlasts_the_grace_is_cut_and_settled(void **state)
@@ -324,6 +339,7 @@ int main(void)
         TEST(the_deadline_cuts_a_stream_that_still_runs),
         TEST(a_whole_answer_cut_at_its_deadline_is_504_and_free),
         TEST(a_stopping_coordinator_lets_running_answers_end),
+        TEST(a_stopping_coordinator_takes_leave_of_its_providers_first),
         TEST(what_outlasts_the_grace_is_cut_and_settled),
         TEST(a_coordinator_that_ends_at_once_settles_what_runs),
     };

@@ -124,10 +124,11 @@ static void nothing_but_register_comes_first(void **state)
             "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"),
         STR("{\"type\":\"attestation_response\",\"nonce\":\"x\"}"),
         STR("{\"type\":\"novelty\"}"),
+        STR("{\"type\":\"cancel\",\"request_id\":\"x\"}"), /* the coordinator's own */
     };
     struct fake_world *w = *state;
 
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
         struct fake_provider *p = fake_provider_join(w, &mute);
 
         assert_non_null(p->ws);

@@ -361,6 +361,24 @@ static void a_providers_error_code_and_parameter_reach_the_consumer(void **state
     assert_true(fake_says(fake_consumer_body(c), "\"param\":\"messages\""));
 }
 
+/* A provider could write a prompt there. */
+static void what_is_no_code_is_neither_logged_nor_passed_on(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = first_of(w);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_send(p,
+                       &(struct provider_msg){.type = MSG_INFERENCE_ERROR,
+                                              .error = {.request_id = str_from(p->jobs[0].wire_id),
+                                                        .error = STR("no"),
+                                                        .status_code = 400,
+                                                        .code = STR("Say hello")}});
+    fake_world_settle(w);
+    assert_true(fake_says(fake_consumer_body(c), "\"code\":\"invalid_request_error\""));
+    assert_false(fake_world_logged(w, "Say hello"));
+}
+
 /* --- after the first token --- */
 
 static void fails_with_4xx(struct fake_provider *p)
@@ -434,6 +452,7 @@ int main(void)
         TEST(the_error_names_the_limit_that_passed),
         cmocka_unit_test(a_providers_4xx_is_passed_on_and_not_retried),
         TEST(a_providers_error_code_and_parameter_reach_the_consumer),
+        TEST(what_is_no_code_is_neither_logged_nor_passed_on),
         cmocka_unit_test(a_failure_after_the_first_token_ends_the_stream_with_an_error_event),
         TEST(a_whole_answer_that_breaks_is_an_error_and_free),
     };

@@ -4,6 +4,7 @@
  * hold; at most FLOW_MAX_ATTEMPTS times. A provider's own 4xx is the request's fault and final. */
 #include <stdio.h>
 
+#include "base/num.h"
 #include "coordinator/flow/flow.h"
 #include "net/ws.h"
 
@@ -85,8 +86,7 @@ static void on_accepted(struct attempt *a, const struct msg_inference_accepted *
 
     note_accepted(r);
     if (r->stage == STAGE_DISPATCH && m->prompt_tokens > 0)
-        r->prompt_tokens =
-            m->prompt_tokens < r->prompt_ceiling ? m->prompt_tokens : r->prompt_ceiling;
+        r->prompt_tokens = num_min(m->prompt_tokens, r->prompt_ceiling);
 }
 
 static void on_chunk(struct attempt *a, const struct msg_inference_response_chunk *m)
@@ -114,6 +114,17 @@ static void on_completed(struct attempt *a, const struct msg_inference_complete 
         flow_resume(r);
 }
 
+/* A code stands in the log: a word, in which no text of a prompt can hide. */
+static bool is_code(struct str code)
+{
+    bool ok = code.n > 0 && code.n < sizeof((struct api_error *)0)->code;
+
+    for (size_t i = 0; ok && i < code.n; i++)
+        ok = (code.p[i] >= 'a' && code.p[i] <= 'z') || (code.p[i] >= '0' && code.p[i] <= '9') ||
+             code.p[i] == '_';
+    return ok;
+}
+
 /* A client error of the provider is passed on; anything else says nothing about the request. */
 static bool final_error(struct request *r, const struct msg_inference_error *m)
 {
@@ -125,7 +136,7 @@ static bool final_error(struct request *r, const struct msg_inference_error *m)
     api_error_set(&r->error, API_BAD_REQUEST, NULL, "%.*s",
                   (int)(m->error.n < 300 ? m->error.n : 300), m->error.p ? m->error.p : "");
     r->error.status = (int)m->status_code;
-    if (m->code.n > 0)
+    if (is_code(m->code))
         snprintf(r->error.code, sizeof r->error.code, "%.*s", STR_ARG(m->code));
     snprintf(r->error.param, sizeof r->error.param, "%.*s", STR_ARG(m->param));
     return true;

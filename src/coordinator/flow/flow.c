@@ -163,8 +163,7 @@ void flow_release(struct request *r)
         r->model->n_requests--;
     flow_drop_text(r);
     free(r);
-    if (c->draining && c->n_requests == 0 && c->drained)
-        c->drained(c->drained_ud);
+    coord_request_gone(c);
 }
 
 void flow_stop_all(struct coord *c)

@@ -3,6 +3,7 @@
  * hold is committed, nor a lone role before the first text: until then chunks wait in `early`, and
  * the request can still be retried. The stage ends when the provider is done and the consumer's
  * socket is not behind. Nothing is allocated per chunk once the buffers have grown. */
+#include "base/num.h"
 #include "coordinator/flow/flow.h"
 
 /* An opened chunk that waits in `early`: this header, then `n` bytes of its line. */
@@ -52,12 +53,9 @@ static void begin(struct request *r)
  * It may hold text back and then send several tokens' at once, so the sums are compared. */
 static void count_relayed(struct request *r, const struct chunk_info *info, int64_t tokens)
 {
-    int64_t most;
-
     r->relayed_text_bytes += (int64_t)info->text_bytes;
     r->claimed_tokens += tokens;
-    most = r->relayed_text_bytes + r->silent_tokens;
-    r->relayed_tokens = r->claimed_tokens < most ? r->claimed_tokens : most;
+    r->relayed_tokens = num_min(r->claimed_tokens, r->relayed_text_bytes + r->silent_tokens);
 }
 
 static void hand_to_consumer(struct request *r, const struct chunk_info *info, int64_t tokens)
@@ -111,7 +109,7 @@ static int64_t tokens_of(const struct msg_inference_response_chunk *m,
                          const struct chunk_info *info)
 {
     if (m->tokens >= 0)
-        return m->tokens < CHAT_MAX_TOKENS_LIMIT ? m->tokens : CHAT_MAX_TOKENS_LIMIT;
+        return num_min(m->tokens, CHAT_MAX_TOKENS_LIMIT);
     return info->has_text ? 1 : 0;
 }
 

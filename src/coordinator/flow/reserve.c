@@ -5,17 +5,13 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "base/num.h"
 #include "coordinator/flow/flow.h"
 
 /* Tokens of the chat template around each message, and of an answer that may become no text: its
  * end, and marks around reasoning or tool calls.
  */
 enum { TEMPLATE_TOKENS_PER_MESSAGE = 16, MARK_TOKENS = 16 };
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* A token is at least one byte of the prompt, so its bytes and the template's own tokens bound the
  * prompt; the context bounds both prompt and output. */
@@ -25,9 +21,9 @@ static void bound_tokens(struct request *r)
 
     r->prompt_ceiling = (int64_t)r->chat.prompt_bytes + model_overhead(r->model) +
                         TEMPLATE_TOKENS_PER_MESSAGE * (int64_t)r->chat.n_messages;
-    r->prompt_ceiling = smaller(r->prompt_ceiling, context);
+    r->prompt_ceiling = num_min(r->prompt_ceiling, context);
     r->output_limit = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
-    r->output_limit = smaller(r->output_limit, context);
+    r->output_limit = num_min(r->output_limit, context);
 }
 
 /* A token is at least one byte of the answer, but for marks and the stop string that ends it. */

@@ -4,28 +4,25 @@
  * not waited for; ledger_charge says beforehand what it will charge. */
 #include <stdio.h>
 
+#include "base/num.h"
 #include "coordinator/admit/queue.h"
 #include "coordinator/flow/flow.h"
+#include "store/account.h"
 
 enum { SETTLE_AGAIN_MS = 250, SETTLE_WAIT_MAX_MS = 16000 };
-
-static int64_t at_most(int64_t v, int64_t max)
-{
-    return v < max ? v : max;
-}
 
 int64_t flow_delivered(const struct request *r)
 {
     int64_t taken = r->x ? r->reply->delivered((struct request *)r) : r->reply_state.taken_tokens;
 
-    return at_most(taken, r->output_limit);
+    return num_min(taken, r->output_limit);
 }
 
 int64_t flow_prompt_tokens(const struct request *r)
 {
     int64_t guess = (int64_t)r->chat.prompt_bytes / 4 + 1;
 
-    return at_most(r->prompt_tokens > 0 ? r->prompt_tokens : guess, r->prompt_ceiling);
+    return num_min(r->prompt_tokens > 0 ? r->prompt_tokens : guess, r->prompt_ceiling);
 }
 
 /* The provider's own count, bounded by what it delivered: by what its chunks stood for or, where
@@ -35,9 +32,9 @@ static int64_t completed(const struct request *r)
     int64_t most =
         r->chunks_uncounted ? r->relayed_text_bytes + r->silent_tokens : r->relayed_tokens;
     int64_t count =
-        r->usage_completion > 0 ? at_most(r->usage_completion, most) : r->relayed_tokens;
+        r->usage_completion > 0 ? num_min(r->usage_completion, most) : r->relayed_tokens;
 
-    return at_most(count, r->output_limit);
+    return num_min(count, r->output_limit);
 }
 
 /* What is charged for: a completed answer, or what the consumer's socket has taken of a broken one.
@@ -82,7 +79,7 @@ static void settle_failed(struct request *r)
         flow_drop_text(r);
     }
     r->settle_wait_ms = r->settle_wait_ms == 0 ? SETTLE_AGAIN_MS
-                                               : at_most(2 * r->settle_wait_ms, SETTLE_WAIT_MAX_MS);
+                                               : num_min(2 * r->settle_wait_ms, SETTLE_WAIT_MAX_MS);
     r->settle_pending = true;
     loop_timer_set(c->loop, &r->settle_timer, r->settle_wait_ms * 1000, try_settle_again, r);
 }
@@ -117,7 +114,7 @@ static void submit_settle(struct request *r)
     ledger_settle_init(op, settle_done);
     snprintf(op->request_id, sizeof op->request_id, "%s", r->id);
     snprintf(op->provider_account, sizeof op->provider_account, "%s",
-             r->provider_account[0] ? r->provider_account : "unclaimed");
+             r->provider_account[0] ? r->provider_account : ACCOUNT_UNCLAIMED_NAME);
     op->outcome = r->outcome;
     op->price = r->reserve.price;
     op->prompt_tokens = released ? 0 : r->prompt_tokens;

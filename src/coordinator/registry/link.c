@@ -111,17 +111,17 @@ static const struct {
     [MSG_LOAD_MODEL_STATUS] = {IN_REGISTERED, on_ignored},
 };
 
+/* One of the coordinator's own messages counts as unknown. */
 static int dispatch(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     static const char *const state_names[] = {"before register", "after register", "at the end"};
+    enum msg_type type = handlers[m->type].handle ? m->type : MSG_UNKNOWN;
 
-    if (!handlers[m->type].handle) /* one of the coordinator's own messages */
-        return on_ignored(p, m, ret_err);
-    if (!(handlers[m->type].legal & (1U << p->state)))
+    if (!(handlers[type].legal & (1U << p->state)))
         return err_set(ret_err, ERR_PROTOCOL, "%s is not allowed %s",
                        m->type ? msg_type_name(m->type) : "an unknown message",
                        state_names[p->state]);
-    return handlers[m->type].handle(p, m, ret_err);
+    return handlers[type].handle(p, m, ret_err);
 }
 
 static void fell_silent(void *ud)

@@ -2,6 +2,7 @@
 /* How busy a provider is: heartbeats, concurrency limits, and the attempts that run there. */
 #include <math.h>
 
+#include "base/num.h"
 #include "coordinator/registry/provider.h"
 
 enum { MAX_RUNNING_CAP = 1024, DEFAULT_MAX_RUNNING = 4, TOKENS_CAP = 1000000 };
@@ -19,11 +20,6 @@ int64_t provider_max_running(double total_memory_gb)
             return tiers[i].rows;
     }
     return 12;
-}
-
-static int64_t clamp(int64_t v, int64_t max)
-{
-    return v < 0 ? 0 : v > max ? max : v;
 }
 
 /* A share between 0 and 1; what is no number counts as 0. */
@@ -64,7 +60,7 @@ static void apply_capacity(struct provider *p, const struct msg_backend_capacity
 {
     double memory = isfinite(cap->total_memory_gb) ? cap->total_memory_gb : 0;
 
-    p->max_running = cap->max_running > 0 ? clamp(cap->max_running, MAX_RUNNING_CAP)
+    p->max_running = cap->max_running > 0 ? num_count(cap->max_running, MAX_RUNNING_CAP)
                                           : provider_max_running(memory);
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
@@ -77,9 +73,9 @@ static void apply_capacity(struct provider *p, const struct msg_backend_capacity
             continue;
         o->slot_usable = !str_is(slot->state, "crashed") && !str_is(slot->state, "reloading");
         o->slot_cold = str_is(slot->state, "idle_shutdown");
-        o->num_running = clamp(slot->num_running, MAX_RUNNING_CAP);
-        o->num_waiting = clamp(slot->num_waiting, MAX_RUNNING_CAP);
-        o->backlog_tokens = clamp(slot->max_tokens_potential, TOKENS_CAP);
+        o->num_running = num_count(slot->num_running, MAX_RUNNING_CAP);
+        o->num_waiting = num_count(slot->num_waiting, MAX_RUNNING_CAP);
+        o->backlog_tokens = num_count(slot->max_tokens_potential, TOKENS_CAP);
     }
 }
 

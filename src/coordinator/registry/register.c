@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "base/b64.h"
+#include "base/num.h"
 #include "coordinator/registry/provider.h"
+#include "store/account.h"
 
 /* Which self-reported flags a native in-process backend must set before it may serve private text
  * (design §4). They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
@@ -74,11 +76,6 @@ static struct str keep_label(struct provider *p, struct str s)
     return keep(p, (struct str){s.p, n});
 }
 
-static int64_t at_most(int64_t v, int64_t max)
-{
-    return v < 0 ? 0 : v > max ? max : v;
-}
-
 static bool offers_model(const struct provider *p, struct str id)
 {
     for (size_t i = 0; i < p->n_offers; i++) {
@@ -90,7 +87,7 @@ static bool offers_model(const struct provider *p, struct str id)
 
 static void note_offer(struct provider *p, const struct msg_model *m)
 {
-    int64_t overhead = at_most(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS);
+    int64_t overhead = num_count(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS);
     struct offer *o = &p->offers[p->n_offers++];
 
     *o = (struct offer){.provider = p,
@@ -98,7 +95,7 @@ static void note_offer(struct provider *p, const struct msg_model *m)
                         .model_type = keep_label(p, m->model_type),
                         .quantization = keep_label(p, m->quantization),
                         .numerics = keep_label(p, m->numerics),
-                        .context_length = at_most(m->context_length, INT32_MAX),
+                        .context_length = num_count(m->context_length, INT32_MAX),
                         .template_overhead = overhead > 0 ? overhead : TEMPLATE_OVERHEAD_TOKENS,
                         .slot_usable = true,
                         .heap_level = -1};
@@ -130,7 +127,7 @@ static void verify_attestation(struct provider *p, struct str raw)
     struct err e = {0};
 
     /* Until a challenge proves the key on this socket, earnings are nobody's. */
-    snprintf(p->account, sizeof p->account, "unclaimed");
+    snprintf(p->account, sizeof p->account, "%s", ACCOUNT_UNCLAIMED_NAME);
     if (!raw.p) {
         provider_set_trust(p, TRUST_NONE, TRUST_REASON_NO_BLOB);
         return;

@@ -29,13 +29,18 @@ int registry_new(const struct registry_config *config, struct registry **ret_reg
     return 0;
 }
 
+void registry_close_all(struct registry *reg)
+{
+    while (!list_empty(&reg->providers))
+        provider_close(list_owner(reg->providers.next, struct provider, link), WS_CLOSE_GOING_AWAY,
+                       "the coordinator is stopping");
+}
+
 void registry_free(struct registry *reg)
 {
     if (!reg)
         return;
-    while (!list_empty(&reg->providers))
-        provider_close(list_owner(reg->providers.next, struct provider, link), WS_CLOSE_GOING_AWAY,
-                       "the coordinator is stopping");
+    registry_close_all(reg);
     loop_defer_remove(reg->loop, &reg->reap);
     registry_reap(reg);
     map_free(&reg->by_key);

@@ -24,7 +24,7 @@ struct registry;
 struct provider;
 struct offer;
 
-enum { MODEL_ID_MAX_BYTES = 256, TRUST_LEVELS = TRUST_HARDWARE + 1 };
+enum { TRUST_LEVELS = TRUST_HARDWARE + 1 };
 
 /* Offers of one model at one trust level, cheapest first (binary heap). */
 struct offer_heap {
@@ -93,6 +93,8 @@ struct registry_config {
 
 int registry_new(const struct registry_config *config, struct registry **ret_registry);
 /* Closes every provider with 1001; attempts are reported lost. */
+void registry_close_all(struct registry *reg);
+/* The same, and frees it. What it says leaves with the loop's next iteration, if there is one. */
 void registry_free(struct registry *reg);
 
 /* Answer GET /ws/provider: upgrade and wait for `register`. 0 (also when the connection failed), or
