@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/sandbox.h"
 #include "cli/command.h"
 #include "provider/daemon.h"
 #include "provider/guard/guard.h"
@@ -62,7 +63,7 @@ static int serve(const struct cfg_source *src, struct arena *region)
         (void)printf("the configuration is valid\n");
         return EXIT_DONE;
     }
-    if (guard_harden(&err) < 0 || daemon_run(&settings, src->getenv, &err) < 0)
+    if (sandbox_harden(&err) < 0 || daemon_run(&settings, src->getenv, &err) < 0)
         return complain(&err, EXIT_FAILED);
     return EXIT_DONE;
 }

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/sandbox.h"
 #include "coordinator/command/command.h"
 #include "coordinator/coord.h"
 
@@ -109,8 +110,10 @@ static int serve(struct settings *settings)
     struct coord_config config = {
         .rand = rand_system(), .log = &log, .settings = settings, .store_threaded = true};
     struct err e = {0};
-    int rc;
+    int rc = sandbox_harden(&e); /* prompts pass through here in clear */
 
+    if (rc < 0)
+        return complain(rc, &e, EXIT_FAILED);
     raise_descriptor_limit(settings, &log);
     signal(SIGPIPE, SIG_IGN);
     rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&s.loop, &e)

@@ -7,7 +7,7 @@
 #include "provider/settings.h"
 
 /* Load the model, connect, and serve until SIGTERM or SIGINT; logs to standard error. The settings
- * have passed provider_settings_check, and guard_harden was called. 0 after an orderly stop, or a
+ * have passed provider_settings_check, and sandbox_harden was called. 0 after an orderly stop, or a
  * negative code with what to do. */
 int daemon_run(const struct provider_settings *settings, const char *(*getenv)(const char *name),
                struct err *ret_err);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hardening of the provider's own process. */
+/* The environment of the provider's own process. */
 #include "provider/guard/guard.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 static const struct {
     const char *name;
@@ -37,14 +34,4 @@ bool guard_env_is_clean(void)
         if (getenv(banned[i].name))
             return false;
     return true;
-}
-
-int guard_harden(struct err *ret_err)
-{
-    struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
-    if (setrlimit(RLIMIT_CORE, &none) < 0)
-        return err_errno(ret_err, ERR_DENIED, errno, "cannot switch core dumps off");
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return err_errno(ret_err, ERR_DENIED, errno, "cannot deny debuggers");
-    return 0;
 }

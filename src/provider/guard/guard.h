@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a provider does to its own process before it sees any text: no core dumps, no debugger or
- * /proc/<pid>/mem for others of the same user, no environment that makes the loader or an
- * interpreter run foreign code (reference/provider.md §5, §14). It reports nothing about itself:
- * posture.h reads back what holds. */
+/* What a provider does to its own process before it sees any text, beside base/sandbox: no
+ * environment that makes the loader or an interpreter run foreign code (reference/provider.md §5,
+ * §14). It reports nothing about itself: posture.h reads back what holds. */
 #ifndef DARKBLOOM_PROVIDER_GUARD_GUARD_H
 #define DARKBLOOM_PROVIDER_GUARD_GUARD_H
 
 #include <stdbool.h>
-
-#include "base/err.h"
 
 /* Remove the variables of the list from the environment. Whether one of them had already acted on
  * this process (the loader reads LD_PRELOAD before main): then the program must start itself again
@@ -17,8 +14,5 @@ bool guard_scrub_env(void);
 
 /* Whether no variable of the list is set. */
 bool guard_env_is_clean(void);
-
-/* Core size limit 0 (soft and hard) and not dumpable. 0 or ERR_DENIED. */
-int guard_harden(struct err *ret_err);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/sandbox.h"
 #include "provider/guard/guard.h"
 #include "provider/guard/posture.h"
 
@@ -33,7 +34,7 @@ static bool hardened_flags_are_set(void)
     struct posture before = posture_measure("");
     if (before.core_dumps_disabled || before.anti_debug_enabled)
         return false;
-    if (guard_harden(NULL) < 0)
+    if (sandbox_harden(NULL) < 0)
         return false;
     struct posture after = posture_measure("");
     return after.core_dumps_disabled && after.anti_debug_enabled;
