@@ -6,7 +6,7 @@
 #include "base/list.h"
 #include "net/ws.h"
 #include "proto/chunk.h"
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 #include "proto/provider_msg.h"
 #include "seal/box.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/provider_msg.h"
 
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 
 /* --- shapes --- */
 

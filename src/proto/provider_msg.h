@@ -203,7 +203,7 @@ struct provider_msg {
 };
 
 /* Decode one frame. Strings in *ret_msg point into the scratch and live until its next use, or into
- * `frame` (RAW fields, and a chunk that chunk_msg.h reads). 0 (also for unknown types:
+ * `frame` (RAW fields, and a chunk that sealed_msg.h reads). 0 (also for unknown types:
  * MSG_UNKNOWN), or what closes the link: ERR_PARSE (not JSON, not an object), ERR_TYPE (wrong type
  * in a known field, fraction in an integer field), ERR_MISSING (request_id or nonce absent where
  * the message means nothing without), ERR_LIMIT. A null in a known field counts as absent.

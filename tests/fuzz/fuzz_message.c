@@ -3,7 +3,7 @@
 #include "fuzz/fuzz.h"
 #include <stdlib.h>
 
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 
 enum { OUT_MAX_BYTES = 8 << 20 };
 

@@ -4,20 +4,21 @@
 #include <stdio.h>
 
 #include "coordinator/flow/flow.h"
+#include "proto/sealed_msg.h"
 
-/* {"type":"inference_request","request_id":ID,"encrypted_body":{"ephemeral_public_key":K,
- * "ciphertext":C}}: written around the ciphertext, so that it is not copied again. */
 static int build_frame(struct request *r, const struct attempt *a, struct str plain)
 {
-    int rc = buf_printf(&r->frame,
-                        "{\"type\":\"inference_request\",\"request_id\":\"%s\",\"encrypted_body\":"
-                        "{\"ephemeral_public_key\":\"%s\",\"ciphertext\":\"",
-                        a->wire_id, box_session_public_b64(r->session));
+    struct str id = str_from(a->wire_id), key = str_from(box_session_public_b64(r->session));
+    size_t sealed_n = box_sealed_len(plain.n);
+    size_t n = msg_request_size(id, key, sealed_n);
+    char *text = buf_reserve(&r->frame, n);
+    int rc;
 
+    if (!text)
+        return ERR_LIMIT;
+    rc = box_seal(r->session, plain, msg_request_write(id, key, sealed_n, text));
     if (rc == 0)
-        rc = box_seal_append(r->session, plain, &r->frame);
-    if (rc == 0)
-        rc = buf_append_str(&r->frame, STR("\"}}"));
+        buf_commit(&r->frame, n);
     return rc;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/b64.h"
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 #include "provider/serve/serve_impl.h"
 
 /* --- sealed chunks --- */

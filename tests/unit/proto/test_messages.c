@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 #include "proto/provider_msg.h"
 
 enum { SCRATCH_BYTES = 8 << 20, OUT_BYTES = 1 << 20 };
@@ -448,6 +448,25 @@ static void the_hot_chunk_is_read_as_the_tables_read_it(void **state)
     }
 }
 
+static void the_hot_request_is_written_as_the_tables_write_it(void **state)
+{
+    const struct str id = STR("0198c0de-0000-7000-8000-000000000000"),
+                     key = STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+                     ciphertext = STR("c2VhbGVk");
+    const struct provider_msg m = {.type = MSG_INFERENCE_REQUEST,
+                                   .request = {.request_id = id,
+                                               .has_encrypted_body = true,
+                                               .encrypted_body = {key, ciphertext}}};
+    size_t n = msg_request_size(id, key, ciphertext.n);
+    char *text = malloc(n + 1); /* exact, so that a byte too many is caught */
+    (void)state;
+
+    memcpy(msg_request_write(id, key, ciphertext.n, text), ciphertext.p, ciphertext.n);
+    text[n] = 0;
+    assert_encodes_to(&m, text);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +481,7 @@ int main(void)
                                         up, down),
         cmocka_unit_test_setup_teardown(the_name_of_an_unknown_type_is_kept_for_counting, up, down),
         cmocka_unit_test(a_message_that_does_not_fit_its_buffer_leaves_nothing_behind),
+        cmocka_unit_test(the_hot_request_is_written_as_the_tables_write_it),
         cmocka_unit_test(the_hot_chunk_is_written_as_the_tables_write_it),
         cmocka_unit_test_setup_teardown(the_hot_chunk_is_read_as_the_tables_read_it, up, down),
     };

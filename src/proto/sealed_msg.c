@@ -1,7 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proto/chunk_msg.h"
+#include "proto/sealed_msg.h"
 
-/* The frame's constant parts, as the tables of provider_msg.def write them. */
+/* --- writing: the constant parts are as the tables of provider_msg.def write them --- */
+
+static char *put(char *at, const char *p, size_t n)
+{
+    memcpy(at, p, n);
+    return at + n;
+}
+
+static const char request_a[] = "{\"type\":\"inference_request\",\"request_id\":\"";
+static const char request_b[] = "\",\"encrypted_body\":{\"ephemeral_public_key\":\"";
+static const char request_c[] = "\",\"ciphertext\":\"";
+static const char request_d[] = "\"}}";
+
+size_t msg_request_size(struct str request_id, struct str public_key, size_t ciphertext_n)
+{
+    return sizeof request_a - 1 + request_id.n + sizeof request_b - 1 + public_key.n +
+           sizeof request_c - 1 + ciphertext_n + sizeof request_d - 1;
+}
+
+char *msg_request_write(struct str request_id, struct str public_key, size_t ciphertext_n,
+                        char *ret_text)
+{
+    char *at = put(ret_text, request_a, sizeof request_a - 1);
+    char *ciphertext;
+
+    at = put(at, request_id.p, request_id.n);
+    at = put(at, request_b, sizeof request_b - 1);
+    at = put(at, public_key.p, public_key.n);
+    ciphertext = put(at, request_c, sizeof request_c - 1);
+    put(ciphertext + ciphertext_n, request_d, sizeof request_d - 1);
+    return ciphertext;
+}
+
 static const char chunk_a[] = "{\"type\":\"inference_response_chunk\",\"request_id\":\"";
 static const char chunk_b[] = "\",\"encrypted_data\":{\"ephemeral_public_key\":\"";
 static const char chunk_c[] = "\",\"ciphertext\":\"";
@@ -25,12 +57,6 @@ size_t msg_chunk_size(struct str request_id, struct str public_key, size_t ciphe
     return sizeof chunk_a - 1 + request_id.n + sizeof chunk_b - 1 + public_key.n + sizeof chunk_c -
            1 + ciphertext_n + sizeof chunk_d - 1 +
            (tokens >= 0 ? sizeof chunk_e - 1 + digits(tokens) : 0) + 1;
-}
-
-static char *put(char *at, const char *p, size_t n)
-{
-    memcpy(at, p, n);
-    return at + n;
 }
 
 char *msg_chunk_write(struct str request_id, struct str public_key, size_t ciphertext_n,
