@@ -79,7 +79,7 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
                    struct err *ret_err)
 {
     struct cfg_args args = {0};
-    struct flag f;
+    struct flag f = {0};
     int i = 1, rc;
 
     while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {
@@ -99,7 +99,7 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
 /* Whether a flag before argument `at` set the same setting. */
 static bool given_before(const struct cfg_source *src, int at, const struct cfg_key *key)
 {
-    struct flag f;
+    struct flag f = {0};
     int i = 1;
 
     while (i < at && next_flag(src, &i, &f, NULL) > 0) {
@@ -124,7 +124,7 @@ static int apply_flag(const struct cfg_source *src, int at, const struct flag *f
 int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *settings,
                     struct err *ret_err)
 {
-    struct flag f;
+    struct flag f = {0};
     int i = 1, at = i, rc;
 
     while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {

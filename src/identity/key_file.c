@@ -38,7 +38,7 @@ static int no_passphrase(char *ret_text, int size, int writing, void *ud)
 static int read_pem(int fd, char ret_pem[static PEM_MAX_BYTES], size_t *ret_n)
 {
     size_t at = 0;
-    ssize_t n;
+    ssize_t n = 0;
 
     while (at < PEM_MAX_BYTES && (n = read(fd, ret_pem + at, PEM_MAX_BYTES - at)) > 0)
         at += (size_t)n;
@@ -91,7 +91,7 @@ static int open_private(const char *path, int *ret_fd, struct err *ret_err)
 static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
 {
     EVP_PKEY *key;
-    int fd, rc = open_private(path, &fd, ret_err);
+    int fd = -1, rc = open_private(path, &fd, ret_err);
 
     if (rc < 0)
         return rc;
