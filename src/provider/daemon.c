@@ -14,7 +14,7 @@
 #include "provider/provider.h"
 #include "provider/session/hardware.h"
 
-enum { REGION_BYTES = 4 << 20, WAITING_PER_SLOT = 4, CHUNK_TOKENS = 256 };
+enum { REGION_BYTES = 4 << 20, WAITING_PER_SLOT = 4 };
 
 struct daemon {
     const struct provider_settings *settings;
@@ -58,7 +58,6 @@ static int open_engine(struct daemon *d, struct err *e)
         .model = {.path = s->model_path.p,
                   .slots = (int32_t)s->slots,
                   .context_tokens = (int32_t)s->context_tokens,
-                  .chunk_tokens = CHUNK_TOKENS,
                   .threads = (int32_t)s->threads,
                   .invariant = s->numerics == SETTINGS_NUMERICS_INVARIANT},
         .max_waiting = (size_t)s->slots * WAITING_PER_SLOT,

@@ -5,7 +5,7 @@
 #ifndef DARKBLOOM_PROVIDER_PROVIDER_H
 #define DARKBLOOM_PROVIDER_PROVIDER_H
 
-#include "provider/serve/engine_port.h"
+#include "provider/engine/engine_port.h"
 #include "provider/session/link.h"
 #include "seal/box.h"
 

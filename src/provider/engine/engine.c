@@ -124,8 +124,3 @@ int32_t engine_template_overhead(const struct engine *e)
 {
     return e->overhead;
 }
-
-struct scheduler_counters engine_counters(struct engine *e)
-{
-    return scheduler_counters(e->scheduler);
-}

@@ -30,6 +30,5 @@ struct gguf_info engine_info(const struct engine *e);
 bool engine_invariant(const struct engine *e); /* proved at start */
 /* Tokens that the template adds to an empty conversation: part of every price ceiling. */
 int32_t engine_template_overhead(const struct engine *e);
-struct scheduler_counters engine_counters(struct engine *e);
 
 #endif

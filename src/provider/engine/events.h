@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-#include "provider/serve/engine_port.h"
+#include "provider/engine/engine_port.h"
 
 enum { EVENTS_MAX = 2048, EVENT_TEXT_BYTES = 208 };
 

@@ -24,42 +24,42 @@ static void wake_once(struct scheduler *s)
 static struct slot *free_slot(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-        if (!s->slots[i].job)
+        if (!s->slots[i].request)
             return &s->slots[i];
     }
     return NULL;
 }
 
-/* The next waiting job, moved to the running ones; cancelled ones end here. */
-static struct job *take_waiting(struct scheduler *s)
+/* The next waiting request, moved to the running ones; cancelled ones end here. */
+static struct request *take_waiting(struct scheduler *s)
 {
-    struct job *j = NULL;
+    struct request *r = NULL;
 
     pthread_mutex_lock(&s->lock);
-    while (!j && !list_empty(&s->waiting)) {
-        j = list_owner(s->waiting.next, struct job, link);
-        list_remove(&j->link);
+    while (!r && !list_empty(&s->waiting)) {
+        r = list_owner(s->waiting.next, struct request, link);
+        list_remove(&r->link);
         s->n_waiting--;
-        if (atomic_load(&j->cancelled)) {
-            job_free(j);
-            j = NULL;
+        if (atomic_load(&r->cancelled)) {
+            request_free(r);
+            r = NULL;
         }
     }
-    if (j) {
-        list_push_back(&s->running, &j->link);
+    if (r) {
+        list_push_back(&s->running, &r->link);
         s->n_running++;
     }
     pthread_mutex_unlock(&s->lock);
-    return j;
+    return r;
 }
 
 static void admit(struct scheduler *s)
 {
     struct slot *slot;
-    struct job *j;
+    struct request *r;
 
-    while ((slot = free_slot(s)) && (j = take_waiting(s)))
-        slot_admit(s, slot, j);
+    while ((slot = free_slot(s)) && (r = take_waiting(s)))
+        slot_admit(s, slot, r);
 }
 
 /* Sleep until there is work; false: stop. */
@@ -87,7 +87,7 @@ static void *run(void *arg)
         wake_once(s);
     }
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-        if (s->slots[i].job)
+        if (s->slots[i].request)
             slot_drop(s, &s->slots[i]);
     }
     return NULL;
@@ -97,7 +97,7 @@ static void *run(void *arg)
 
 int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_request *chat)
 {
-    struct job *j;
+    struct request *r;
     int rc = 0;
 
     pthread_mutex_lock(&s->lock);
@@ -107,11 +107,11 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     if (rc < 0)
         return rc;
     /* Requests without a seed differ from one another. */
-    j = job_new(tag, chat, s->config.seed ^ (tag * 0x9E3779B97F4A7C15ULL));
-    if (!j)
+    r = request_new(tag, chat, s->config.seed ^ (tag * 0x9E3779B97F4A7C15ULL));
+    if (!r)
         return ERR_NOMEM;
     pthread_mutex_lock(&s->lock);
-    list_push_back(&s->waiting, &j->link);
+    list_push_back(&s->waiting, &r->link);
     s->n_waiting++;
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
@@ -121,10 +121,10 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
 static void mark(struct list_node *head, uint64_t tag)
 {
     for (struct list_node *n = head->next; n != head; n = n->next) {
-        struct job *j = list_owner(n, struct job, link);
+        struct request *r = list_owner(n, struct request, link);
 
-        if (j->tag == tag)
-            atomic_store(&j->cancelled, true);
+        if (r->tag == tag)
+            atomic_store(&r->cancelled, true);
     }
 }
 
@@ -183,10 +183,10 @@ static int alloc(struct scheduler *s)
 static void release(struct scheduler *s)
 {
     while (!list_empty(&s->waiting)) {
-        struct job *j = list_owner(s->waiting.next, struct job, link);
+        struct request *r = list_owner(s->waiting.next, struct request, link);
 
-        list_remove(&j->link);
-        job_free(j);
+        list_remove(&r->link);
+        request_free(r);
     }
     for (int32_t i = 0; s->slots && i < s->limits.max_seqs; i++)
         free(s->slots[i].tokens);

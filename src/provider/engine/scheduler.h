@@ -10,7 +10,7 @@
 #define DARKBLOOM_PROVIDER_ENGINE_SCHEDULER_H
 
 #include "provider/engine/model_ops.h"
-#include "provider/serve/engine_port.h"
+#include "provider/engine/engine_port.h"
 
 struct scheduler_config {
     const struct model_ops *ops;

@@ -15,10 +15,10 @@
 enum { PIECE_MAX_BYTES = 1024, PROMPT_BYTES_A_TOKEN = 512 };
 
 /* A request's own copy of what it asked for. */
-struct job {
+struct request {
     struct list_node link; /* waiting, or all running */
     uint64_t tag;
-    struct arena region; /* messages and stops; wiped with the job */
+    struct arena region; /* messages and stops; wiped with the request */
     struct str messages;
     struct str stops[CHAT_MAX_STOPS];
     size_t n_stops;
@@ -29,7 +29,7 @@ struct job {
 
 /* One sequence of the KV cache and the request in it. */
 struct slot {
-    struct job *job;            /* NULL: free */
+    struct request *request;    /* NULL: free */
     int32_t *tokens;            /* prompt, then what was generated: context_tokens of room */
     int32_t n_prompt, n_tokens; /* n_tokens: all so far */
     int32_t n_past;             /* in the KV cache */
@@ -63,11 +63,11 @@ struct scheduler {
 };
 
 /* slot.c */
-struct job *job_new(uint64_t tag, const struct chat_request *chat, uint64_t seed);
-void job_free(struct job *j);
-/* Put a job into a slot: render, tokenise, check that it fits. Ends the job with an event when not.
+struct request *request_new(uint64_t tag, const struct chat_request *chat, uint64_t seed);
+void request_free(struct request *r);
+/* Put a request into a slot: render, tokenise, check that it fits. Ends it with an event when not.
  */
-void slot_admit(struct scheduler *s, struct slot *slot, struct job *j);
+void slot_admit(struct scheduler *s, struct slot *slot, struct request *r);
 /* A token was sampled for the slot: its text leaves, and it may end. */
 void slot_accept(struct scheduler *s, struct slot *slot, int32_t token);
 void slot_fail(struct scheduler *s, struct slot *slot, int code);

@@ -5,66 +5,66 @@
 
 #include "provider/engine/scheduler_impl.h"
 
-/* --- jobs --- */
+/* --- requests --- */
 
-struct job *job_new(uint64_t tag, const struct chat_request *chat, uint64_t seed)
+struct request *request_new(uint64_t tag, const struct chat_request *chat, uint64_t seed)
 {
-    struct job *j = calloc(1, sizeof *j);
+    struct request *r = calloc(1, sizeof *r);
 
-    if (!j)
+    if (!r)
         return NULL;
-    arena_init(&j->region, chat->messages.n + (64U << 10));
-    j->tag = tag;
-    j->messages = arena_dup(&j->region, chat->messages);
-    j->max_tokens = chat->max_tokens > 0 ? chat->max_tokens : CHAT_DEFAULT_MAX_TOKENS;
-    j->sampling = (struct sampling){.temperature = chat->temperature,
+    arena_init(&r->region, chat->messages.n + (64U << 10));
+    r->tag = tag;
+    r->messages = arena_dup(&r->region, chat->messages);
+    r->max_tokens = chat->max_tokens > 0 ? chat->max_tokens : CHAT_DEFAULT_MAX_TOKENS;
+    r->sampling = (struct sampling){.temperature = chat->temperature,
                                     .top_p = chat->top_p,
                                     .top_k = chat->top_k,
                                     .frequency_penalty = chat->frequency_penalty,
                                     .presence_penalty = chat->presence_penalty,
                                     .seed = chat->has_seed ? (uint64_t)chat->seed : seed};
-    for (size_t i = 0; i < chat->n_stops && j->messages.p; i++) {
-        j->stops[i] = arena_dup(&j->region, chat->stops[i]);
-        if (!j->stops[i].p)
+    for (size_t i = 0; i < chat->n_stops && r->messages.p; i++) {
+        r->stops[i] = arena_dup(&r->region, chat->stops[i]);
+        if (!r->stops[i].p)
             break;
-        j->n_stops++;
+        r->n_stops++;
     }
-    if (!j->messages.p || j->n_stops < chat->n_stops) {
-        job_free(j);
+    if (!r->messages.p || r->n_stops < chat->n_stops) {
+        request_free(r);
         return NULL;
     }
-    return j;
+    return r;
 }
 
-void job_free(struct job *j)
+void request_free(struct request *r)
 {
-    if (!j)
+    if (!r)
         return;
-    arena_free(&j->region);
-    free(j);
+    arena_free(&r->region);
+    free(r);
 }
 
 /* --- ends --- */
 
 void slot_drop(struct scheduler *s, struct slot *slot)
 {
-    struct job *j = slot->job;
+    struct request *r = slot->request;
 
     s->config.ops->forget(s->config.model, (int32_t)(slot - s->slots));
     sodium_memzero(slot->tokens, (size_t)slot->n_tokens * sizeof *slot->tokens);
     text_out_free(&slot->text);
-    slot->job = NULL;
+    slot->request = NULL;
     slot->n_tokens = slot->n_past = slot->n_prompt = 0;
     pthread_mutex_lock(&s->lock);
-    list_remove(&j->link);
+    list_remove(&r->link);
     s->n_running--;
     pthread_mutex_unlock(&s->lock);
-    job_free(j);
+    request_free(r);
 }
 
 void slot_fail(struct scheduler *s, struct slot *slot, int code)
 {
-    const struct engine_event e = {.kind = ENGINE_FAILED, .tag = slot->job->tag, .code = code};
+    const struct engine_event e = {.kind = ENGINE_FAILED, .tag = slot->request->tag, .code = code};
 
     scheduler_emit(s, &e);
     slot_drop(s, slot);
@@ -73,7 +73,7 @@ void slot_fail(struct scheduler *s, struct slot *slot, int code)
 static void emit_text(struct scheduler *s, struct slot *slot, bool all)
 {
     struct str text = text_out_ready(&slot->text, all);
-    struct engine_event e = {.kind = ENGINE_TEXT, .tag = slot->job->tag, .text = text};
+    struct engine_event e = {.kind = ENGINE_TEXT, .tag = slot->request->tag, .text = text};
 
     if (text.n == 0)
         return;
@@ -85,7 +85,7 @@ static void emit_text(struct scheduler *s, struct slot *slot, bool all)
 static void slot_finish(struct scheduler *s, struct slot *slot, enum chunk_finish finish)
 {
     const struct engine_event e = {.kind = ENGINE_DONE,
-                                   .tag = slot->job->tag,
+                                   .tag = slot->request->tag,
                                    .finish = finish,
                                    .prompt_tokens = slot->n_prompt,
                                    .completion_tokens = slot->n_tokens - slot->n_prompt};
@@ -109,7 +109,7 @@ static int32_t tokenise(struct scheduler *s, struct slot *slot)
     int32_t n;
     int rc;
 
-    rc = ops->render(s->config.model, slot->job->messages, &s->prompt);
+    rc = ops->render(s->config.model, slot->request->messages, &s->prompt);
     if (rc < 0)
         return rc;
     if (s->prompt.len > (size_t)context * PROMPT_BYTES_A_TOKEN)
@@ -118,16 +118,16 @@ static int32_t tokenise(struct scheduler *s, struct slot *slot)
     return n >= context ? ERR_LIMIT : n == 0 ? ERR_PARSE : n;
 }
 
-void slot_admit(struct scheduler *s, struct slot *slot, struct job *j)
+void slot_admit(struct scheduler *s, struct slot *slot, struct request *r)
 {
-    struct engine_event e = {.kind = ENGINE_ADMITTED, .tag = j->tag};
+    struct engine_event e = {.kind = ENGINE_ADMITTED, .tag = r->tag};
     int32_t n;
 
-    slot->job = j;
+    slot->request = r;
     slot->n_past = slot->n_tokens = 0;
     slot->row = -1;
-    text_out_init(&slot->text, j->stops, j->n_stops);
-    sampler_init(&slot->sampler, &j->sampling);
+    text_out_init(&slot->text, r->stops, r->n_stops);
+    sampler_init(&slot->sampler, &r->sampling);
     n = tokenise(s, slot);
     buf_wipe(&s->prompt);
     if (n < 0) {
@@ -135,7 +135,7 @@ void slot_admit(struct scheduler *s, struct slot *slot, struct job *j)
         return;
     }
     slot->n_prompt = slot->n_tokens = n;
-    slot->limit = j->max_tokens < s->limits.context_tokens - n ? n + (int32_t)j->max_tokens
+    slot->limit = r->max_tokens < s->limits.context_tokens - n ? n + (int32_t)r->max_tokens
                                                                : s->limits.context_tokens;
     e.prompt_tokens = n;
     scheduler_emit(s, &e);

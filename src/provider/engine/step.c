@@ -43,7 +43,7 @@ static int32_t highest_running(const struct scheduler *s)
 {
     int32_t i = s->limits.max_seqs - 1;
 
-    while (i >= 0 && !s->slots[i].job)
+    while (i >= 0 && !s->slots[i].request)
         i--;
     return i;
 }
@@ -56,7 +56,7 @@ static struct plan make_plan(struct scheduler *s)
     int32_t highest = highest_running(s);
 
     for (int32_t seq = 0; seq <= highest; seq++) {
-        if (s->slots[seq].job) {
+        if (s->slots[seq].request) {
             add_slot(s, &p, seq);
         } else {
             add_row(s, &p, 0, 0, seq, false);
@@ -69,7 +69,7 @@ static struct plan make_plan(struct scheduler *s)
 static void drop_cancelled(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-        if (s->slots[i].job && atomic_load(&s->slots[i].job->cancelled))
+        if (s->slots[i].request && atomic_load(&s->slots[i].request->cancelled))
             slot_drop(s, &s->slots[i]);
     }
 }
@@ -79,7 +79,7 @@ static void count(struct scheduler *s, const struct plan *p)
     int64_t active = 0, potential = 0;
 
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-        if (s->slots[i].job) {
+        if (s->slots[i].request) {
             active += s->slots[i].n_past;
             potential += s->slots[i].limit;
         }
@@ -101,7 +101,7 @@ static void sample(struct scheduler *s)
         struct slot *slot = &s->slots[i];
         float *logits;
 
-        if (!slot->job || slot->row < 0)
+        if (!slot->request || slot->row < 0)
             continue;
         logits = s->config.ops->logits(s->config.model, slot->row);
         if (!logits)
@@ -117,7 +117,7 @@ static void sample(struct scheduler *s)
 static void forget_covering(struct scheduler *s, int32_t highest)
 {
     for (int32_t i = 0; i < highest; i++) {
-        if (!s->slots[i].job)
+        if (!s->slots[i].request)
             s->config.ops->forget(s->config.model, i);
     }
 }
@@ -139,7 +139,7 @@ bool scheduler_step(struct scheduler *s)
     count(s, &p);
     if (rc < 0) { /* every row of the pass is lost, the process is not */
         for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-            if (s->slots[i].job)
+            if (s->slots[i].request)
                 slot_fail(s, &s->slots[i], ERR_MODEL);
         }
         return true;

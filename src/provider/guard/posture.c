@@ -15,7 +15,7 @@
 
 #include "base/b64.h"
 #include "provider/guard/guard.h"
-#include "provider/session/sysfile.h"
+#include "provider/sysfile.h"
 
 #define SECURE_BOOT_VARIABLE \
     "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"

@@ -288,11 +288,6 @@ void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud)
         tell_idle(s);
 }
 
-uint32_t serve_open_jobs(const struct serve *s)
-{
-    return s->jobs.in_use;
-}
-
 void serve_free(struct serve *s)
 {
     if (!s)

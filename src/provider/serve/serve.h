@@ -5,7 +5,7 @@
 #ifndef DARKBLOOM_PROVIDER_SERVE_SERVE_H
 #define DARKBLOOM_PROVIDER_SERVE_SERVE_H
 
-#include "provider/serve/engine_port.h"
+#include "provider/engine/engine_port.h"
 #include "provider/session/link.h"
 #include "seal/box.h"
 
@@ -41,9 +41,6 @@ void serve_on_events(struct serve *s);
 /* From now on refuse new requests (503); `idle` is called once when the last job has ended, maybe
  * from inside the call. */
 void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud);
-
-/* Jobs that have not ended. */
-uint32_t serve_open_jobs(const struct serve *s);
 
 /* Cancels what runs. The signer has been closed before. NULL is allowed. */
 void serve_free(struct serve *s);

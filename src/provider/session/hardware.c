@@ -2,7 +2,7 @@
 /* What this machine is. */
 #include "provider/session/hardware.h"
 
-#include "provider/session/sysfile.h"
+#include "provider/sysfile.h"
 
 enum { CPUINFO_BYTES = 16 * 1024, MEMINFO_BYTES = 8 * 1024, NAME_BYTES = 256 };
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "provider/session/sysfile.h"
+#include "provider/sysfile.h"
 
 enum { MEMINFO_BYTES = 8 * 1024, PATH_BYTES = 96, MAX_ZONES = 64, MAX_TRIPS = 16 };
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_FAKE_ENGINE_H
 #define TESTS_FAKE_ENGINE_H
 
-#include "provider/serve/engine_port.h"
+#include "provider/engine/engine_port.h"
 
 enum { FAKE_ENGINE_EVENTS = 1024, FAKE_ENGINE_JOBS = 64 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What serving needs of an engine, so that it runs over the batch scheduler in the product and over
  * a script in tests. All calls are made on the loop's thread and do not block. */
-#ifndef DARKBLOOM_PROVIDER_SERVE_ENGINE_PORT_H
-#define DARKBLOOM_PROVIDER_SERVE_ENGINE_PORT_H
+#ifndef DARKBLOOM_PROVIDER_ENGINE_ENGINE_PORT_H
+#define DARKBLOOM_PROVIDER_ENGINE_ENGINE_PORT_H
 
 #include "proto/chat.h"
 #include "proto/chunk.h"
-#include "provider/session/heartbeat.h"
+#include "provider/engine/load.h"
 
 enum engine_event_kind {
     ENGINE_ADMITTED, /* tokenised and found to fit: prompt_tokens is known */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files that the kernel writes. */
-#include "provider/session/sysfile.h"
+#include "provider/sysfile.h"
 
 #include <fcntl.h>
 #include <limits.h>
