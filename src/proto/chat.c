@@ -311,6 +311,10 @@ static int take_stops(struct parse *p, yyjson_val *root)
             return bad_type(p, "stop", "a string or an array of strings");
         if (yyjson_get_len(s) == 0)
             return api_error_set(p->e, API_BAD_VALUE, "stop", "stop contains an empty string");
+        if (yyjson_get_len(s) > CHAT_MAX_STOP_BYTES)
+            return api_error_set(p->e, API_BAD_VALUE, "stop",
+                                 "a stop string has %zu bytes, the limit is %d", yyjson_get_len(s),
+                                 CHAT_MAX_STOP_BYTES);
         rc = keep(p, s, &p->r->stops[p->r->n_stops++]);
         if (rc < 0)
             return rc;

@@ -8,7 +8,12 @@
 #include "base/arena.h"
 #include "proto/api_error.h"
 
-enum { CHAT_MAX_STOPS = 16, CHAT_DEFAULT_MAX_TOKENS = 8192, CHAT_MAX_MODEL_BYTES = 256 };
+enum {
+    CHAT_MAX_STOPS = 16,
+    CHAT_MAX_STOP_BYTES = 1024,
+    CHAT_DEFAULT_MAX_TOKENS = 8192,
+    CHAT_MAX_MODEL_BYTES = 256
+};
 #define CHAT_MAX_TOKENS_LIMIT 10000000 /* a larger max_tokens is refused with invalid_value */
 
 struct chat_request {
@@ -41,9 +46,10 @@ struct chat_request {
  * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
  * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
  * the limit); stream_options.include_usage not a bool; n other than 1; more than CHAT_MAX_STOPS
- * stops; stream not a bool; more than 128 fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count
- * as absent. Unknown fields pass. Duplicate top-level keys are refused (what is priced must be what
- * is forwarded). 0 or ERR_DENIED with *ret_error. Strings live in `region` or point into `body`. */
+ * stops or one that is empty or longer than CHAT_MAX_STOP_BYTES; stream not a bool; more than 128
+ * fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as absent. Unknown fields pass.
+ * Duplicate top-level keys are refused (what is priced must be what is forwarded). 0 or ERR_DENIED
+ * with *ret_error. Strings live in `region` or point into `body`. */
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error);
 

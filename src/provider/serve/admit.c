@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/b64.h"
+#include "provider/serve/refusal.h"
 
 enum { KEEP_BYTES = 64 * 1024 };
 
@@ -66,10 +67,8 @@ static void set_up_answer(struct job *j, const struct chat_request *chat)
 static int submit(struct job *j, const struct chat_request *chat, struct api_error *ret_error)
 {
     const struct engine_port *engine = &j->serve->config.engine;
-    if (engine->submit(engine->ud, job_tag(j), chat) < 0)
-        return api_error_set(ret_error, API_OVERLOADED, NULL,
-                             "this provider's queue is full; try another");
-    return 0;
+    int rc = engine->submit(engine->ud, job_tag(j), chat);
+    return rc < 0 ? refusal_of(rc, ret_error) : 0;
 }
 
 /* Wiping covers the whole memory of a buffer, so a large one is not kept for the next request. */

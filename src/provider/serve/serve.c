@@ -7,6 +7,7 @@
 
 #include "provider/serve/admit.h"
 #include "provider/serve/answer.h"
+#include "provider/serve/refusal.h"
 
 enum {
     LINE_MAX_BYTES = 64 * 1024 * 1024,
@@ -142,14 +143,12 @@ static int on_admitted(struct job *j, const struct engine_event *e)
     return answer_accepted(j);
 }
 
-static int fail(struct job *j, enum api_error_id id, const char *param, const char *text)
+static int fail(struct job *j, const struct api_error *error)
 {
     struct serve *s = j->serve;
-    struct api_error error = {0};
-    (void)api_error_set(&error, id, param, "%s", text);
     log_event(s->config.log, LOG_WARN, EV_JOB_REFUSED, KV_STR("request", job_id(j)),
-              KV_INT("status", error.status), KV_CSTR("code", error.code));
-    int rc = answer_error(s, job_id(j), &error);
+              KV_INT("status", error->status), KV_CSTR("code", error->code));
+    int rc = answer_error(s, job_id(j), error);
     if (rc == 0)
         job_end(j, "failed");
     return rc;
@@ -159,8 +158,10 @@ static int on_text(struct job *j, const struct engine_event *e)
 {
     struct engine_port *engine = &j->serve->config.engine;
     if (buf_append_str(&j->text, e->text) < 0) {
+        struct api_error error = {0};
+        (void)api_error_set(&error, API_INTERNAL, NULL, "this provider is out of memory");
         engine->cancel(engine->ud, job_tag(j));
-        return fail(j, API_INTERNAL, NULL, "this provider is out of memory");
+        return fail(j, &error);
     }
     j->completion_tokens += e->tokens;
     return answer_text(j, false);
@@ -200,22 +201,11 @@ static int on_done(struct job *j, const struct engine_event *e)
     return 0;
 }
 
-static const struct {
-    int code;
-    enum api_error_id id;
-    const char *param, *text;
-} failures[] = {
-    {ERR_LIMIT, API_CONTEXT_LENGTH, "messages", "the prompt does not fit this provider's context"},
-    {ERR_PARSE, API_BAD_VALUE, "messages", "the model's template cannot render these messages"},
-    {ERR_BUSY, API_OVERLOADED, NULL, "this provider's queue is full; try another"},
-};
-
 static int on_failed(struct job *j, const struct engine_event *e)
 {
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
-        if (failures[i].code == e->code)
-            return fail(j, failures[i].id, failures[i].param, failures[i].text);
-    return fail(j, API_INTERNAL, NULL, "this provider's engine failed");
+    struct api_error error = {0};
+    (void)refusal_of(e->code, &error);
+    return fail(j, &error);
 }
 
 static int (*const event_handlers[])(struct job *j, const struct engine_event *e) = {

@@ -234,6 +234,8 @@ static const struct {
      1000000, "\"}]}", "invalid_value", "messages[0].role"},
     {"the most stops", M ",\"stop\":[\"a\"", ",\"a\"", 15, "]}", "", ""},
     {"a stop more", M ",\"stop\":[\"a\"", ",\"a\"", 16, "]}", "invalid_value", "stop"},
+    {"the longest stop", M ",\"stop\":\"", "s", 1024, "\"}", "", ""},
+    {"a longer stop", M ",\"stop\":[\"a\",\"", "s", 1025, "\"]}", "invalid_value", "stop"},
     {"a name of a megabyte, twice", M ",\"x\":1,\"", "x", 1000000, "\":1,\"x\":2}",
      "invalid_request_error", ""},
     {"nesting nobody sends", M ",\"x\":", "[", 100000, "}", "invalid_json", ""},

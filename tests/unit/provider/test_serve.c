@@ -226,14 +226,6 @@ static void a_full_house_answers_503(void **state)
     assert_int_equal(w->engine.n_submitted, FAKE_MAX_JOBS);
 }
 
-static void a_full_engine_answers_503(void **state)
-{
-    struct fake_world *w = *state;
-    w->engine.submit_answer = ERR_BUSY;
-    box_session_close(ask(w, "r1", BODY_OF("")));
-    expect_error(w, 0, 503, "overloaded", "");
-}
-
 static void a_request_id_that_runs_is_not_run_twice(void **state)
 {
     struct fake_world *w = *state;
@@ -252,6 +244,7 @@ static void the_engines_refusals_have_their_codes(void **state)
     } cases[] = {{ERR_LIMIT, 400, "context_length_exceeded", "messages"},
                  {ERR_PARSE, 400, "invalid_value", "messages"},
                  {ERR_BUSY, 503, "overloaded", ""},
+                 {ERR_NOMEM, 503, "overloaded", ""},
                  {ERR_MODEL, 500, "internal_error", ""}};
     struct fake_world *w = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -260,7 +253,11 @@ static void the_engines_refusals_have_their_codes(void **state)
         box_session_close(ask(w, id, BODY_OF("")));
         fake_engine_fail(&w->engine, last_tag(w), cases[i].code);
         fake_world_run(w);
-        expect_error(w, i, cases[i].status, cases[i].api_code, cases[i].param);
+        expect_error(w, 2 * i, cases[i].status, cases[i].api_code, cases[i].param);
+        w->engine.submit_answer = cases[i].code; /* at once, or later: the same words */
+        box_session_close(ask(w, id, BODY_OF("")));
+        expect_error(w, 2 * i + 1, cases[i].status, cases[i].api_code, cases[i].param);
+        w->engine.submit_answer = 0;
     }
 }
 
@@ -434,7 +431,6 @@ int main(void)
         TEST(what_cannot_be_honoured_is_refused_by_name),
         TEST(neutral_values_of_unsupported_fields_pass),
         TEST(a_full_house_answers_503),
-        TEST(a_full_engine_answers_503),
         TEST(a_request_id_that_runs_is_not_run_twice),
         TEST(the_engines_refusals_have_their_codes),
         TEST(cancel_stops_the_engine_and_nothing_more_is_sent),
