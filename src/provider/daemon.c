@@ -35,7 +35,7 @@ struct daemon {
 
 /* --- parts --- */
 
-/* Scheduler's thread. */
+/* Scheduler's threads. */
 static void wake(void *ud)
 {
     struct daemon *d = ud;

@@ -12,7 +12,7 @@ struct engine_config {
     struct llama_model_config model;
     size_t max_waiting;
     uint64_t seed;
-    void (*wake)(void *ud); /* scheduler's thread: call engine_port's poll on the loop's */
+    void (*wake)(void *ud); /* scheduler's threads: call engine_port's poll on the loop's */
     void *wake_ud;
 };
 

@@ -9,7 +9,7 @@
 #include "provider/engine/load.h"
 
 enum engine_event_kind {
-    ENGINE_ADMITTED, /* tokenised and found to fit: prompt_tokens is known */
+    ENGINE_ADMITTED, /* tokenised and found to fit, queued for a slot: prompt_tokens is known */
     ENGINE_TEXT,     /* `text` stands for `tokens` more completion tokens */
     ENGINE_DONE,     /* the last event of a request that succeeded */
     ENGINE_FAILED,   /* the last event of one that did not */
@@ -28,9 +28,11 @@ struct engine_event {
 
 struct engine_port {
     /* Queue a request. The engine keeps a copy of what it needs of `chat`: the caller wipes its own
-     * when the call returns. 0, ERR_BUSY (no place in the queue) or ERR_NOMEM. */
+     * when the call returns. 0, ERR_BUSY (no place in the queue), ERR_LIMIT (no context can hold
+     * messages of that size) or ERR_NOMEM. */
     int (*submit)(void *ud, uint64_t tag, const struct chat_request *chat);
-    /* Stop within one step; events of that tag that are still queued may arrive and are ignored. */
+    /* Stop within one step, or leave the queue at once; events of that tag that are still queued
+     * may arrive and are ignored. */
     void (*cancel)(void *ud, uint64_t tag);
     /* The next event: 1, or 0 when there is none now. */
     int (*poll)(void *ud, struct engine_event *ret_event);

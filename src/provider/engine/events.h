@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the scheduler's thread to the loop: a bounded ring of events with their text inside, so that
- * nothing is allocated per token. One writer, one reader. When the ring is full the writer waits:
- * generation stands still until the loop has drained it, nothing is dropped. */
+/* From the scheduler's threads to the loop: a bounded ring of events with their text inside, so
+ * that nothing is allocated per token. Several writers, one reader; the events of one tag stay in
+ * order. When the ring is full a writer waits: generation stands still until the loop has drained
+ * it, nothing is dropped. */
 #ifndef DARKBLOOM_PROVIDER_ENGINE_EVENTS_H
 #define DARKBLOOM_PROVIDER_ENGINE_EVENTS_H
 
@@ -32,7 +33,7 @@ void events_free(struct events *e);
 void events_put(struct events *e, const struct engine_event *event);
 /* Reader: the next event; its text lives until the next call. */
 bool events_take(struct events *e, struct engine_event *ret_event);
-/* Reader: let a waiting writer go for good. */
+/* Reader: let waiting writers go for good. */
 void events_abandon(struct events *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include <ggml-backend.h>
 #include <llama.h>
 #include <openssl/evp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,20 @@ static int32_t context_of(const struct llama_model_config *config, const struct 
     return trained > 0 && n > trained ? trained : n;
 }
 
+/* Of any token, special ones included: a longer text per token of context need not be tokenised to
+ * be refused. */
+static int32_t longest_piece(const struct llama_vocab *vocab)
+{
+    int32_t longest = 1;
+
+    for (int32_t i = 0; i < llama_vocab_n_tokens(vocab); i++) {
+        int32_t needed = -llama_token_to_piece(vocab, i, NULL, 0, 0, true);
+
+        longest = needed > longest ? needed : longest;
+    }
+    return longest;
+}
+
 static int load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
 {
     struct llama_model_params params = llama_model_default_params();
@@ -170,7 +185,8 @@ static int load(struct gguf *m, const struct llama_model_config *config, struct 
     m->limits = (struct model_limits){.vocab = llama_vocab_n_tokens(m->vocab),
                                       .context_tokens = (int32_t)llama_n_ctx_seq(m->context),
                                       .max_seqs = config->slots,
-                                      .max_rows = (int32_t)cp.n_batch};
+                                      .max_rows = (int32_t)cp.n_batch,
+                                      .longest_piece_bytes = longest_piece(m->vocab)};
     return 0;
 }
 
@@ -277,6 +293,7 @@ static int decode(void *ud, const struct model_row *rows, int32_t n)
 {
     struct gguf *m = ud;
     struct llama_batch *b = &m->batch;
+    int rc;
 
     for (int32_t i = 0; i < n; i++) {
         b->token[i] = rows[i].token;
@@ -286,10 +303,10 @@ static int decode(void *ud, const struct model_row *rows, int32_t n)
         b->logits[i] = rows[i].want_logits;
     }
     b->n_tokens = n;
-    if (llama_decode(m->context, *b) != 0)
-        return ERR_MODEL;
+    rc = llama_decode(m->context, *b) == 0 ? 0 : ERR_MODEL;
     llama_synchronize(m->context);
-    return 0;
+    sodium_memzero(b->token, (size_t)n * sizeof *b->token); /* they are prompts */
+    return rc;
 }
 
 static float *logits(void *ud, int32_t row)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the batch scheduler needs of a model: libllama in the product (llama_model.h), a script in
- * tests. Called from the scheduler's thread only. */
+ * tests. `render` and `tokenize` are called from the preparing thread while the batch thread is in
+ * any of the others: they only read what a model is, never its context. */
 #ifndef DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 #define DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 
@@ -18,7 +19,8 @@ struct model_limits {
     int32_t vocab;          /* logits a row */
     int32_t context_tokens; /* a sequence may hold */
     int32_t max_seqs;
-    int32_t max_rows; /* rows a decode may have */
+    int32_t max_rows;            /* rows a decode may have */
+    int32_t longest_piece_bytes; /* no token stands for more text */
 };
 
 struct model_ops {

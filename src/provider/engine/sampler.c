@@ -57,11 +57,11 @@ static int32_t greedy(const float *logits, int32_t n)
 {
     float best = largest(logits, n);
 
-    for (int32_t i = 0; i < n; i++) {
-        if (!(logits[i] < best))
+    for (int32_t i = 0; i < n && isfinite(best); i++) {
+        if (logits[i] >= best)
             return i;
     }
-    return 0;
+    return ERR_MODEL;
 }
 
 /* OpenAI's penalties: each token generated so far loses presence once and frequency each time. The
@@ -154,6 +154,8 @@ static int32_t draw(struct sampler *s, struct sampler_candidate *c, int32_t n, d
     }
     if (total <= 0)
         total = sum;
+    if (n == 0 || !isfinite(total))
+        return ERR_MODEL;
     for (; last < n && (last == 0 || kept < s->how.top_p * total); last++)
         kept += c[last].p;
     at = next_random(s) * kept;
@@ -179,6 +181,8 @@ static int32_t draw_any(struct sampler *s, const float *logits, int32_t n, float
 {
     double at = next_random(s) * sum;
 
+    if (!isfinite(sum))
+        return ERR_MODEL;
     for (int32_t i = 0; i < n; i++) {
         at -= exp((double)(logits[i] - best) / s->how.temperature);
         if (at < 0)

@@ -38,8 +38,8 @@ struct sampler {
 };
 void sampler_init(struct sampler *s, const struct sampling *how);
 
-/* The next token. `seen` are the tokens generated so far (for penalties); `logits` may be changed.
- */
+/* The next token, or ERR_MODEL: a broken model's logits (NaN, infinity) leave nothing to choose.
+ * `seen` are the tokens generated so far (for penalties); `logits` may be changed. */
 int32_t sampler_next(struct sampler *s, struct sampler_scratch *scratch, float *logits,
                      const int32_t *seen, size_t n_seen);
 

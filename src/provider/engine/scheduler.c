@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler's thread and the calls that reach it from the loop. */
+/* The batch thread and the calls that reach it from the loop. */
 #include "provider/engine/scheduler.h"
 
 #include <stdlib.h>
 
 #include "provider/engine/scheduler_impl.h"
+
+enum { PROMPT_MAX_BYTES = 64 << 20 /* rendered */ };
 
 void scheduler_emit(struct scheduler *s, const struct engine_event *e)
 {
@@ -19,7 +21,7 @@ static void wake_once(struct scheduler *s)
     s->put_events = false;
 }
 
-/* --- the thread --- */
+/* --- the batch thread --- */
 
 static struct slot *free_slot(struct scheduler *s)
 {
@@ -30,23 +32,17 @@ static struct slot *free_slot(struct scheduler *s)
     return NULL;
 }
 
-/* The next waiting request, moved to the running ones; cancelled ones end here. */
-static struct request *take_waiting(struct scheduler *s)
+/* The next prepared request, moved to the running ones. */
+static struct request *take_prepared(struct scheduler *s)
 {
     struct request *r = NULL;
 
     pthread_mutex_lock(&s->lock);
-    while (!r && !list_empty(&s->waiting)) {
-        r = list_owner(s->waiting.next, struct request, link);
+    if (!list_empty(&s->prepared)) {
+        r = list_owner(s->prepared.next, struct request, link);
         list_remove(&r->link);
-        s->n_waiting--;
-        if (atomic_load(&r->cancelled)) {
-            request_free(r);
-            r = NULL;
-        }
-    }
-    if (r) {
         list_push_back(&s->running, &r->link);
+        s->n_waiting--;
         s->n_running++;
     }
     pthread_mutex_unlock(&s->lock);
@@ -58,7 +54,7 @@ static void admit(struct scheduler *s)
     struct slot *slot;
     struct request *r;
 
-    while ((slot = free_slot(s)) && (r = take_waiting(s)))
+    while ((slot = free_slot(s)) && (r = take_prepared(s)))
         slot_admit(s, slot, r);
 }
 
@@ -68,7 +64,7 @@ static bool wait_for_work(struct scheduler *s, bool idle)
     bool go_on;
 
     pthread_mutex_lock(&s->lock);
-    while (idle && list_empty(&s->waiting) && !s->stopping)
+    while (idle && list_empty(&s->prepared) && !s->stopping)
         pthread_cond_wait(&s->work, &s->lock);
     go_on = !s->stopping;
     pthread_mutex_unlock(&s->lock);
@@ -82,7 +78,6 @@ static void *run(void *arg)
 
     while (wait_for_work(s, idle)) {
         admit(s);
-        wake_once(s);
         idle = !scheduler_step(s);
         wake_once(s);
     }
@@ -100,6 +95,9 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     struct request *r;
     int rc = 0;
 
+    /* Texts that no context can hold are not even copied. */
+    if (chat->messages.n > (size_t)s->limits.context_tokens * (size_t)s->limits.longest_piece_bytes)
+        return ERR_LIMIT;
     pthread_mutex_lock(&s->lock);
     if (s->n_waiting >= s->config.max_waiting)
         rc = ERR_BUSY;
@@ -107,33 +105,63 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     if (rc < 0)
         return rc;
     /* Requests without a seed differ from one another. */
-    r = request_new(tag, chat, s->config.seed ^ (tag * 0x9E3779B97F4A7C15ULL));
+    r = request_new(tag, chat, s->config.seed ^ (tag * 0x9E3779B97F4A7C15ULL),
+                    s->limits.context_tokens);
     if (!r)
         return ERR_NOMEM;
     pthread_mutex_lock(&s->lock);
-    list_push_back(&s->waiting, &r->link);
+    list_push_back(&s->arrived, &r->link);
     s->n_waiting++;
-    pthread_cond_signal(&s->work);
+    pthread_cond_signal(&s->arrival);
     pthread_mutex_unlock(&s->lock);
     return 0;
 }
 
-static void mark(struct list_node *head, uint64_t tag)
+static struct request *find(struct list_node *head, uint64_t tag)
 {
     for (struct list_node *n = head->next; n != head; n = n->next) {
         struct request *r = list_owner(n, struct request, link);
 
         if (r->tag == tag)
-            atomic_store(&r->cancelled, true);
+            return r;
     }
+    return NULL;
+}
+
+/* One that no thread looks at leaves the queue at once; returned for the caller to free. */
+static struct request *unlink_waiting(struct scheduler *s, uint64_t tag)
+{
+    struct request *r = find(&s->arrived, tag);
+
+    if (!r)
+        r = find(&s->prepared, tag);
+    if (r) {
+        list_remove(&r->link);
+        s->n_waiting--;
+    }
+    return r;
+}
+
+static void mark_cancelled(struct scheduler *s, uint64_t tag)
+{
+    struct request *r = s->in_preparation, *running = find(&s->running, tag);
+
+    if (running)
+        atomic_store(&running->cancelled, true);
+    if (r && r->tag == tag && !atomic_exchange(&r->cancelled, true))
+        s->n_waiting--;
 }
 
 void scheduler_cancel(struct scheduler *s, uint64_t tag)
 {
+    struct request *r;
+
     pthread_mutex_lock(&s->lock);
-    mark(&s->waiting, tag);
-    mark(&s->running, tag);
+    r = unlink_waiting(s, tag);
+    if (!r)
+        mark_cancelled(s, tag);
     pthread_mutex_unlock(&s->lock);
+    request_free(r);
 }
 
 int scheduler_poll(struct scheduler *s, struct engine_event *ret_event)
@@ -167,37 +195,69 @@ struct scheduler_counters scheduler_counters(struct scheduler *s)
 static int alloc(struct scheduler *s)
 {
     int32_t seqs = s->limits.max_seqs;
+    size_t context = (size_t)s->limits.context_tokens;
 
     s->slots = calloc((size_t)seqs, sizeof *s->slots);
     s->rows = calloc((size_t)(s->config.chunk_tokens + seqs), sizeof *s->rows);
-    if (!s->slots || !s->rows || sampler_scratch_init(&s->scratch, s->limits.vocab) < 0)
+    s->tokens = calloc(context, sizeof *s->tokens);
+    if (!s->slots || !s->rows || !s->tokens ||
+        sampler_scratch_init(&s->scratch, s->limits.vocab) < 0)
         return ERR_NOMEM;
     for (int32_t i = 0; i < seqs; i++) {
-        s->slots[i].tokens = calloc((size_t)s->limits.context_tokens + 1, sizeof(int32_t));
+        s->slots[i].tokens = calloc(context + 1, sizeof(int32_t));
         if (!s->slots[i].tokens)
             return ERR_NOMEM;
     }
     return events_init(&s->events);
 }
 
-static void release(struct scheduler *s)
+static void free_requests(struct list_node *head)
 {
-    while (!list_empty(&s->waiting)) {
-        struct request *r = list_owner(s->waiting.next, struct request, link);
+    while (!list_empty(head)) {
+        struct request *r = list_owner(head->next, struct request, link);
 
         list_remove(&r->link);
         request_free(r);
     }
+}
+
+static void release(struct scheduler *s)
+{
+    free_requests(&s->arrived);
+    free_requests(&s->prepared);
     for (int32_t i = 0; s->slots && i < s->limits.max_seqs; i++)
         free(s->slots[i].tokens);
     free(s->slots);
     free(s->rows);
+    free(s->tokens);
     sampler_scratch_free(&s->scratch);
-    buf_free(&s->prompt);
+    buf_free(&s->text);
     events_free(&s->events);
     pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->arrival);
     pthread_cond_destroy(&s->work);
     free(s);
+}
+
+static void tell_to_stop(struct scheduler *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_signal(&s->arrival);
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    events_abandon(&s->events);
+}
+
+static int start_threads(struct scheduler *s)
+{
+    if (pthread_create(&s->prepare_thread, NULL, scheduler_prepare, s) != 0)
+        return ERR_NOMEM;
+    if (pthread_create(&s->batch_thread, NULL, run, s) == 0)
+        return 0;
+    tell_to_stop(s);
+    pthread_join(s->prepare_thread, NULL);
+    return ERR_NOMEM;
 }
 
 int scheduler_start(const struct scheduler_config *config, struct scheduler **ret_scheduler,
@@ -209,12 +269,14 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
         return err_set(ret_err, ERR_NOMEM, "out of memory for the scheduler");
     s->config = *config;
     s->limits = config->ops->limits(config->model);
-    list_init(&s->waiting);
+    list_init(&s->arrived);
+    list_init(&s->prepared);
     list_init(&s->running);
-    buf_init(&s->prompt, 64U << 20);
+    buf_init(&s->text, PROMPT_MAX_BYTES);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->arrival, NULL);
     pthread_cond_init(&s->work, NULL);
-    if (alloc(s) < 0 || pthread_create(&s->thread, NULL, run, s) != 0) {
+    if (alloc(s) < 0 || start_threads(s) < 0) {
         release(s);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the scheduler's slots");
     }
@@ -226,11 +288,8 @@ void scheduler_stop(struct scheduler *s)
 {
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_cond_signal(&s->work);
-    pthread_mutex_unlock(&s->lock);
-    events_abandon(&s->events);
-    pthread_join(s->thread, NULL);
+    tell_to_stop(s);
+    pthread_join(s->prepare_thread, NULL);
+    pthread_join(s->batch_thread, NULL);
     release(s);
 }

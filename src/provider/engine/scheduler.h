@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The batch scheduler: one thread that owns the model's context. Requests wait in order; each gets
- * a slot (a sequence of the KV cache); every step is one forward pass over one row of each running
- * request and up to `chunk_tokens` of prompts, so a long prompt never stops the others. Submitting
- * and cancelling never wait for a step.
+/* The batch scheduler. A request arrives, is prepared (rendered and tokenised, on a thread of its
+ * own), waits for a slot (a sequence of the KV cache) in order of arrival, and runs: every step of
+ * the batch thread, which owns the model's context, is one forward pass over at least one row of
+ * each running request and up to `chunk_tokens` more of prompts. So neither a long prompt nor one
+ * that is slow to prepare stops the others. Submitting and cancelling never wait for a step.
  *
  * Slots are filled from the lowest: the library splits a batch wherever sequence numbers have a
  * gap, so a gap between running slots is covered by a throw-away row. */
@@ -14,11 +15,11 @@
 
 struct scheduler_config {
     const struct model_ops *ops;
-    void *model; /* the operations' ud; outlives the scheduler */
-    int32_t chunk_tokens;
+    void *model;          /* the operations' ud; outlives the scheduler */
+    int32_t chunk_tokens; /* the model takes chunk_tokens + max_seqs rows */
     size_t max_waiting;
     uint64_t seed; /* for requests that bring none */
-    /* Scheduler's thread, at most once a step: events wait. */
+    /* Events wait. Called from both threads, at most once a step and once a request. */
     void (*wake)(void *ud);
     void *wake_ud;
 };
@@ -27,7 +28,8 @@ struct scheduler;
 
 int scheduler_start(const struct scheduler_config *config, struct scheduler **ret_scheduler,
                     struct err *ret_err);
-/* Ends the thread after the step it is in; requests that run or wait end without events. */
+/* Ends the threads after the step and the prompt that they are in; requests that run or wait end
+ * without events. */
 void scheduler_stop(struct scheduler *s);
 
 /* Loop's thread; see engine_port.h. */

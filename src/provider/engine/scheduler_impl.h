@@ -12,19 +12,22 @@
 #include "provider/engine/scheduler.h"
 #include "provider/engine/text_out.h"
 
-enum { PIECE_MAX_BYTES = 1024, PROMPT_BYTES_A_TOKEN = 512 };
+enum { PIECE_MAX_BYTES = 1024 };
 
 /* A request's own copy of what it asked for. */
 struct request {
-    struct list_node link; /* waiting, or all running */
+    struct list_node link; /* arrived, prepared or running; on no list while it is prepared */
     uint64_t tag;
-    struct arena region; /* messages and stops; wiped with the request */
+    struct arena region; /* messages, stops and tokens; wiped with the request */
     struct str messages;
     struct str stops[CHAT_MAX_STOPS];
     size_t n_stops;
     struct sampling sampling;
     int64_t max_tokens;
-    atomic_bool cancelled;
+    int32_t *tokens; /* of the prompt, once it is prepared */
+    int32_t n_tokens;
+    struct slot *slot;     /* while it runs */
+    atomic_bool cancelled; /* while it is prepared or runs; one that waits is taken out instead */
 };
 
 /* One sequence of the KV cache and the request in it. */
@@ -34,6 +37,7 @@ struct slot {
     int32_t n_prompt, n_tokens; /* n_tokens: all so far */
     int32_t n_past;             /* in the KV cache */
     int32_t limit;              /* n_tokens at which it ends */
+    int32_t share;              /* its rows in this pass */
     int32_t row;                /* its row with logits in this pass, -1: none */
     struct sampler sampler;
     struct text_out text;
@@ -43,30 +47,42 @@ struct scheduler {
     struct scheduler_config config;
     struct model_limits limits;
     struct events events;
-    pthread_t thread;
+    pthread_t batch_thread, prepare_thread;
 
-    /* the thread's own */
+    /* the batch thread's own */
     struct slot *slots;
     struct model_row *rows;
     struct sampler_scratch scratch;
-    struct buf prompt; /* rendered text; wiped after use */
-    bool put_events;   /* since the last wake */
+    bool put_events; /* since the last wake */
+
+    /* the preparing thread's own; wiped after each prompt */
+    struct buf text;
+    int32_t *tokens; /* context_tokens */
 
     /* shared */
     pthread_mutex_t lock;
-    pthread_cond_t work;
-    struct list_node waiting, running;
-    size_t n_waiting, n_running;
+    pthread_cond_t arrival; /* for the preparing thread */
+    pthread_cond_t work;    /* for the batch thread */
+    struct list_node arrived, prepared;
+    struct request *in_preparation; /* on no list meanwhile */
+    struct list_node running;       /* in order of admission; only the batch thread changes it */
+    size_t n_waiting;               /* not in a slot yet, whatever their stage */
+    size_t n_running;
     bool stopping;
     struct load load;
     struct scheduler_counters counters;
 };
 
-/* slot.c */
-struct request *request_new(uint64_t tag, const struct chat_request *chat, uint64_t seed);
+/* request.c */
+struct request *request_new(uint64_t tag, const struct chat_request *chat, uint64_t seed,
+                            int32_t context_tokens);
 void request_free(struct request *r);
-/* Put a request into a slot: render, tokenise, check that it fits. Ends it with an event when not.
- */
+
+/* prepare.c: the preparing thread, from arrived to prepared; `arg` is the scheduler. */
+void *scheduler_prepare(void *arg);
+
+/* slot.c */
+/* Put a prepared request into a slot. */
 void slot_admit(struct scheduler *s, struct slot *slot, struct request *r);
 /* A token was sampled for the slot: its text leaves, and it may end. */
 void slot_accept(struct scheduler *s, struct slot *slot, int32_t token);
@@ -77,6 +93,7 @@ void slot_drop(struct scheduler *s, struct slot *slot);
 /* step.c: one forward pass over everything that runs. False: nothing to do. */
 bool scheduler_step(struct scheduler *s);
 
+/* Batch thread: an event that leaves with the next wake-up. */
 void scheduler_emit(struct scheduler *s, const struct engine_event *e);
 
 #endif

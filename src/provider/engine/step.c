@@ -1,12 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One forward pass: which rows are in it, and what comes of them. */
+#include <sodium.h>
+
 #include "provider/engine/scheduler_impl.h"
 
 struct plan {
-    int32_t n;    /* rows */
-    int32_t room; /* prompt tokens that still fit this pass */
+    int32_t n; /* rows */
     int32_t decoded, prefilled, covering;
 };
+
+/* Each running request gets one row: its last token, or the next of its prompt, so that nobody
+ * starves and no running sequence is missing from the batch. The pass's room for more prompt tokens
+ * goes to those who came first. */
+static void share_room(struct scheduler *s)
+{
+    int32_t room = s->config.chunk_tokens;
+
+    for (struct list_node *n = s->running.next; n != &s->running; n = n->next) {
+        struct slot *slot = list_owner(n, struct request, link)->slot;
+        int32_t more = slot->n_tokens - slot->n_past - 1;
+
+        more = more < room ? more : room;
+        room -= more;
+        slot->share = 1 + more;
+    }
+}
 
 static void add_row(struct scheduler *s, struct plan *p, int32_t token, int32_t pos, int32_t seq,
                     bool want_logits)
@@ -14,29 +32,20 @@ static void add_row(struct scheduler *s, struct plan *p, int32_t token, int32_t 
     s->rows[p->n++] = (struct model_row){token, pos, seq, want_logits};
 }
 
-/* A running slot's last token, or the next piece of its prompt. */
 static void add_slot(struct scheduler *s, struct plan *p, int32_t seq)
 {
     struct slot *slot = &s->slots[seq];
-    int32_t n = slot->n_tokens - slot->n_past;
-    bool decoding = slot->n_past >= slot->n_prompt;
+    int32_t *kind = slot->n_past < slot->n_prompt ? &p->prefilled : &p->decoded;
 
+    *kind += slot->share;
     slot->row = -1;
-    if (!decoding) {
-        n = n < p->room ? n : p->room;
-        p->room -= n;
-        p->prefilled += n;
-    } else {
-        p->decoded++;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        bool last = slot->n_past + i == slot->n_tokens - 1;
+    for (int32_t i = 0; i < slot->share; i++, slot->n_past++) {
+        bool last = slot->n_past == slot->n_tokens - 1;
 
         if (last)
             slot->row = p->n;
-        add_row(s, p, slot->tokens[slot->n_past + i], slot->n_past + i, seq, last);
+        add_row(s, p, slot->tokens[slot->n_past], slot->n_past, seq, last);
     }
-    slot->n_past += n;
 }
 
 static int32_t highest_running(const struct scheduler *s)
@@ -52,9 +61,10 @@ static int32_t highest_running(const struct scheduler *s)
  * since the library would otherwise split the batch there. */
 static struct plan make_plan(struct scheduler *s)
 {
-    struct plan p = {.room = s->config.chunk_tokens};
+    struct plan p = {0};
     int32_t highest = highest_running(s);
 
+    share_room(s);
     for (int32_t seq = 0; seq <= highest; seq++) {
         if (s->slots[seq].request) {
             add_slot(s, &p, seq);
@@ -95,22 +105,28 @@ static void count(struct scheduler *s, const struct plan *p)
     pthread_mutex_unlock(&s->lock);
 }
 
+static int32_t next_token(struct scheduler *s, struct slot *slot)
+{
+    float *logits = s->config.ops->logits(s->config.model, slot->row);
+
+    return logits ? sampler_next(&slot->sampler, &s->scratch, logits, slot->tokens + slot->n_prompt,
+                                 (size_t)(slot->n_tokens - slot->n_prompt))
+                  : ERR_MODEL;
+}
+
 static void sample(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
         struct slot *slot = &s->slots[i];
-        float *logits;
+        int32_t token;
 
         if (!slot->request || slot->row < 0)
             continue;
-        logits = s->config.ops->logits(s->config.model, slot->row);
-        if (!logits)
-            slot_fail(s, slot, ERR_MODEL);
+        token = next_token(s, slot);
+        if (token < 0)
+            slot_fail(s, slot, token);
         else
-            slot_accept(s, slot,
-                        sampler_next(&slot->sampler, &s->scratch, logits,
-                                     slot->tokens + slot->n_prompt,
-                                     (size_t)(slot->n_tokens - slot->n_prompt)));
+            slot_accept(s, slot, token);
     }
 }
 
@@ -134,6 +150,7 @@ bool scheduler_step(struct scheduler *s)
         return false;
     p = make_plan(s);
     rc = s->config.ops->decode(s->config.model, s->rows, p.n);
+    sodium_memzero(s->rows, (size_t)p.n * sizeof *s->rows); /* they are prompts */
     if (p.covering > 0)
         forget_covering(s, highest);
     count(s, &p);

@@ -26,6 +26,23 @@ void fake_model_wait_at_gate(struct fake_model *m)
     pthread_mutex_unlock(&m->lock);
 }
 
+void fake_model_hold_renders(struct fake_model *m, bool hold)
+{
+    pthread_mutex_lock(&m->lock);
+    m->renders_held = hold;
+    m->renders_allowed = m->renders;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void fake_model_wait_at_render(struct fake_model *m)
+{
+    pthread_mutex_lock(&m->lock);
+    while (m->renders_allowed >= m->renders)
+        pthread_cond_wait(&m->changed, &m->lock);
+    pthread_mutex_unlock(&m->lock);
+}
+
 int fake_model_passes(struct fake_model *m)
 {
     int n;
@@ -39,12 +56,19 @@ int fake_model_passes(struct fake_model *m)
 static struct model_limits limits(void *ud)
 {
     (void)ud;
-    return (struct model_limits){FAKE_VOCAB, FAKE_CONTEXT, FAKE_SEQS, 512};
+    return (struct model_limits){FAKE_VOCAB, FAKE_CONTEXT, FAKE_SEQS, 512, FAKE_LONGEST_PIECE};
 }
 
 static int render(void *ud, struct str messages_json, struct buf *out)
 {
-    (void)ud;
+    struct fake_model *m = ud;
+
+    pthread_mutex_lock(&m->lock);
+    m->renders++;
+    pthread_cond_broadcast(&m->changed);
+    while (m->renders_held && m->renders > m->renders_allowed)
+        pthread_cond_wait(&m->changed, &m->lock);
+    pthread_mutex_unlock(&m->lock);
     if (str_eq(messages_json, STR("\"unrenderable\"")))
         return ERR_PARSE;
     return buf_append_str(out, messages_json);
@@ -156,6 +180,8 @@ static float *logits(void *ud, int32_t row)
 
     memset(m->row, 0, sizeof m->row);
     m->row[m->chosen[row]] = 20;
+    if (m->broken)
+        memset(m->row, 0xFF, sizeof m->row); /* NaN */
     return m->row;
 }
 

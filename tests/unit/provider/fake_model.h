@@ -15,7 +15,8 @@ enum {
     FAKE_CONTEXT = 256,
     FAKE_SEQS = 8,
     FAKE_END = 299, /* the token that ends an answer */
-    FAKE_PIECES = 16
+    FAKE_PIECES = 16,
+    FAKE_LONGEST_PIECE = 8
 };
 
 struct fake_model {
@@ -26,12 +27,15 @@ struct fake_model {
     int32_t end_after;               /* generated tokens until FAKE_END; 0: never */
     const char *pieces[FAKE_PIECES]; /* when set, the n-th generated token is that text */
     bool dependent;                  /* a broken kernel: logits change with the number of rows */
+    bool broken;                     /* a broken model: logits are no numbers */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool gated; /* passes wait for fake_model_allow */
     int allowed, passes;
     bool fail_next;
+    bool renders_held; /* further prompts wait in `render` */
+    int renders, renders_allowed;
     int32_t most_seqs; /* in one pass */
     bool broke_order;  /* rows or sequences came out of order */
 };
@@ -41,6 +45,10 @@ void fake_model_init(struct fake_model *m);
 void fake_model_allow(struct fake_model *m, int n);
 /* Wait until a pass stands at the gate. */
 void fake_model_wait_at_gate(struct fake_model *m);
+/* Hold prompts in `render` from now on, or let them go. */
+void fake_model_hold_renders(struct fake_model *m, bool hold);
+/* Wait until a prompt is held. */
+void fake_model_wait_at_render(struct fake_model *m);
 int fake_model_passes(struct fake_model *m);
 
 extern const struct model_ops fake_model_ops;

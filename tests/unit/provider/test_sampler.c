@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "provider/engine/invariance.h"
@@ -124,6 +125,31 @@ static void penalties_lower_what_was_said(void **state)
     sampler_scratch_free(&scratch);
 }
 
+static void logits_that_are_no_numbers_choose_no_token(void **state)
+{
+    static const struct sampling hows[] = {{.temperature = 0, .top_p = 1},
+                                           {.temperature = 1, .top_p = 1},
+                                           {.temperature = 1, .top_p = 0.5},
+                                           {.temperature = 1, .top_p = 1, .top_k = 3}};
+    static const float values[] = {NAN, INFINITY, -INFINITY};
+    struct sampler_scratch scratch;
+
+    (void)state;
+    sampler_scratch_init(&scratch, VOCAB);
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            struct sampler s;
+            float logits[VOCAB];
+
+            for (int t = 0; t < VOCAB; t++)
+                logits[t] = values[k];
+            sampler_init(&s, &hows[i]);
+            assert_int_equal(sampler_next(&s, &scratch, logits, NULL, 0), ERR_MODEL);
+        }
+    }
+    sampler_scratch_free(&scratch);
+}
+
 static void the_check_at_start_tells_invariant_kernels_from_others(void **state)
 {
     struct fake_model m;
@@ -146,6 +172,7 @@ int main(void)
         cmocka_unit_test(the_whole_distribution_is_drawn_in_its_proportions),
         cmocka_unit_test(seeds_reproduce_and_differ),
         cmocka_unit_test(penalties_lower_what_was_said),
+        cmocka_unit_test(logits_that_are_no_numbers_choose_no_token),
         cmocka_unit_test(the_check_at_start_tells_invariant_kernels_from_others),
     };
 

@@ -137,6 +137,46 @@ static const struct answer *finish(struct world *w, uint64_t tag)
     return &w->answers[tag];
 }
 
+/* Until the request is prepared, and waits for a slot or runs. */
+static void admitted(struct world *w, uint64_t tag)
+{
+    drain(w);
+    while (!w->answers[tag].admitted) {
+        pthread_mutex_lock(&w->lock);
+        while (!w->wake)
+            pthread_cond_wait(&w->woken, &w->lock);
+        w->wake = false;
+        pthread_mutex_unlock(&w->lock);
+        drain(w);
+    }
+}
+
+/* A prompt of `n` tokens. */
+static const char *long_prompt(char ret_text[TEXT_BYTES], size_t n)
+{
+    memset(ret_text, 'x', n);
+    ret_text[0] = '[';
+    ret_text[n - 1] = ']';
+    ret_text[n] = 0;
+    return ret_text;
+}
+
+/* Let passes run until `n` have ended in all and the next stands at the gate. */
+static void run_passes(struct world *w, int n)
+{
+    fake_model_allow(&w->model, n - w->model.allowed);
+    fake_model_wait_at_gate(&w->model);
+    drain(w);
+}
+
+static int64_t waiting(struct world *w)
+{
+    struct load load;
+
+    scheduler_load(w->scheduler, &load);
+    return load.waiting;
+}
+
 /* --- batching --- */
 
 static void eight_requests_share_passes_and_each_says_what_it_says_alone(void **state)
@@ -156,8 +196,11 @@ static void eight_requests_share_passes_and_each_says_what_it_says_alone(void **
         memset(&w->answers[1], 0, sizeof w->answers[1]);
     }
     before = fake_model_passes(&w->model);
+    w->model.gated = true;
     for (uint64_t i = 0; i < 8; i++)
         assert_int_equal(ask(w, i + 1, prompts[i], 10 + 5 * (int64_t)i), 0);
+    admitted(w, 8);
+    fake_model_allow(&w->model, 100000);
     for (uint64_t i = 0; i < 8; i++) {
         const struct answer *a = finish(w, i + 1);
 
@@ -185,6 +228,7 @@ static void a_request_is_admitted_into_a_running_batch_and_disturbs_nobody(void 
     fake_model_allow(&w->model, fake_model_passes(&w->model) + 10);
     fake_model_wait_at_gate(&w->model);
     ask(w, 2, "[late]", 5);
+    admitted(w, 2);
     fake_model_allow(&w->model, 1000);
     assert_int_equal(finish(w, 2)->completion_tokens, 5);
     assert_string_equal(finish(w, 1)->text, alone);
@@ -199,26 +243,152 @@ static void a_gap_between_slots_is_covered_so_that_batches_stay_whole(void **sta
         true; /* the first is still running when the second comes, and ends long before it */
     ask(w, 1, "[a]", 4);
     ask(w, 2, "[b]", 40);
+    admitted(w, 2);
     fake_model_allow(&w->model, 1000);
     assert_int_equal(finish(w, 2)->completion_tokens, 40);
     assert_true(scheduler_counters(w->scheduler).rows_covering > 0);
 }
 
-static void a_long_prompt_comes_in_pieces_beside_running_rows(void **state)
+static void a_long_prompt_comes_in_pieces(void **state)
 {
     struct world *w = *state;
-    char prompt[202];
+    char prompt[TEXT_BYTES];
     int before;
 
-    memset(prompt, 'x', sizeof prompt);
-    prompt[0] = '[';
-    prompt[199] = ']';
-    prompt[200] = 0;
     start(w, 4);
     before = fake_model_passes(&w->model);
-    ask(w, 1, prompt, 1);
+    ask(w, 1, long_prompt(prompt, 200), 1);
     assert_int_equal(finish(w, 1)->prompt_tokens, 200);
-    assert_int_equal(fake_model_passes(&w->model) - before, 4); /* 64 + 64 + 64 + 8 */
+    assert_int_equal(fake_model_passes(&w->model) - before, 4); /* 65 + 65 + 65 + 5 */
+}
+
+/* Slots 0 and 1 with a long prompt each, slot 2 with an answer that runs; no sequence may be
+ * missing from a pass (tear_down looks), and the first prompt is not held up by the second. */
+static void long_prompts_come_in_pieces_beside_running_rows(void **state)
+{
+    struct world *w = *state;
+    char prompt[TEXT_BYTES];
+
+    w->model.gated = true;
+    start(w, 8);
+    ask(w, 1, "[a]", 2);
+    fake_model_wait_at_gate(&w->model);
+    ask(w, 2, "[b]", 1);
+    ask(w, 3, "[c]", 100);
+    admitted(w, 3);
+    run_passes(w, 1);
+    ask(w, 4, long_prompt(prompt, 200), 1);
+    ask(w, 5, prompt, 1);
+    admitted(w, 5);
+    run_passes(w, 2); /* 1 and 2 have ended; now 4 and 5 take their slots */
+    assert_true(w->answers[1].done && w->answers[2].done);
+    run_passes(w, 6); /* 65 + 65 + 65 + 5 */
+    assert_true(w->answers[4].done && !w->answers[5].done);
+    assert_int_equal(w->answers[3].tokens, 5); /* one each pass */
+}
+
+static void a_later_prompt_in_a_lower_slot_does_not_overtake(void **state)
+{
+    struct world *w = *state;
+    char prompt[TEXT_BYTES];
+
+    w->model.gated = true;
+    start(w, 8);
+    ask(w, 1, "[a]", 2);
+    fake_model_wait_at_gate(&w->model);
+    ask(w, 2, long_prompt(prompt, 200), 1);
+    admitted(w, 2);
+    run_passes(w, 1);
+    ask(w, 3, prompt, 1);
+    admitted(w, 3);
+    run_passes(w, 2);
+    assert_true(w->answers[1].done); /* 3 takes its slot, below that of 2 */
+    run_passes(w, 5);
+    assert_true(w->answers[2].done && !w->answers[3].done);
+}
+
+/* --- before a slot --- */
+
+static void a_request_is_admitted_before_a_slot_is_free(void **state)
+{
+    struct world *w = *state;
+
+    w->model.gated = true;
+    start(w, 16);
+    for (uint64_t i = 1; i <= FAKE_SEQS + 1; i++)
+        ask(w, i, "[x]", 50);
+    admitted(w, FAKE_SEQS + 1);
+    assert_int_equal(w->answers[FAKE_SEQS + 1].prompt_tokens, 3);
+    assert_true(waiting(w) > 0);
+}
+
+static void a_prompt_that_is_slow_to_prepare_holds_up_no_running_row(void **state)
+{
+    struct world *w = *state;
+
+    w->model.gated = true;
+    start(w, 8);
+    ask(w, 1, "[runs]", 50);
+    admitted(w, 1);
+    fake_model_hold_renders(&w->model, true);
+    for (uint64_t i = 2; i <= 8; i++)
+        ask(w, i, "[slow]", 1);
+    fake_model_wait_at_render(&w->model);
+    fake_model_allow(&w->model, 1000);
+    assert_int_equal(finish(w, 1)->completion_tokens, 50);
+    assert_false(w->answers[2].admitted);
+    fake_model_hold_renders(&w->model, false);
+    assert_int_equal(finish(w, 8)->completion_tokens, 1);
+}
+
+static void messages_that_no_context_can_hold_are_refused_unread(void **state)
+{
+    struct world *w = *state;
+    char prompt[TEXT_BYTES];
+
+    start(w, 4);
+    long_prompt(prompt, FAKE_CONTEXT * FAKE_LONGEST_PIECE + 1);
+    assert_int_equal(ask(w, 1, prompt, 1), ERR_LIMIT);
+    assert_int_equal(w->model.renders, 0);
+}
+
+static void a_cancelled_request_leaves_the_queue_at_once(void **state)
+{
+    struct world *w = *state;
+
+    w->model.gated = true;
+    start(w, 2);
+    ask(w, 1, "[runs]", 5);
+    fake_model_wait_at_gate(&w->model);
+    assert_int_equal(ask(w, 2, "[x]", 1), 0);
+    assert_int_equal(ask(w, 3, "[x]", 1), 0);
+    admitted(w, 3);
+    assert_int_equal(ask(w, 4, "[x]", 1), ERR_BUSY);
+    scheduler_cancel(w->scheduler, 2);
+    assert_int_equal(waiting(w), 1);
+    assert_int_equal(ask(w, 4, "[x]", 1), 0);
+    fake_model_allow(&w->model, 1000);
+    finish(w, 3);
+    finish(w, 4);
+    assert_false(w->answers[2].done || w->answers[2].failed);
+}
+
+static void one_that_is_cancelled_while_it_is_prepared_leaves_too(void **state)
+{
+    struct world *w = *state;
+
+    fake_model_hold_renders(&w->model, true);
+    start(w, 1);
+    ask(w, 1, "[x]", 1);
+    fake_model_wait_at_render(&w->model);
+    scheduler_cancel(w->scheduler, 1);
+    scheduler_cancel(w->scheduler, 1);
+    assert_int_equal(waiting(w), 0);
+    assert_int_equal(ask(w, 2, "[y]", 1), 0);
+    fake_model_hold_renders(&w->model, false);
+    finish(w, 2);
+    assert_false(w->answers[1].done);
+    assert_int_equal(waiting(w), 0);
 }
 
 /* --- ends --- */
@@ -274,6 +444,7 @@ static void a_cancelled_request_stops_within_one_step(void **state)
     at = fake_model_passes(&w->model);
     scheduler_cancel(w->scheduler, 1); /* does not wait for it */
     ask(w, 2, "[next]", 1);
+    admitted(w, 2);
     fake_model_allow(&w->model, 100);
     finish(w, 2);
     assert_int_equal(fake_model_passes(&w->model),
@@ -306,6 +477,19 @@ static void a_failed_pass_fails_its_requests_and_not_the_next(void **state)
     start(w, 4);
     ask(w, 1, "[x]", 5);
     assert_int_equal(finish(w, 1)->code, ERR_MODEL);
+    ask(w, 2, "[x]", 5);
+    assert_int_equal(finish(w, 2)->completion_tokens, 5);
+}
+
+static void a_model_whose_logits_are_no_numbers_fails_the_request(void **state)
+{
+    struct world *w = *state;
+
+    w->model.broken = true;
+    start(w, 4);
+    ask(w, 1, "[x]", 5);
+    assert_int_equal(finish(w, 1)->code, ERR_MODEL);
+    w->model.broken = false;
     ask(w, 2, "[x]", 5);
     assert_int_equal(finish(w, 2)->completion_tokens, 5);
 }
@@ -374,13 +558,21 @@ int main(void)
         TEST(eight_requests_share_passes_and_each_says_what_it_says_alone),
         TEST(a_request_is_admitted_into_a_running_batch_and_disturbs_nobody),
         TEST(a_gap_between_slots_is_covered_so_that_batches_stay_whole),
-        TEST(a_long_prompt_comes_in_pieces_beside_running_rows),
+        TEST(a_long_prompt_comes_in_pieces),
+        TEST(long_prompts_come_in_pieces_beside_running_rows),
+        TEST(a_later_prompt_in_a_lower_slot_does_not_overtake),
+        TEST(a_request_is_admitted_before_a_slot_is_free),
+        TEST(a_prompt_that_is_slow_to_prepare_holds_up_no_running_row),
+        TEST(messages_that_no_context_can_hold_are_refused_unread),
+        TEST(a_cancelled_request_leaves_the_queue_at_once),
+        TEST(one_that_is_cancelled_while_it_is_prepared_leaves_too),
         TEST(an_answer_ends_where_the_model_ends_it),
         TEST(the_context_ends_an_answer_with_length),
         TEST(a_prompt_that_fills_the_context_is_refused),
         TEST(a_cancelled_request_stops_within_one_step),
         TEST(a_full_queue_refuses_at_once),
         TEST(a_failed_pass_fails_its_requests_and_not_the_next),
+        TEST(a_model_whose_logits_are_no_numbers_fails_the_request),
         TEST(stopping_with_requests_running_and_waiting_leaks_nothing),
         TEST(a_stop_string_split_over_tokens_never_leaves_in_part),
         TEST(a_character_split_over_tokens_leaves_whole),

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From messages to prompt tokens, on a thread of its own: a template and a tokenizer are fed by
+ * consumers and may take a second, in which the batch goes on. One request at a time, in order of
+ * arrival. */
+#include <sodium.h>
+#include <string.h>
+
+#include "provider/engine/scheduler_impl.h"
+
+/* Prompt tokens in s->tokens, or why the request cannot run. */
+static int32_t tokenise(struct scheduler *s, const struct request *r)
+{
+    const struct model_ops *ops = s->config.ops;
+    int32_t context = s->limits.context_tokens;
+    int32_t n;
+    int rc;
+
+    rc = ops->render(s->config.model, r->messages, &s->text);
+    if (rc < 0)
+        return rc;
+    if (s->text.len > (size_t)context * (size_t)s->limits.longest_piece_bytes)
+        return ERR_LIMIT;
+    n = ops->tokenize(s->config.model, buf_view(&s->text), s->tokens, context);
+    return n >= context ? ERR_LIMIT : n == 0 ? ERR_PARSE : n;
+}
+
+static int prepare(struct scheduler *s, struct request *r)
+{
+    int32_t n = tokenise(s, r);
+
+    buf_wipe(&s->text);
+    buf_free(&s->text);
+    if (n < 0)
+        return n;
+    r->tokens = arena_array(&r->region, int32_t, (size_t)n);
+    if (r->tokens)
+        memcpy(r->tokens, s->tokens, (size_t)n * sizeof *r->tokens);
+    r->n_tokens = n;
+    sodium_memzero(s->tokens, (size_t)n * sizeof *s->tokens);
+    return r->tokens ? 0 : ERR_NOMEM;
+}
+
+/* The next request; NULL: stop. */
+static struct request *take_arrived(struct scheduler *s)
+{
+    struct request *r = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    while (list_empty(&s->arrived) && !s->stopping)
+        pthread_cond_wait(&s->arrival, &s->lock);
+    if (!s->stopping) {
+        r = list_owner(s->arrived.next, struct request, link);
+        list_remove(&r->link);
+        s->in_preparation = r;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+/* Before the batch thread can have it, so that ADMITTED is its first event. */
+static void tell(struct scheduler *s, const struct request *r, int rc)
+{
+    const struct engine_event e = {.kind = rc < 0 ? ENGINE_FAILED : ENGINE_ADMITTED,
+                                   .tag = r->tag,
+                                   .code = rc,
+                                   .prompt_tokens = r->n_tokens};
+
+    events_put(&s->events, &e);
+    s->config.wake(s->config.wake_ud);
+}
+
+static void hand_on(struct scheduler *s, struct request *r, int rc)
+{
+    bool cancelled;
+
+    pthread_mutex_lock(&s->lock);
+    s->in_preparation = NULL;
+    cancelled = atomic_load(&r->cancelled);
+    if (rc == 0 && !cancelled) {
+        list_push_back(&s->prepared, &r->link);
+        pthread_cond_signal(&s->work);
+    } else if (!cancelled) {
+        s->n_waiting--; /* a cancelled one has been taken off already */
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0 || cancelled)
+        request_free(r);
+}
+
+void *scheduler_prepare(void *arg)
+{
+    struct scheduler *s = arg;
+    struct request *r;
+
+    while ((r = take_arrived(s))) {
+        int rc = prepare(s, r);
+
+        tell(s, r, rc);
+        hand_on(s, r, rc);
+    }
+    return NULL;
+}
