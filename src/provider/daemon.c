@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Put together in order: model, key, loop, link; taken apart in reverse. */
+/* Put together in order: loop, key, model, link; taken apart in reverse. */
 #include "provider/daemon.h"
 
 #include <signal.h>
@@ -9,6 +9,7 @@
 
 #include "provider/engine/engine.h"
 #include "provider/guard/posture.h"
+#include "provider/key_lock.h"
 #include "provider/paths.h"
 #include "provider/post.h"
 #include "provider/provider.h"
@@ -27,6 +28,7 @@ struct daemon {
     struct engine *engine;
     struct post *post;
     struct signer *signer;
+    int key_lock; /* descriptor; -1: not held */
     struct box_pair *pair;
     struct machine machine;
     struct coordinator_url url;
@@ -93,7 +95,8 @@ static int open_signer(struct daemon *d, struct err *e)
     if (rc < 0)
         return rc;
     post = post_for_signer(d->post);
-    return signer_soft_open(path.p, &post, &d->signer, e);
+    rc = signer_soft_open(path.p, &post, &d->signer, e);
+    return rc < 0 ? rc : key_lock(path.p, &d->key_lock, e);
 }
 
 static int describe_machine(struct daemon *d, struct err *e)
@@ -156,9 +159,9 @@ static int open_parts(struct daemon *d, struct err *e)
     if (rc == 0)
         rc = loop_waker_new(d->loop, on_wake, d, &d->waker);
     if (rc == 0)
-        rc = open_engine(d, e);
-    if (rc == 0)
         rc = open_signer(d, e);
+    if (rc == 0)
+        rc = open_engine(d, e);
     if (rc == 0)
         rc = box_pair_new(&d->pair);
     if (rc == 0)
@@ -177,6 +180,8 @@ static void close_parts(struct daemon *d)
     loop_waker_free(d->waker);
     loop_free(d->loop);
     arena_free(&d->region);
+    if (d->key_lock >= 0)
+        close(d->key_lock);
 }
 
 /* --- running --- */
@@ -199,7 +204,7 @@ static void on_signal(void *ud, int signo)
 int daemon_run(const struct provider_settings *settings, const char *(*getenv)(const char *name),
                struct err *ret_err)
 {
-    struct daemon d = {.settings = settings, .rand = rand_system()};
+    struct daemon d = {.settings = settings, .rand = rand_system(), .key_lock = -1};
     int rc;
 
     arena_init(&d.region, REGION_BYTES);
