@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/b64.h"
+#include "provider/cpus.h"
 #include "provider/engine/chat_shim.h"
 
 /* Structs are passed by value and change between releases: header and library must be one. */
@@ -82,7 +82,7 @@ static int hash_file(const char *path, char ret_hex[static 65], struct err *ret_
 
 static int32_t thread_count(int32_t wanted)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t cores = cpus_usable("");
 
     if (wanted > 0)
         return wanted;

@@ -2,6 +2,7 @@
 /* What this machine is. */
 #include "provider/session/hardware.h"
 
+#include "provider/cpus.h"
 #include "provider/sysfile.h"
 
 enum { CPUINFO_BYTES = 16 * 1024, MEMINFO_BYTES = 8 * 1024, NAME_BYTES = 256 };
@@ -34,29 +35,6 @@ static struct str chip_name(const char *root, struct arena *region)
     return keep(region, sysfile_field(text, "model name"));
 }
 
-/* Logical processors from the kernel's list of ranges, "0-3,8-11". */
-static int64_t count_ranges(struct str list)
-{
-    int64_t count = 0;
-    while (list.n) {
-        const char *comma = memchr(list.p, ',', list.n);
-        struct str range = {list.p, comma ? (size_t)(comma - list.p) : list.n};
-        const char *dash = memchr(range.p, '-', range.n);
-        int64_t first = sysfile_leading_i64(range);
-        int64_t last = first;
-        if (dash) {
-            size_t skip = (size_t)(dash - range.p) + 1;
-            last = sysfile_leading_i64((struct str){range.p + skip, range.n - skip});
-        }
-        if (first < 0 || last < first)
-            return 0;
-        count += last - first + 1;
-        size_t used = range.n + (comma ? 1 : 0);
-        list = (struct str){list.p + used, list.n - used};
-    }
-    return count;
-}
-
 int hardware_read(const char *root, double reserve_gb, struct arena *region,
                   struct msg_hardware *ret_hardware)
 {
@@ -64,7 +42,6 @@ int hardware_read(const char *root, double reserve_gb, struct arena *region,
     struct str mem = sysfile_read(root, "/proc/meminfo", bytes, sizeof bytes);
     int64_t total_kib = sysfile_leading_i64(sysfile_field(mem, "MemTotal"));
     double total_gib = total_kib > 0 ? (double)total_kib / KIB_PER_GIB : 0;
-    struct str online = sysfile_read(root, "/sys/devices/system/cpu/online", bytes, sizeof bytes);
     struct msg_hardware hw = {
         .machine_model = machine_model(root, region),
         .chip_name = chip_name(root, region),
@@ -72,7 +49,7 @@ int hardware_read(const char *root, double reserve_gb, struct arena *region,
         .chip_tier = STR("Unknown"),
         .memory_gb = (int64_t)(total_gib + 0.5),
         .memory_available_gb = total_gib > reserve_gb ? total_gib - reserve_gb : 0,
-        .cpu_cores = {.total = count_ranges(online)},
+        .cpu_cores = {.total = cpus_online(root)},
     };
     if (!hw.machine_model.p || !hw.chip_name.p)
         return ERR_NOMEM;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "provider/cpus.h"
 #include "provider/sysfile.h"
 
 enum { MEMINFO_BYTES = 8 * 1024, PATH_BYTES = 96, MAX_ZONES = 64, MAX_TRIPS = 16 };
@@ -56,17 +57,11 @@ static double load_1min(const char *root)
     return (double)whole + (hundredths > 0 ? (double)hundredths / 100.0 : 0);
 }
 
-/* Processors: /proc/loadavg's neighbour in /proc/stat would do, but the kernel's range list is one
- * line; its last number is the highest processor. */
-static int64_t processors(const char *root)
+/* Of the whole machine, as the load is; one where that is not known. */
+static double processors(const char *root)
 {
-    char bytes[256];
-    struct str list = sysfile_read(root, "/sys/devices/system/cpu/online", bytes, sizeof bytes);
-    size_t at = list.n;
-    while (at && list.p[at - 1] >= '0' && list.p[at - 1] <= '9')
-        at--;
-    int64_t last = sysfile_leading_i64((struct str){list.p + at, list.n - at});
-    return last < 0 ? 1 : last + 1;
+    int64_t n = cpus_online(root);
+    return n > 0 ? (double)n : 1;
 }
 
 static enum thermal trip_state(const char *root, int zone, int trip, int64_t temp)
@@ -107,7 +102,7 @@ struct msg_system_metrics metrics_read(const char *root)
 {
     return (struct msg_system_metrics){
         .memory_pressure = memory_pressure(root),
-        .cpu_usage = clamp01(load_1min(root) / (double)processors(root)),
+        .cpu_usage = clamp01(load_1min(root) / processors(root)),
         .thermal_state = str_from(thermal_names[worst_thermal(root)]),
     };
 }

@@ -3,10 +3,8 @@
  * that a test wrote. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
@@ -14,6 +12,7 @@
 #include "provider/session/hardware.h"
 #include "provider/session/metrics.h"
 #include "provider/session/url.h"
+#include "unit/provider/fake_root.h"
 
 static void urls_are_taken_apart(void **state)
 {
@@ -108,50 +107,14 @@ static void only_a_session_that_registered_and_lived_resets(void **state)
 
 /* --- a machine made of files --- */
 
-struct fake_root {
-    char dir[64];
-};
-
-static void put(const struct fake_root *r, const char *path, const char *text)
-{
-    char full[512];
-    (void)snprintf(full, sizeof full, "%s%s", r->dir, path);
-    for (char *slash = full + strlen(r->dir) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        (void)mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-static int root_up(void **state)
-{
-    static struct fake_root r;
-    (void)snprintf(r.dir, sizeof r.dir, "/tmp/darkbloom-root-XXXXXX");
-    assert_non_null(mkdtemp(r.dir));
-    *state = &r;
-    return 0;
-}
-
-static int root_down(void **state)
-{
-    const struct fake_root *r = *state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", r->dir);
-    return system(command);
-}
-
 static void hardware_is_read_from_the_kernel(void **state)
 {
     const struct fake_root *r = *state;
-    put(r, "/sys/class/dmi/id/product_name", "ThinkStation P3\n");
-    put(r, "/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9654\n");
-    put(r, "/proc/meminfo", "MemTotal:       32800000 kB\nMemAvailable:   16400000 kB\n");
-    put(r, "/sys/devices/system/cpu/online", "0-3,6\n");
-    put(r, "/proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
+    fake_root_put(r, "/sys/class/dmi/id/product_name", "ThinkStation P3\n");
+    fake_root_put(r, "/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9654\n");
+    fake_root_put(r, "/proc/meminfo", "MemTotal:       32800000 kB\nMemAvailable:   16400000 kB\n");
+    fake_root_put(r, "/sys/devices/system/cpu/online", "0-3,6\n");
+    fake_root_put(r, "/proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
     struct arena region;
     struct msg_hardware hw;
     arena_init(&region, 1 << 16);
@@ -187,13 +150,13 @@ static void an_unreadable_machine_is_unknown_not_guessed(void **state)
 static void metrics_are_shares_of_the_machine(void **state)
 {
     const struct fake_root *r = *state;
-    put(r, "/proc/meminfo", "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n");
-    put(r, "/proc/loadavg", "1.50 0.30 0.25 1/123 4567\n");
-    put(r, "/sys/devices/system/cpu/online", "0-3\n");
+    fake_root_put(r, "/proc/meminfo", "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n");
+    fake_root_put(r, "/proc/loadavg", "1.50 0.30 0.25 1/123 4567\n");
+    fake_root_put(r, "/sys/devices/system/cpu/online", "0-3\n");
     struct msg_system_metrics m = metrics_read(r->dir);
     assert_true(m.memory_pressure > 0.749 && m.memory_pressure < 0.751);
     assert_true(m.cpu_usage > 0.374 && m.cpu_usage < 0.376);
-    put(r, "/proc/loadavg", "97.00 0.30 0.25 1/123 4567\n");
+    fake_root_put(r, "/proc/loadavg", "97.00 0.30 0.25 1/123 4567\n");
     assert_true(metrics_read(r->dir).cpu_usage == 1);
 }
 
@@ -206,15 +169,15 @@ static void the_thermal_state_is_the_worst_zones(void **state)
                  {"95000\n", "serious"},
                  {"105000\n", "critical"}};
     const struct fake_root *r = *state;
-    put(r, "/sys/class/thermal/thermal_zone0/temp", "30000\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_temp", "80000\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_type", "hot\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_temp", "90000\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_type", "critical\n");
-    put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_temp", "100000\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone0/temp", "30000\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_temp", "80000\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_type", "hot\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_1_temp", "90000\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_type", "critical\n");
+    fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_2_temp", "100000\n");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        put(r, "/sys/class/thermal/thermal_zone1/temp", cases[i].temp);
+        fake_root_put(r, "/sys/class/thermal/thermal_zone1/temp", cases[i].temp);
         assert_true(str_is(metrics_read(r->dir).thermal_state, cases[i].state));
     }
 }
@@ -227,11 +190,10 @@ int main(void)
         cmocka_unit_test(waits_double_up_to_the_cap_and_are_jittered),
         cmocka_unit_test(a_wait_is_never_shorter_than_the_floor),
         cmocka_unit_test(only_a_session_that_registered_and_lived_resets),
-        cmocka_unit_test_setup_teardown(hardware_is_read_from_the_kernel, root_up, root_down),
-        cmocka_unit_test_setup_teardown(an_unreadable_machine_is_unknown_not_guessed, root_up,
-                                        root_down),
-        cmocka_unit_test_setup_teardown(metrics_are_shares_of_the_machine, root_up, root_down),
-        cmocka_unit_test_setup_teardown(the_thermal_state_is_the_worst_zones, root_up, root_down),
+        FAKE_ROOT_TEST(hardware_is_read_from_the_kernel),
+        FAKE_ROOT_TEST(an_unreadable_machine_is_unknown_not_guessed),
+        FAKE_ROOT_TEST(metrics_are_shares_of_the_machine),
+        FAKE_ROOT_TEST(the_thermal_state_is_the_worst_zones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
