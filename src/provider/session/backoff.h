@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long to wait before the next attempt to connect: a ceiling that doubles from 1 s to 32 s, and
+/* How long to wait before the next attempt to connect: a ceiling that doubles from 1 s to 8 s, and
  * a wait drawn evenly from zero to the ceiling ("full jitter"), so that a fleet that lost its
- * coordinator does not come back in step. The wait is never under 100 ms: a server that accepts
- * and closes must not become a busy loop. */
+ * coordinator does not come back in step, yet well within the 30 s for which a restarted one lets
+ * requests wait. The wait is never under 100 ms: a server that accepts and closes must not become a
+ * busy loop. */
 #ifndef DARKBLOOM_PROVIDER_SESSION_BACKOFF_H
 #define DARKBLOOM_PROVIDER_SESSION_BACKOFF_H
 
@@ -10,7 +11,7 @@
 
 enum {
     BACKOFF_FIRST_MS = 1000,
-    BACKOFF_CAP_MS = 32000,
+    BACKOFF_CAP_MS = 8000,
     BACKOFF_FLOOR_MS = 100,
     BACKOFF_GOOD_SESSION_MS = 10000 /* a registered session of this length starts afresh */
 };
