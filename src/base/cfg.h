@@ -89,7 +89,17 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
 int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *region,
                   void *ret_settings, struct err *ret_err);
 
-/* Settings part of --help: one row a setting with flag, environment, default and sentence. */
+/* Settings part of --help: the flags that every program has, then one row a setting with flag,
+ * environment, default and sentence. What has no effect here is left out. */
 void cfg_help(const struct cfg_table *table, int fd);
+
+/* Whether one of these keys has an effect here. */
+bool cfg_has_effect(const struct cfg_key *rows);
+
+/* Call `found` for each loaded setting that has no effect here (CFG_IGNORED) and differs from its
+ * default, and for each array that is there and has none; `why` is the setting's help. */
+typedef void cfg_ignored_cb(void *ud, const char *setting, const char *why);
+void cfg_each_ignored(const struct cfg_table *table, const void *settings, struct arena *region,
+                      cfg_ignored_cb *found, void *ud);
 
 #endif

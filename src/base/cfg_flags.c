@@ -136,29 +136,45 @@ int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *se
     return rc;
 }
 
+static void help_common(int fd)
+{
+    static const struct {
+        const char *flag, *help;
+    } rows[] = {{"--config FILE", "Read settings from a TOML file."},
+                {"--check-config", "Say whether the settings are good, and end."},
+                {"--version", "Print the version, and end."},
+                {"--help", "Print this, and end."}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        dprintf(fd, "  %-46s %s\n", rows[i].flag, rows[i].help);
+}
+
+static void help_key(const struct cfg_key *key, int fd)
+{
+    char left[64];
+
+    snprintf(left, sizeof left, "%s%s%s", key->key, key->flag ? ", " : "",
+             key->flag ? key->flag : "");
+    dprintf(fd, "  %-46s %s", left, key->help);
+    if (key->deflt && key->deflt[0])
+        dprintf(fd, " Default: %s.", key->deflt);
+    if (key->env)
+        dprintf(fd, " Environment: %s.", key->env);
+    for (size_t i = 0; key->choices && key->choices[i]; i++)
+        dprintf(fd, "%s %s", i ? "," : " One of:", key->choices[i]);
+    dprintf(fd, key->choices ? ".\n" : "\n");
+}
+
 void cfg_help(const struct cfg_table *table, int fd)
 {
+    help_common(fd);
     for (const struct cfg_key *key = table->keys; key->key; key++) {
-        char left[64];
-
-        if (key->flags & CFG_IGNORED)
-            continue;
-        snprintf(left, sizeof left, "%s%s%s", key->key, key->flag ? ", " : "",
-                 key->flag ? key->flag : "");
-        dprintf(fd, "  %-46s %s", left, key->help);
-        if (key->deflt && key->deflt[0])
-            dprintf(fd, " Default: %s.", key->deflt);
-        if (key->env)
-            dprintf(fd, " Environment: %s.", key->env);
-        if (key->choices) {
-            dprintf(fd, " One of:");
-            for (size_t i = 0; key->choices[i]; i++)
-                dprintf(fd, "%s %s", i ? "," : "", key->choices[i]);
-            dprintf(fd, ".");
-        }
-        dprintf(fd, "\n");
+        if (!(key->flags & CFG_IGNORED))
+            help_key(key, fd);
     }
     for (const struct cfg_array *a = table->arrays; a && a->name; a++) {
+        if (!cfg_has_effect(a->rows))
+            continue;
         dprintf(fd, "  [[%s]], any number of:\n", a->name);
         for (const struct cfg_key *key = a->rows; key->key; key++)
             dprintf(fd, "    %-44s %s\n", key->key, key->help);

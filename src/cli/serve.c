@@ -13,19 +13,37 @@
 
 enum { REGION_MAX_BYTES = 16 << 20 };
 
-static int complain(const struct err *err, int status)
+static int complain(const struct err *err, int code, int status)
 {
-    (void)fprintf(stderr, "darkbloom serve: %s\n", err->text);
+    (void)fprintf(stderr, "darkbloom serve: %s\n", err->text[0] ? err->text : err_str(code));
     return status;
 }
 
 static int print_help(void)
 {
     (void)printf("Usage: darkbloom serve [OPTION]...\n"
-                 "Serve a model to the network. Settings come from provider.toml, the environment "
-                 "and flags;\nlater ones win.\n\n");
+                 "Serve a model to the network. Settings come from a file, the environment and "
+                 "flags; later ones win.\n"
+                 "Without --config the file is the first that exists, in $XDG_CONFIG_HOME or "
+                 "~/.config, of:\n");
+    for (size_t i = 0; paths_config_places[i]; i++)
+        (void)printf("  %s\n", paths_config_places[i]);
+    (void)printf("\n");
     (void)fflush(stdout);
     cfg_help(&provider_settings_table, STDOUT_FILENO);
+    return EXIT_DONE;
+}
+
+static void warn(void *ud, const char *setting, const char *why)
+{
+    (void)ud;
+    (void)printf("warning: %s has no effect: %s\n", setting, why);
+}
+
+static int report_config(const struct provider_settings *settings, struct arena *region)
+{
+    cfg_each_ignored(&provider_settings_table, settings, region, warn, NULL);
+    (void)printf("the settings are good\n");
     return EXIT_DONE;
 }
 
@@ -41,31 +59,36 @@ static int load_settings(const struct cfg_source *src, const struct cfg_args *ar
     return rc < 0 ? rc : provider_settings_check(ret_settings, ret_err);
 }
 
+static int run(const struct cfg_source *src, const struct provider_settings *settings)
+{
+    struct err err = {0};
+    int rc = sandbox_harden(&err);
+    if (rc == 0)
+        rc = daemon_run(settings, src->getenv, &err);
+    return rc < 0 ? complain(&err, rc, EXIT_FAILED) : EXIT_DONE;
+}
+
 static int serve(const struct cfg_source *src, struct arena *region)
 {
     struct cfg_args args;
     struct provider_settings settings;
     struct err err = {0};
-    if (cfg_parse_args(src, region, &args, &err) < 0)
-        return complain(&err, EXIT_USAGE);
+    int rc = cfg_parse_args(src, region, &args, &err);
+    if (rc < 0)
+        return complain(&err, rc, EXIT_USAGE);
     if (args.help)
         return print_help();
     if (args.version)
         return cmd_version(1, NULL);
     if (args.rest.n) {
-        (void)err_set(&err, ERR_USAGE, "unexpected argument \"%.*s\"; see darkbloom serve --help",
-                      STR_ARG(args.rest.items[0]));
-        return complain(&err, EXIT_USAGE);
+        rc = err_set(&err, ERR_USAGE, "unexpected argument \"%.*s\"; see darkbloom serve --help",
+                     STR_ARG(args.rest.items[0]));
+        return complain(&err, rc, EXIT_USAGE);
     }
-    if (load_settings(src, &args, region, &settings, &err) < 0)
-        return complain(&err, EXIT_USAGE);
-    if (args.check_config) {
-        (void)printf("the configuration is valid\n");
-        return EXIT_DONE;
-    }
-    if (sandbox_harden(&err) < 0 || daemon_run(&settings, src->getenv, &err) < 0)
-        return complain(&err, EXIT_FAILED);
-    return EXIT_DONE;
+    rc = load_settings(src, &args, region, &settings, &err);
+    if (rc < 0)
+        return complain(&err, rc, EXIT_USAGE);
+    return args.check_config ? report_config(&settings, region) : run(src, &settings);
 }
 
 /* What the loader ran for these variables is in this process: only a new one is free of it. */
@@ -80,11 +103,11 @@ static int restart_clean(int argc, char **argv)
         args[i + 1] = argv[i];
     (void)execv("/proc/self/exe", args);
     struct err err;
-    (void)err_errno(&err, ERR_IO, errno,
-                    "loader variables were set and the program cannot start itself again; unset "
-                    "LD_PRELOAD, LD_AUDIT and LD_LIBRARY_PATH");
+    int rc = err_errno(&err, ERR_IO, errno,
+                       "loader variables were set and the program cannot start itself again; unset "
+                       "LD_PRELOAD, LD_AUDIT and LD_LIBRARY_PATH");
     free(args);
-    return complain(&err, EXIT_FAILED);
+    return complain(&err, rc, EXIT_FAILED);
 }
 
 static const char *get_env(const char *name)

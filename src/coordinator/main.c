@@ -31,9 +31,7 @@ static void print_help(void)
 {
     printf("Usage: darkbloom-coordinator [SETTINGS]           run the coordinator\n"
            "       darkbloom-coordinator [SETTINGS] COMMAND   work on its store\n\n"
-           "  --config FILE     read settings from a TOML file\n"
-           "  --check-config    say whether the settings are good, and end\n"
-           "  --version         print the version\n\nCommands:\n");
+           "Commands:\n");
     fflush(stdout);
     command_help(STDOUT_FILENO);
     printf("\nSettings (later wins: default, file, environment, flag):\n");

@@ -201,6 +201,14 @@ static void on_signal(void *ud, int signo)
     provider_stop(d->provider, stopped, d);
 }
 
+static void warn_ignored(void *ud, const char *setting, const char *why)
+{
+    const struct daemon *d = ud;
+
+    log_event(&d->log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("setting", setting),
+              KV_CSTR("why", "it has no effect"), KV_CSTR("help", why));
+}
+
 int daemon_run(const struct provider_settings *settings, const char *(*getenv)(const char *name),
                struct err *ret_err)
 {
@@ -211,6 +219,7 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
     d.paths = (struct paths){getenv, &d.region};
     d.log = (struct log){
         .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
+    cfg_each_ignored(&provider_settings_table, settings, &d.region, warn_ignored, &d);
     signal(SIGPIPE, SIG_IGN);
     rc = open_parts(&d, ret_err);
     if (rc == 0)

@@ -39,11 +39,13 @@ static bool is_file(struct str path)
     return path.p && stat(path.p, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+const char *const paths_config_places[] = {"darkbloom/provider.toml",
+                                           "eigeninference/provider.toml", NULL};
+
 struct str paths_config(const struct paths *p)
 {
-    static const char *const places[] = {"darkbloom/provider.toml", "eigeninference/provider.toml"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        struct str path = in_config_dir(p, places[i]);
+    for (size_t i = 0; paths_config_places[i]; i++) {
+        struct str path = in_config_dir(p, paths_config_places[i]);
         if (is_file(path))
             return path;
     }

@@ -12,6 +12,9 @@ struct paths {
     struct arena *region;                    /* results live here */
 };
 
+/* Below the configuration directory, in the order in which they are looked for; NULL ends it. */
+extern const char *const paths_config_places[];
+
 /* The first provider.toml that exists; .p NULL: there is none, which is no error. */
 struct str paths_config(const struct paths *p);
 

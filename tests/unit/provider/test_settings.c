@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "provider/paths.h"
 #include "provider/settings.h"
 
@@ -30,38 +31,71 @@ static int load(struct arena *region, const char *toml, char *const *argv, int a
 static char program[] = "serve";
 static char *const no_flags[] = {program, NULL};
 
+static const char existing_file[] = "[provider]\n"
+                                    "name = \"eigeninference-mac16-5\"\n"
+                                    "memory_reserve_gb = 6\n"
+                                    "auto_update = true\n"
+                                    "[backend]\n"
+                                    "port = 8100\n"
+                                    "model = \"mlx-community/Qwen3-8B-4bit\"\n"
+                                    "continuous_batching = true\n"
+                                    "enabled_models = [\"a\", \"b\"]\n"
+                                    "idle_timeout_mins = 60\n"
+                                    "[coordinator]\n"
+                                    "url = \"ws://coordinator.example:8080/ws/provider\"\n"
+                                    "heartbeat_interval_secs = 7\n"
+                                    "[schedule]\n"
+                                    "enabled = true\n"
+                                    "[[schedule.windows]]\n"
+                                    "days = [\"mon\", \"tue\"]\n"
+                                    "start = \"22:00\"\n"
+                                    "end = \"06:00\"\n";
+
 static void a_file_of_the_existing_provider_loads(void **state)
 {
-    static const char toml[] = "[provider]\n"
-                               "name = \"eigeninference-mac16-5\"\n"
-                               "memory_reserve_gb = 6\n"
-                               "auto_update = true\n"
-                               "[backend]\n"
-                               "port = 8100\n"
-                               "model = \"mlx-community/Qwen3-8B-4bit\"\n"
-                               "continuous_batching = true\n"
-                               "enabled_models = [\"a\", \"b\"]\n"
-                               "idle_timeout_mins = 60\n"
-                               "[coordinator]\n"
-                               "url = \"ws://coordinator.example:8080/ws/provider\"\n"
-                               "heartbeat_interval_secs = 7\n"
-                               "[schedule]\n"
-                               "enabled = true\n"
-                               "[[schedule.windows]]\n"
-                               "days = [\"mon\", \"tue\"]\n"
-                               "start = \"22:00\"\n"
-                               "end = \"06:00\"\n";
     (void)state;
     struct arena region;
     struct provider_settings s;
     struct err err = {0};
     arena_init(&region, 1 << 20);
-    if (load(&region, toml, no_flags, 1, &s, &err) < 0)
+    if (load(&region, existing_file, no_flags, 1, &s, &err) < 0)
         fail_msg("%s", err.text);
     assert_true(s.memory_reserve_gb == 6);
     assert_true(str_is(s.coordinator_url, "ws://coordinator.example:8080/ws/provider"));
     assert_int_equal(s.heartbeat_interval_secs, 7);
     arena_free(&region);
+}
+
+static void note_ignored(void *ud, const char *setting, const char *why)
+{
+    assert_true(buf_printf(ud, "%s ", setting) == 0);
+    assert_true(why[0]);
+}
+
+/* The settings that have no effect, each followed by a blank. */
+static void ignored_in(const char *toml, struct buf *ret_names)
+{
+    struct arena region;
+    struct provider_settings s;
+    arena_init(&region, 1 << 20);
+    assert_int_equal(load(&region, toml, no_flags, 1, &s, NULL), 0);
+    cfg_each_ignored(&provider_settings_table, &s, &region, note_ignored, ret_names);
+    arena_free(&region);
+}
+
+static void what_has_no_effect_is_named_unless_it_is_the_default(void **state)
+{
+    (void)state;
+    struct buf names;
+    buf_init(&names, 1 << 12);
+    ignored_in("[provider]\nauto_update = true\n[backend]\nport = 8100\nenabled_models = []\n",
+               &names);
+    assert_int_equal(buf_view(&names).n, 0);
+    ignored_in(existing_file, &names);
+    assert_true(str_is(buf_view(&names),
+                       "provider.name backend.model backend.enabled_models "
+                       "backend.idle_timeout_mins schedule.enabled schedule.windows "));
+    buf_free(&names);
 }
 
 static void the_oldest_files_without_later_keys_load(void **state)
@@ -265,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_of_the_existing_provider_loads),
+        cmocka_unit_test(what_has_no_effect_is_named_unless_it_is_the_default),
         cmocka_unit_test(the_oldest_files_without_later_keys_load),
         cmocka_unit_test(defaults_are_those_of_the_help),
         cmocka_unit_test(flags_beat_the_file),
