@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$ROOT/scripts/lib/build.sh"
+. "$ROOT/scripts/setup/pins.sh"
 . "$ROOT/scripts/demo/programs.sh"
 . "$ROOT/scripts/demo/settings.sh"
 

@@ -70,14 +70,14 @@ watch_programs() {
 	done
 }
 
-# SIGTERM, and SIGKILL for what is still there after five seconds.
+# SIGTERM, and SIGKILL for what is still there after eight seconds: running answers have five.
 stop_programs() {
 	local pid tries
 	trap '' INT TERM HUP
 	[ -z "$ASIDE" ] || kill -TERM "$ASIDE" 2>/dev/null || true
 	[ ${#PIDS[@]} -gt 0 ] || return 0
 	kill -TERM "${PIDS[@]}" 2>/dev/null || true
-	for ((tries = 0; tries < 50; tries++)); do
+	for ((tries = 0; tries < 80; tries++)); do
 		kill -0 "${PIDS[@]}" 2>/dev/null || break
 		sleep 0.1
 	done

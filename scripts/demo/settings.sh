@@ -5,7 +5,7 @@
 readonly RUN=$ROOT/run
 readonly BIN=$ROOT/build/release
 readonly MODEL_ID=smollm2-135m-instruct
-readonly MODEL_PATH=$DEPS/model/SmolLM2-135M-Instruct.Q4_1.gguf
+readonly MODEL_PATH=$DEPS/model/$MODEL_FILE
 
 write_settings() { # PORT
 	cat >"$RUN/coordinator.toml" <<-END

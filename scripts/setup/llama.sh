@@ -60,10 +60,13 @@ llama_headers() { # SOURCE TARGET
 	git -C "$1" archive HEAD common vendor | tar -x -C "$2" --wildcards '*.h' '*.hpp'
 }
 
-# Fails where the libraries do not load here, e.g. for want of a newer libc.
+# Fails where the libraries cannot be had, or do not load here, e.g. for want of a newer libc.
 llama_prebuilt() { # PLATFORM TARGET
 	local file=node-llama-cpp-$1-$LLAMA_NPM_VERSION.tgz
-	download_npm "@node-llama-cpp/$1@$LLAMA_NPM_VERSION" "$file" "${LLAMA_LIBS_SUM[$1]}"
+	if ! (download_npm "@node-llama-cpp/$1@$LLAMA_NPM_VERSION" "$file" "${LLAMA_LIBS_SUM[$1]}"); then
+		say "setup: going on without the prebuilt llama.cpp"
+		return 1
+	fi
 	tar -xzf "$DOWNLOADS/$file" -C "$2" --strip-components=3 --wildcards 'package/bins/*.so'
 	logged python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$2/libllama-common.so" && return
 	say "setup: the prebuilt llama.cpp does not load on this machine"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # yyjson and llhttp. Debian 13 ships them; on Debian 12 its four packages are fetched with an apt of our own
 # (own lists, own cache, the machine's source with the suite's name replaced) and unpacked into deps/debian.
-# They need only libc, so nothing else comes along; the user's apt is left alone.
+# They need only libc, so nothing else comes along; the user's apt is left alone. Elsewhere they are among the
+# system packages (packages.sh).
 
 readonly NEXT_PACKAGES=(libyyjson-dev libyyjson0 libllhttp-dev libllhttp9.2)
 readonly APT_HOME=$DEPS/apt
@@ -13,15 +14,7 @@ next_debian_done() {
 }
 
 next_debian() {
-	local codename
 	next_debian_done && return
-	have apt-get ||
-		die "missing: yyjson and llhttp with their headers; install what your system calls them and run the command again"
-	codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-	if [ "$codename" != bookworm ]; then
-		install_packages libyyjson-dev libllhttp-dev
-		return
-	fi
 	begin debian "fetching yyjson and llhttp (Debian 13's packages)"
 	own_apt_configure bookworm trixie
 	logged own_apt update || true # one broken source among several is no reason to stop
@@ -71,25 +64,32 @@ own_apt_configure() { # THIS_SUITE NEXT_SUITE
 		die "found no source of Debian's $1 main packages in /etc/apt; add one and run the command again"
 	local uri entry
 	while read -r uri entry; do
-		printf 'deb %s%s %s main\n' "$(signed_by "$entry")" "$uri" "$2"
-	done <<<"$targets" | sort -u >"$APT_HOME/sources.list"
+		next_source "$uri" "$2" "${entry%:*}" "${entry##*:}"
+	done <<<"$targets"
 	cat >>"$APT_HOME/apt.conf" <<-END
-		Dir::Etc::sourcelist "$APT_HOME/sources.list";
+		Dir::Etc::sourcelist "/dev/null";
 		Dir::Etc::sourceparts "$APT_HOME/sources.list.d";
 	END
 }
 
-# "URI FILE" of each source of the suite's main packages.
+# "URI FILE:N" of each source of the suite's main packages.
 debian_sources() { # SUITE APT
 	# shellcheck disable=SC2016 # the names are apt's
 	"$2" indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI) $(SOURCESENTRY)' \
 		'Created-By: Packages' 2>/dev/null |
-		awk -v suite="$1" '$1 == "Debian" && $2 == suite && $3 == "main" { sub(/:[0-9]+$/, "", $5); print $4, $5 }'
+		awk -v suite="$1" '$1 == "Debian" && $2 == suite && $3 == "main" { print $4, $5 }' | sort -u
 }
 
-# The keyring that the machine's own source names, as an option of a one-line source.
-signed_by() { # FILE
-	local keyring
-	keyring=$(grep -v '^#' "$1" | grep -oiEm1 'signed-by[:=][[:space:]]*/[^] ]+' | grep -oE '/.*') || return 0
-	printf '[signed-by=%s] ' "$keyring"
+# A source of the suite with the keys of the machine's own entry: line N of a one-line list, or stanza N of a
+# deb822 file, in which comments do not count.
+next_source() { # URI SUITE FILE N
+	local keys target=$APT_HOME/sources.list.d/next
+	if [[ $3 == *.sources ]]; then
+		keys=$(grep -v '^#' "$3" | awk -v RS= -v n="$4" 'NR == n' |
+			awk '/^[^ \t]/ { keep = tolower($0) ~ /^(signed-by|trusted):/ } keep')
+		printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n%s\n\n' "$1" "$2" "$keys" >>"$target.sources"
+	else
+		keys=$(sed -n "$4p" "$3" | { grep -oiE '(signed-by|trusted)=[^] ]+' || true; } | tr '\n' ' ')
+		printf 'deb %s%s %s main\n' "${keys:+[ $keys] }" "$1" "$2" >>"$target.list"
+	fi
 }

@@ -5,8 +5,8 @@
 # group (a command's, or a step's that has something to fetch), how to see that the machine has it already,
 # Debian package.
 readonly PACKAGES='
-build   cmd:gcc              gcc
-build   cmd:g++              g++
+build   compiler:CC          gcc
+build   compiler:CXX         g++
 build   cmd:cmake            cmake
 build   cmd:ninja            ninja-build
 build   cmd:pkg-config       pkg-config
@@ -15,6 +15,8 @@ build   lib:libsodium        libsodium-dev
 build   lib:libcrypto        libssl-dev
 build   lib:sqlite3          libsqlite3-dev
 build   lib:tomlplusplus     libtomlplusplus-dev
+next_debian next:yyjson      libyyjson-dev
+next_debian next:libllhttp   libllhttp-dev
 llama   cmd:git              git
 llama   cmd:npm              npm
 llama   cmd:python3          python3
@@ -37,11 +39,18 @@ fuzz    cmd:clang++          clang
 fuzz    clang:fuzzer         libclang-rt-dev
 '
 
+on_bookworm() {
+	[ "$(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}")" = bookworm ]
+}
+
 present() { # CHECK
 	local name=${1#*:}
 	case $1 in
 	cmd:*) have "$name" ;;
+	compiler:CC) have "${CC:-cc}" ;;
+	compiler:CXX) have "${CXX:-c++}" ;;
 	lib:*) have pkg-config && pkg-config --exists "$name" ;;
+	next:*) on_bookworm || present "lib:$name" ;; # bookworm has none to install: next_debian.sh
 	py:*) have python3 && python3 -c "import $name" 2>/dev/null ;;
 	clang:*) have clang && [ -e "$(clang -print-file-name="libclang_rt.$name-$(uname -m).a")" ] ;;
 	esac
@@ -76,9 +85,11 @@ install_packages() { # PACKAGE...
     apt-get update && apt-get install -y --no-install-recommends $*"
 	say "setup: installing with apt: $*"
 	as_root "${apt[@]}" update ||
-		die "'apt-get update' failed; check the network and /etc/apt, then run the command again (details: deps/setup.log)"
-	as_root "${apt[@]}" install -y --no-install-recommends "$@" ||
-		die "apt-get could not install $*; see deps/setup.log, then run the command again"
+		say "setup: 'apt-get update' had errors; going on with what it has (details: deps/setup.log)"
+	as_root "${apt[@]}" install -y --no-install-recommends "$@" && return
+	[[ $(tail -n 20 "$SETUP_LOG") != *'dpkg --configure -a'* ]] ||
+		die "an earlier installation on this machine was interrupted; run 'dpkg --configure -a' as root, then the command again"
+	die "apt-get could not install $*; check the network and /etc/apt, then run the command again (details: deps/setup.log)"
 }
 
 ensure_packages() { # GROUP...
@@ -89,5 +100,5 @@ ensure_packages() { # GROUP...
 	install_packages $missing
 	missing=$(missing_packages "$@")
 	[ -z "$missing" ] ||
-		die "still missing after their installation: ${missing//$'\n'/ }; another version earlier in PATH or PKG_CONFIG_PATH may hide them"
+		die "still missing after their installation: ${missing//$'\n'/ }; another version earlier in PATH or PKG_CONFIG_PATH may hide them, or CC or CXX name a compiler that is not there"
 }
