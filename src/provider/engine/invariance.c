@@ -5,111 +5,148 @@
 #include <string.h>
 
 enum {
-    PROMPT_TOKENS = 70, /* more than 64 rows: the flash-attention path changes there */
-    DECODE_STEPS = 4,
-    NEIGHBOURS_MAX = 3,
-    POINTS = DECODE_STEPS + 1
+    TWIN_A, /* the twins share a text */
+    TWIN_B,
+    OTHER,
+    SEQS,
+    START_TOKENS = 65, /* from 64 rows on flash attention takes another path … */
+    SHORT_TOKENS = 2,  /* … unless the library cuts them where a shorter prompt ends */
+    LONG_TOKENS = 257, /* the cache counts in 256 cells: from here on a pass looks at 512 */
+    ALL = -1,          /* rows up to LONG_TOKENS, or what the context has room for */
+    POINTS = 6         /* positions whose logits are looked at */
 };
+
+/* The rows of each sequence in a pass, and what happens before it. */
+static const struct {
+    int32_t rows[SEQS];
+    bool copy_a_to_b;      /* B takes over A's cache: the long prompt is computed once */
+    bool forget_the_other; /* it leaves; what comes then is another */
+} passes[] = {
+    {.rows = {START_TOKENS}},
+    {.rows = {ALL, START_TOKENS, SHORT_TOKENS}},
+    {.rows = {1}, .copy_a_to_b = true},                       /* alone … */
+    {.rows = {1, 1, SHORT_TOKENS}, .forget_the_other = true}, /* … and beside one that joins */
+    {.rows = {0, 1}},
+    {.rows = {1}},
+    {.rows = {1, 1, 1}},
+    {.rows = {0, 1}, .forget_the_other = true},
+};
+
+enum { N_PASSES = sizeof passes / sizeof passes[0], DECODE_STEPS = 4 };
 
 struct trial {
     const struct model_ops *ops;
     void *model;
     struct model_limits limits;
+    int32_t seqs, long_tokens;
+    int32_t past[SEQS];
+    int32_t last[SEQS]; /* row of the pass, -1: none */
     struct model_row *rows;
-    int32_t seqs; /* in this run: 1 alone */
-    int32_t done[NEIGHBOURS_MAX + 1];
-    float *logits; /* of the watched sequence at each point: POINTS × vocab */
+    float *seen; /* POINTS × vocab */
+    bool have[POINTS];
+    bool equal;
 };
 
-/* Any tokens do, as long as each sequence has its own; 1… avoids special ids at 0. */
+/* Any tokens do; 1… avoids special ids at 0. */
 static int32_t token_at(const struct trial *t, int32_t seq, int32_t pos)
 {
-    return 1 + (int32_t)(((uint32_t)pos * 2654435761U + (uint32_t)seq * 40503U) %
-                         (uint32_t)(t->limits.vocab - 1));
+    uint32_t text = seq == OTHER ? 40503U : 0;
+
+    return 1 + (int32_t)(((uint32_t)pos * 2654435761U + text) % (uint32_t)(t->limits.vocab - 1));
 }
 
-/* Neighbours have other lengths, so that batches are ragged. */
-static int32_t prompt_of(int32_t seq)
+/* The first point is the end of the start, the others are the end of the long prompt and what
+ * follows. -1: no point. */
+static int32_t point_of(const struct trial *t, int32_t pos)
 {
-    static const int32_t lengths[NEIGHBOURS_MAX + 1] = {PROMPT_TOKENS, 5, 33, 17};
-
-    return lengths[seq];
+    if (pos == START_TOKENS - 1)
+        return 0;
+    return pos >= t->long_tokens - 1 ? pos - t->long_tokens + 2 : -1;
 }
 
-static int pass(struct trial *t, int32_t point)
+/* The first twin that comes by leaves its logits, the second one's must be the same. */
+static int look(struct trial *t, int32_t seq)
 {
-    int32_t n = 0, watched = -1;
-    const float *logits;
+    int32_t point = point_of(t, t->past[seq] - 1);
+    const float *logits = t->ops->logits(t->model, t->last[seq]);
+    size_t n = (size_t)t->limits.vocab;
 
-    for (int32_t seq = 0; seq < t->seqs; seq++) {
-        int32_t until = prompt_of(seq) + point;
-
-        for (; t->done[seq] < until; t->done[seq]++) {
-            bool last = t->done[seq] == until - 1;
-
-            if (seq == 0 && last)
-                watched = n;
-            t->rows[n++] =
-                (struct model_row){token_at(t, seq, t->done[seq]), t->done[seq], seq, last};
-        }
-    }
-    if (t->ops->decode(t->model, t->rows, n) < 0)
-        return ERR_MODEL;
-    logits = t->ops->logits(t->model, watched);
     if (!logits)
         return ERR_MODEL;
-    memcpy(t->logits + (size_t)point * (size_t)t->limits.vocab, logits,
-           (size_t)t->limits.vocab * sizeof *logits);
+    if (point < 0)
+        return 0;
+    if (t->have[point])
+        t->equal &= memcmp(t->seen + (size_t)point * n, logits, n * sizeof *logits) == 0;
+    else
+        memcpy(t->seen + (size_t)point * n, logits, n * sizeof *logits);
+    t->have[point] = true;
     return 0;
 }
 
-static int run(struct trial *t, int32_t seqs)
+static int32_t add_rows(struct trial *t, int32_t pass, int32_t seq, int32_t n)
 {
-    int rc = 0;
+    int32_t more = passes[pass].rows[seq];
 
-    t->seqs = seqs;
-    memset(t->done, 0, sizeof t->done);
-    for (int32_t point = 0; rc == 0 && point < POINTS; point++)
-        rc = pass(t, point);
-    for (int32_t seq = 0; seq < seqs; seq++)
-        t->ops->forget(t->model, seq);
+    t->last[seq] = -1;
+    more = more == ALL ? t->long_tokens - t->past[seq] : more;
+    for (int32_t i = 0; i < more; i++, t->past[seq]++) {
+        t->last[seq] = n;
+        t->rows[n++] =
+            (struct model_row){token_at(t, seq, t->past[seq]), t->past[seq], seq, i == more - 1};
+    }
+    return n;
+}
+
+static int run_pass(struct trial *t, int32_t pass)
+{
+    int32_t n = 0;
+    int rc;
+
+    if (passes[pass].copy_a_to_b) {
+        t->ops->copy(t->model, TWIN_A, TWIN_B);
+        t->past[TWIN_B] = t->past[TWIN_A];
+    }
+    if (passes[pass].forget_the_other && t->seqs > OTHER) {
+        t->ops->forget(t->model, OTHER);
+        t->past[OTHER] = 0;
+    }
+    for (int32_t seq = 0; seq < t->seqs; seq++)
+        n = add_rows(t, pass, seq, n);
+    rc = t->ops->decode(t->model, t->rows, n) < 0 ? ERR_MODEL : 0;
+    for (int32_t seq = TWIN_A; rc == 0 && seq <= TWIN_B; seq++)
+        rc = t->last[seq] >= 0 ? look(t, seq) : 0;
     return rc;
 }
 
-static int compare(struct trial *t, float *alone, float *beside)
+static int run(struct trial *t)
 {
-    size_t bytes = (size_t)POINTS * (size_t)t->limits.vocab * sizeof *alone;
-    int32_t seqs =
-        t->limits.max_seqs < NEIGHBOURS_MAX + 1 ? t->limits.max_seqs : NEIGHBOURS_MAX + 1;
-    int rc;
+    int rc = 0;
 
-    t->logits = alone;
-    rc = run(t, 1);
-    if (rc < 0)
-        return rc;
-    t->logits = beside;
-    rc = run(t, seqs);
-    return rc < 0 ? rc : memcmp(alone, beside, bytes) == 0;
+    t->equal = true;
+    for (int32_t pass = 0; rc == 0 && t->equal && pass < N_PASSES; pass++)
+        rc = run_pass(t, pass);
+    for (int32_t seq = 0; seq < t->seqs; seq++)
+        t->ops->forget(t->model, seq);
+    return rc < 0 ? rc : t->equal;
 }
 
 int invariance_check(const struct model_ops *ops, void *model)
 {
     struct trial t = {.ops = ops, .model = model, .limits = ops->limits(model)};
-    size_t floats = (size_t)POINTS * (size_t)t.limits.vocab;
-    float *alone, *beside;
+    int32_t room = t.limits.context_tokens - DECODE_STEPS;
     int rc = ERR_NOMEM;
 
     if (t.limits.max_seqs < 2)
         return 1;
-    if (t.limits.max_rows < 128 + POINTS || t.limits.context_tokens < PROMPT_TOKENS + POINTS)
+    t.seqs = t.limits.max_seqs < SEQS ? t.limits.max_seqs : SEQS;
+    t.long_tokens = room < LONG_TOKENS ? room : LONG_TOKENS;
+    if (t.long_tokens <= START_TOKENS || t.limits.max_rows < t.long_tokens + SHORT_TOKENS)
         return 0; /* too small to tell: nothing is claimed */
     t.rows = calloc((size_t)t.limits.max_rows, sizeof *t.rows);
-    alone = calloc(floats, sizeof *alone);
-    beside = calloc(floats, sizeof *beside);
-    if (t.rows && alone && beside)
-        rc = compare(&t, alone, beside);
+    t.seen = calloc((size_t)POINTS * (size_t)t.limits.vocab, sizeof *t.seen);
+    if (t.rows && t.seen)
+        rc = run(&t);
     free(t.rows);
-    free(alone);
-    free(beside);
+    free(t.seen);
     return rc;
 }

@@ -321,6 +321,15 @@ static void forget(void *ud, int32_t seq)
     llama_memory_seq_rm(llama_get_memory(m->context), seq, -1, -1);
 }
 
+/* Only whole sequences: of a part the library would end the process. */
+static void copy(void *ud, int32_t from, int32_t to)
+{
+    struct gguf *m = ud;
+
+    forget(m, to);
+    llama_memory_seq_cp(llama_get_memory(m->context), from, to, -1, -1);
+}
+
 const struct model_ops gguf_ops = {.limits = limits,
                                    .render = render,
                                    .tokenize = tokenize,
@@ -328,4 +337,5 @@ const struct model_ops gguf_ops = {.limits = limits,
                                    .is_end = is_end,
                                    .decode = decode,
                                    .logits = logits,
-                                   .forget = forget};
+                                   .forget = forget,
+                                   .copy = copy};

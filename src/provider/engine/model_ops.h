@@ -41,6 +41,8 @@ struct model_ops {
     float *(*logits)(void *ud, int32_t row);
     /* Forget a sequence's KV cache. */
     void (*forget)(void *ud, int32_t seq);
+    /* Make the KV cache of `to` that of `from`. */
+    void (*copy)(void *ud, int32_t from, int32_t to);
 };
 
 #endif

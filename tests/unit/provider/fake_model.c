@@ -124,6 +124,14 @@ static int32_t prompt_length(const struct fake_model *m, int32_t seq)
     return m->length[seq];
 }
 
+/* What a broken kernel makes of a row's company. */
+static uint32_t dependence(const struct fake_model *m, int32_t seq, int32_t rows)
+{
+    if (m->lone_rows_differ_from > 0)
+        return rows == 1 && m->length[seq] >= m->lone_rows_differ_from;
+    return m->dependent ? (uint32_t)rows : 0;
+}
+
 static int32_t next_token(const struct fake_model *m, int32_t seq, int32_t rows)
 {
     int32_t generated = m->length[seq] - prompt_length(m, seq);
@@ -132,7 +140,7 @@ static int32_t next_token(const struct fake_model *m, int32_t seq, int32_t rows)
         return FAKE_END;
     if (m->pieces[0])
         return generated < FAKE_PIECES && m->pieces[generated] ? 256 + generated : FAKE_END;
-    return (int32_t)('a' + (digest(m, seq) + (m->dependent ? (uint32_t)rows : 0)) % 26);
+    return (int32_t)('a' + (digest(m, seq) + dependence(m, seq, rows)) % 26);
 }
 
 static int pass_gate(struct fake_model *m)
@@ -190,6 +198,14 @@ static void forget(void *ud, int32_t seq)
     ((struct fake_model *)ud)->length[seq] = 0;
 }
 
+static void copy(void *ud, int32_t from, int32_t to)
+{
+    struct fake_model *m = ud;
+
+    memcpy(m->history[to], m->history[from], sizeof m->history[to]);
+    m->length[to] = m->length[from];
+}
+
 const struct model_ops fake_model_ops = {.limits = limits,
                                          .render = render,
                                          .tokenize = tokenize,
@@ -197,4 +213,5 @@ const struct model_ops fake_model_ops = {.limits = limits,
                                          .is_end = is_end,
                                          .decode = decode,
                                          .logits = logits,
-                                         .forget = forget};
+                                         .forget = forget,
+                                         .copy = copy};

@@ -27,7 +27,9 @@ struct fake_model {
     int32_t end_after;               /* generated tokens until FAKE_END; 0: never */
     const char *pieces[FAKE_PIECES]; /* when set, the n-th generated token is that text */
     bool dependent;                  /* a broken kernel: logits change with the number of rows */
-    bool broken;                     /* a broken model: logits are no numbers */
+    int32_t
+        lone_rows_differ_from; /* another: over so many cells a row alone is computed otherwise */
+    bool broken;               /* a broken model: logits are no numbers */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -7,9 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "provider/engine/invariance.h"
+#include "base/err.h"
 #include "provider/engine/sampler.h"
-#include "unit/provider/fake_model.h"
 
 enum { VOCAB = 8, DRAWS = 4000 };
 
@@ -150,19 +149,6 @@ static void logits_that_are_no_numbers_choose_no_token(void **state)
     sampler_scratch_free(&scratch);
 }
 
-static void the_check_at_start_tells_invariant_kernels_from_others(void **state)
-{
-    struct fake_model m;
-
-    (void)state;
-    fake_model_init(&m);
-    assert_int_equal(invariance_check(&fake_model_ops, &m), 1);
-    m.dependent = true;
-    assert_int_equal(invariance_check(&fake_model_ops, &m), 0);
-    m.fail_next = true;
-    assert_int_equal(invariance_check(&fake_model_ops, &m), ERR_MODEL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,7 +159,6 @@ int main(void)
         cmocka_unit_test(seeds_reproduce_and_differ),
         cmocka_unit_test(penalties_lower_what_was_said),
         cmocka_unit_test(logits_that_are_no_numbers_choose_no_token),
-        cmocka_unit_test(the_check_at_start_tells_invariant_kernels_from_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
