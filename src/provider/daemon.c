@@ -104,7 +104,7 @@ static int describe_machine(struct daemon *d, struct err *e)
     const struct provider_settings *s = d->settings;
     struct gguf_info info = engine_info(d->engine);
     struct machine *m = &d->machine;
-    char hash[POSTURE_HASH_BYTES];
+    char hash[FILE_HASH_BYTES];
     int rc;
 
     m->root = "";

@@ -16,9 +16,9 @@ struct engine_config {
     void *wake_ud;
 };
 
-/* Takes the time of loading (about a second for the demo model). Errors name the file or setting
- * and the way out. With `model.invariant` the check must hold: otherwise the engine runs on, and
- * engine_invariant says that it does not. */
+/* Takes the time of loading and of the proof (seconds for the demo model). Errors name the file or
+ * setting and the way out. With `model.invariant` the check must hold: otherwise the engine runs
+ * on, and engine_invariant says that it does not. */
 int engine_open(const struct engine_config *config, struct engine **ret_engine,
                 struct err *ret_err);
 /* Ends running requests without events. NULL is allowed. */

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "provider/engine/llama_model.h"
 
-#include <errno.h>
 #include <ggml-backend.h>
 #include <llama.h>
-#include <openssl/evp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/b64.h"
 #include "provider/cpus.h"
 #include "provider/engine/chat_shim.h"
+#include "provider/file_hash.h"
 
 /* Structs are passed by value and change between releases: header and library must be one. */
 static const char expected_version[] = "0.5.0";
 
-enum { DEFAULT_CONTEXT_TOKENS = 2048, SMALL_MACHINE_CORES = 4, READ_BYTES = 1 << 20 };
+enum { DEFAULT_CONTEXT_TOKENS = 2048, SMALL_MACHINE_CORES = 4 };
 
 struct gguf {
     struct llama_model *model;
@@ -53,31 +51,6 @@ static int check_library(const char *backends, struct err *ret_err)
         return err_set(ret_err, ERR_CONFIG, "no CPU variant of libggml is in %.150s", backends);
     llama_backend_init();
     return 0;
-}
-
-static int hash_file(const char *path, char ret_hex[static 65], struct err *ret_err)
-{
-    FILE *f = fopen(path, "re");
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    unsigned char *block = malloc(READ_BYTES);
-    unsigned char digest[32];
-    size_t n;
-    bool ok = f && ctx && block && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
-
-    if (!f)
-        err_errno(ret_err, ERR_CONFIG, errno, "cannot read the model %.150s", path);
-    while (ok && (n = fread(block, 1, READ_BYTES, f)) > 0)
-        ok = EVP_DigestUpdate(ctx, block, n) == 1;
-    ok = ok && !ferror(f) && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
-    if (ok)
-        hex_encode(digest, sizeof digest, ret_hex);
-    free(block);
-    EVP_MD_CTX_free(ctx);
-    if (f)
-        fclose(f);
-    if (!ok && f)
-        err_set(ret_err, ERR_CONFIG, "the model %.150s cannot be read to its end", path);
-    return ok ? 0 : ERR_CONFIG;
 }
 
 static int32_t thread_count(int32_t wanted)
@@ -211,7 +184,7 @@ int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, 
         return err_set(ret_err, ERR_NOMEM, "out of memory for the model");
     rc = check_library(config->backends, ret_err);
     if (rc == 0)
-        rc = hash_file(config->path, m->info.weight_hash, ret_err);
+        rc = file_hash(config->path, "the model", m->info.weight_hash, ret_err);
     if (rc == 0)
         rc = load(m, config, ret_err);
     if (rc != 0) {

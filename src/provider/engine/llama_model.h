@@ -4,6 +4,7 @@
 #define DARKBLOOM_PROVIDER_ENGINE_LLAMA_MODEL_H
 
 #include "provider/engine/model_ops.h"
+#include "provider/file_hash.h"
 
 struct llama_model_config {
     const char *path;       /* of the GGUF file */
@@ -17,8 +18,8 @@ struct llama_model_config {
 
 struct gguf;
 
-/* Load. ERR_CONFIG with the file and the way out; also when libllama is not of the release that
- * this program was compiled against. */
+/* Load. ERR_CONFIG or ERR_IO with the file and the way out; also when libllama is not of the
+ * release that this program was compiled against. */
 int gguf_open(const struct llama_model_config *config, struct gguf **ret_model,
               struct err *ret_err);
 void gguf_close(struct gguf *m);
@@ -29,7 +30,7 @@ struct gguf_info {
     char description[128]; /* "llama 135M Q4_1" */
     char quantization[32]; /* "Q4_1" */
     uint64_t size_bytes;
-    char weight_hash[65]; /* lower-case hex SHA-256 of the file */
+    char weight_hash[FILE_HASH_BYTES];
 };
 struct gguf_info gguf_info(const struct gguf *m);
 

@@ -4,16 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/b64.h"
 #include "provider/guard/guard.h"
 #include "provider/sysfile.h"
 
@@ -106,32 +102,9 @@ struct msg_privacy posture_privacy(const struct posture *p, bool engine_in_proce
     };
 }
 
-static int hash_file(int fd, uint8_t ret_digest[static 32])
-{
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    uint8_t block[16384];
-    ssize_t n = -1;
-    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
-    while (ok && (n = read(fd, block, sizeof block)) > 0)
-        ok = EVP_DigestUpdate(md, block, (size_t)n) == 1;
-    ok = ok && n == 0 && EVP_DigestFinal_ex(md, ret_digest, NULL) == 1;
-    EVP_MD_CTX_free(md);
-    return ok ? 0 : ERR_IO;
-}
-
-int posture_binary_hash(const char *root, char ret_hex[static POSTURE_HASH_BYTES],
-                        struct err *ret_err)
+int posture_binary_hash(const char *root, char ret_hex[static FILE_HASH_BYTES], struct err *ret_err)
 {
     char path[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/proc/self/exe", root);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(ret_err, ERR_IO, errno, "cannot read the running program %s", path);
-    uint8_t digest[32];
-    int rc = hash_file(fd, digest);
-    close(fd);
-    if (rc < 0)
-        return err_set(ret_err, rc, "cannot hash the running program %s", path);
-    hex_encode(digest, sizeof digest, ret_hex);
-    return 0;
+    return file_hash(path, "the running program", ret_hex, ret_err);
 }

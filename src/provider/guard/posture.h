@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "proto/provider_msg.h"
+#include "provider/file_hash.h"
 
 struct posture {
     bool core_dumps_disabled; /* RLIMIT_CORE is 0, soft and hard */
@@ -25,11 +26,9 @@ struct posture posture_measure(const char *root);
 /* The flags of the register message. `engine_in_process`: the text is processed in this process. */
 struct msg_privacy posture_privacy(const struct posture *p, bool engine_in_process);
 
-enum { POSTURE_HASH_BYTES = 65 };
-
 /* Lower-case hex SHA-256 of the running executable. The kernel keeps a running file from being
  * written, so once a process is enough. 0 or ERR_IO. */
-int posture_binary_hash(const char *root, char ret_hex[static POSTURE_HASH_BYTES],
+int posture_binary_hash(const char *root, char ret_hex[static FILE_HASH_BYTES],
                         struct err *ret_err);
 
 #endif

@@ -119,7 +119,7 @@ static void the_privacy_flags_are_those_measured(void **state)
 static void the_binary_hash_is_of_this_program(void **state)
 {
     (void)state;
-    char first[POSTURE_HASH_BYTES], second[POSTURE_HASH_BYTES];
+    char first[FILE_HASH_BYTES], second[FILE_HASH_BYTES];
     assert_int_equal(posture_binary_hash("", first, NULL), 0);
     assert_int_equal(posture_binary_hash("", second, NULL), 0);
     assert_int_equal(strlen(first), 64);
