@@ -275,10 +275,10 @@ static const struct {
     {"DD_AGENT_HOST", "no metrics are sent"},
 };
 
-int settings_check_environment(const char *(*getenv_)(const char *name), const struct log *log,
+int settings_check_environment(const char *(*env)(const char *name), const struct log *log,
                                struct err *ret_err)
 {
-    const char *url = getenv_("EIGENINFERENCE_DATABASE_URL");
+    const char *url = env("EIGENINFERENCE_DATABASE_URL");
 
     if (url && url[0])
         return err_set(ret_err, ERR_CONFIG,
@@ -286,7 +286,7 @@ int settings_check_environment(const char *(*getenv_)(const char *name), const s
                        "ledger in an SQLite file (store.path) and would start with an empty one; "
                        "unset it to do that");
     for (size_t i = 0; i < sizeof without_effect / sizeof without_effect[0]; i++) {
-        const char *value = getenv_(without_effect[i].name);
+        const char *value = env(without_effect[i].name);
 
         if (value && value[0])
             log_event(log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("variable", without_effect[i].name),

@@ -42,7 +42,7 @@ int settings_check(const struct settings *s, struct err *ret_err);
 /* The existing coordinator's variables that have no effect here: each one that is set is logged as
  * a warning; ERR_CONFIG for one whose disregard would lose data. Empty counts as unset. */
 struct log;
-int settings_check_environment(const char *(*getenv_)(const char *name), const struct log *log,
+int settings_check_environment(const char *(*env)(const char *name), const struct log *log,
                                struct err *ret_err);
 
 #endif

@@ -69,17 +69,19 @@ static void refuse(struct coord *c, struct http_exchange *x, const struct route 
 {
     const struct http_request *req = http_request_of(x);
     struct str path = {req->path.p, req->path.n < 100 ? req->path.n : 100};
+    struct http_header more = no_more;
     struct api_error e = {0};
 
-    if (!route)
+    if (!route) {
         api_error_set(&e, API_NOT_FOUND, NULL, "there is nothing at %.*s", STR_ARG(path));
-    else if (!takes(route, req->method))
+    } else if (!takes(route, req->method)) {
         api_error_set(&e, API_METHOD, NULL, "%.*s is not allowed on %.*s", STR_ARG(req->method),
                       STR_ARG(path));
-    else
+        more = (struct http_header){STR("Allow"), route->allow};
+    } else {
         api_error_set(&e, API_OVERLOADED, NULL, "the coordinator is stopping; try again");
-    answer_error(c, x, NULL, &e,
-                 e.id == API_METHOD ? (struct http_header){STR("Allow"), route->allow} : no_more);
+    }
+    answer_error(c, x, NULL, &e, more);
 }
 
 static void on_request(void *ud, struct http_exchange *x)

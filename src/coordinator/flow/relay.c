@@ -65,7 +65,7 @@ static void hand_to_consumer(struct request *r, const struct chunk_info *info, i
     if (!r->content_sent)
         begin(r);
     count_relayed(r, info, tokens);
-    rc = r->x ? r->reply->chunk(r, info, tokens) : 0;
+    rc = r->x ? r->reply->chunk(r, info) : 0;
     if (rc == ERR_LIMIT)
         cut_slow_consumer(r);
     else if (rc < 0)

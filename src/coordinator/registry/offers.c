@@ -158,7 +158,7 @@ void offers_update(struct provider *p)
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
 
-        if (o->heap_level >= 0 && o->model->n_waiting > 0)
+        if (o->model && o->heap_level >= 0 && o->model->n_waiting > 0)
             p->reg->config.hooks.capacity(p->reg->config.hooks.ud, o->model);
     }
 }

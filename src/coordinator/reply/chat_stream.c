@@ -72,14 +72,13 @@ static void note_first(struct request *r, const struct chunk_info *info)
         info->head.created_s > 0 ? info->head.created_s : clock_wall_us(&r->coord->clock) / 1000000;
 }
 
-static int stream_chunk(struct request *r, const struct chunk_info *info, int64_t tokens)
+static int stream_chunk(struct request *r, const struct chunk_info *info)
 {
     struct reply_state *s = &r->reply_state;
     bool add_role = !s->role_sent && !info->has_role;
     struct str json = info->json;
     struct str parts[3];
 
-    (void)tokens;
     if (add_role || info->needs_rewrite || info->has_usage) {
         buf_clear(&s->text);
         arena_reset(&s->rewrite);

@@ -8,11 +8,10 @@ static void whole_head(struct request *r)
     (void)r; /* leaves with the answer */
 }
 
-static int whole_chunk(struct request *r, const struct chunk_info *info, int64_t tokens)
+static int whole_chunk(struct request *r, const struct chunk_info *info)
 {
     struct reply_state *s = &r->reply_state;
 
-    (void)tokens;
     if (!s->join && chunk_join_new(&r->region, FLOW_REGION_MAX_BYTES, &s->join) < 0)
         return ERR_PARSE;
     return chunk_join_add(s->join, info->json) < 0 ? ERR_PARSE : 0;

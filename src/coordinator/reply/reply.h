@@ -35,7 +35,7 @@ struct reply_ops {
     void (*head)(struct request *r);
     /* One chunk of content. 0, ERR_LIMIT: the consumer's queue is full, or ERR_PARSE: the chunk
      * cannot be made part of the answer. */
-    int (*chunk)(struct request *r, const struct chunk_info *info, int64_t tokens);
+    int (*chunk)(struct request *r, const struct chunk_info *info);
     /* Nothing has come for a while: a comment that keeps proxies from closing. May be NULL. */
     void (*comment)(struct request *r);
     /* The request failed: an error answer, or an error event when the head has left. */
