@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The models that consumers can name, and the eligible offers of each. A model is known when the
- * settings name it or a provider that may be asked has announced it; what a stranger announces
- * neither takes room here nor bounds anybody's request. */
+ * settings name it or a provider has announced it. What a stranger announces is known as long as
+ * there is room: it makes way for what a provider serves that may be asked, and bounds nobody's
+ * request. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ static void model_free(struct model *m)
     free(m);
 }
 
-/* Make room: forget a model that only a provider which has left had announced. */
+/* Make room: forget a model that nobody serves or asks for. */
 static bool forget_one(struct registry *reg)
 {
     struct model *m;
@@ -46,7 +47,7 @@ struct model *model_add(struct registry *reg, struct str id)
 {
     struct model *m;
 
-    if (id.n > MODEL_ID_MAX_BYTES || (reg->models.used >= MODELS_MAX && !forget_one(reg)))
+    if (id.n > MODEL_ID_MAX_BYTES || reg->models.used >= MODELS_MAX)
         return NULL;
     m = calloc(1, sizeof *m);
     if (!m)
@@ -131,6 +132,15 @@ static void unlist_offer(struct offer *o)
     o->model = NULL;
 }
 
+void models_announce(struct provider *p)
+{
+    for (size_t i = 0; i < p->n_offers; i++) {
+        if (!registry_model(p->reg, p->offers[i].id))
+            (void)model_add(p->reg,
+                            p->offers[i].id); /* where it does not fit now, see models_list */
+    }
+}
+
 void models_list(struct provider *p)
 {
     bool room = true;
@@ -141,8 +151,8 @@ void models_list(struct provider *p)
         struct model *m = registry_model(p->reg, o->id);
 
         if (!m && room) {
-            m = model_add(p->reg, o->id);
-            room = m != NULL;
+            room = p->reg->models.used < MODELS_MAX || forget_one(p->reg);
+            m = room ? model_add(p->reg, o->id) : NULL;
         }
         if (m)
             list_offer(o, m);

@@ -148,8 +148,10 @@ int models_add_configured(struct registry *reg); /* 0 or ERR_NOMEM */
 void models_free(struct registry *reg);
 /* A model that is not there yet. NULL: no memory, or too many. */
 struct model *model_add(struct registry *reg, struct str id);
-/* The provider may be asked now: its offers join their models', which are added where nobody has
- * announced them before. And the reverse. */
+/* The provider has registered: its models are known, where there is room. */
+void models_announce(struct provider *p);
+/* The provider may be asked now: its offers join their models', and one that does not fit displaces
+ * one that nobody serves or asks for. And the reverse. */
 void models_list(struct provider *p);
 void models_unlist(struct provider *p);
 

@@ -185,6 +185,7 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
     rc = note_models(p, m, ret_err);
     if (rc < 0)
         return rc;
+    models_announce(p);
     p->state = PROVIDER_REGISTERED;
     p->reg->n_registered++;
     verify_attestation(p, m->attestation);

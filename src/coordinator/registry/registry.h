@@ -35,7 +35,7 @@ struct offer_heap {
 /* Tokens of a chat template that are in no byte of the messages, where a provider does not say. */
 enum { TEMPLATE_OVERHEAD_TOKENS = 256 };
 
-/* A model that the settings name or a provider that may be asked has announced since start. */
+/* A model that the settings name or a provider has announced since start. */
 struct model {
     char id[MODEL_ID_MAX_BYTES + 1];
     char display_name[MODEL_ID_MAX_BYTES + 1];

@@ -96,36 +96,49 @@ static void fill(struct fake_fleet *f)
     }
 }
 
-static void a_model_that_nobody_needs_makes_room_when_too_many_are_known(void **state)
+/* A provider that may be asked comes with a model of this name. */
+static struct provider *serving(struct fake_fleet *f, const char *id)
+{
+    struct provider *p = offering(f, 2048, 40);
+
+    p->challenge.passed = false;
+    offers_update(p);
+    p->offers[0].id = str_from(id);
+    p->challenge.passed = true;
+    offers_update(p);
+    return p;
+}
+
+static void a_model_that_is_served_displaces_one_that_nobody_needs(void **state)
 {
     struct fake_fleet *f = *state;
 
     f->models[0]->configured = true;
     f->models[1]->n_requests = 1;
     fill(f);
-    for (int i = 0; i < MODELS_MAX; i++) {
-        char id[32];
-
-        snprintf(id, sizeof id, "later-%d", i);
-        if (i < MODELS_MAX - 2)
-            assert_non_null(model_add(f->reg, str_from(id)));
-    }
+    assert_null(model_add(f->reg, STR("announced by a stranger")));
+    (void)serving(f, "served");
+    assert_non_null(registry_model(f->reg, STR("served")));
     assert_int_equal(f->reg->models.used, MODELS_MAX);
     assert_ptr_equal(registry_model(f->reg, STR("m0")), f->models[0]);
     assert_ptr_equal(registry_model(f->reg, STR("m1")), f->models[1]);
     f->models[1]->n_requests = 0;
 }
 
-static void models_that_are_served_are_not_forgotten_for_others(void **state)
+static void models_that_are_asked_for_are_not_displaced(void **state)
 {
     struct fake_fleet *f = *state;
+    struct provider *p;
     struct model *m;
     size_t cursor = 0;
 
     fill(f);
     while ((m = registry_model_next(f->reg, &cursor)))
         m->n_requests = 1;
-    assert_null(model_add(f->reg, STR("one more")));
+    p = serving(f, "one more");
+    assert_null(registry_model(f->reg, STR("one more")));
+    assert_null(p->offers[0].model);
+    offers_withdraw(p);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_fleet_up, fake_fleet_down)
@@ -138,8 +151,8 @@ int main(void)
         TEST(a_bound_goes_with_those_who_gave_it),
         TEST(one_unknown_context_lifts_the_bound),
         TEST(who_may_not_be_asked_bounds_nobody),
-        TEST(a_model_that_nobody_needs_makes_room_when_too_many_are_known),
-        TEST(models_that_are_served_are_not_forgotten_for_others),
+        TEST(a_model_that_is_served_displaces_one_that_nobody_needs),
+        TEST(models_that_are_asked_for_are_not_displaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
