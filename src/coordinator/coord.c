@@ -65,6 +65,7 @@ static int open_store(struct coord *c, const struct coord_config *config, struct
     int rc;
 
     c->store_delay_us = config->store_delay_us;
+    c->store_company_us = config->store_company_us;
     if (config->store_threaded) {
         rc = loop_waker_new(c->loop, store_ready, c, &c->store_waker);
         if (rc < 0)
@@ -82,6 +83,7 @@ static void kick_store(void *ud)
 {
     struct coord *c = ud;
 
+    loop_timer_clear(c->loop, &c->store_soon);
     store_kick(c->store);
 }
 
@@ -89,6 +91,17 @@ void coord_submit(struct coord *c, struct store_op *op)
 {
     store_push(c->store, op);
     loop_defer_late(c->loop, &c->store_kick, kick_store, c);
+}
+
+void coord_submit_soon(struct coord *c, struct store_op *op)
+{
+    if (c->store_company_us == 0) {
+        coord_submit(c, op);
+        return;
+    }
+    store_push(c->store, op);
+    if (!c->store_soon.place)
+        loop_timer_set(c->loop, &c->store_soon, c->store_company_us, kick_store, c);
 }
 
 /* Holds of earlier boots: nobody will settle them but us. */
@@ -127,7 +140,7 @@ static void sweep_expired(struct coord *c)
     ledger_sweep_init(&c->sweep->sweep, sweep_done);
     c->sweep->sweep.now_wall_us = clock_wall_us(&c->clock);
     c->sweep->busy = true;
-    coord_submit(c, &c->sweep->sweep.op);
+    coord_submit_soon(c, &c->sweep->sweep.op);
 }
 
 /* The database's own words, which the requests' errors do not carry. */
@@ -280,6 +293,7 @@ void coord_free(struct coord *c)
     flow_stop_all(c);
     http_server_free(c->server);
     loop_defer_remove(c->loop, &c->store_kick);
+    loop_timer_clear(c->loop, &c->store_soon);
     store_close(c->store); /* delivers what is pending: the last settles */
     registry_free(c->registry);
     loop_timer_clear(c->loop, &c->store_pump_timer);

@@ -29,6 +29,7 @@ struct coord {
     struct store *store;
     struct loop_waker *store_waker; /* threaded store */
     struct loop_defer store_kick;
+    struct loop_timer store_soon;
     struct accounts *accounts;
     struct registry *registry;
     struct box_slab *slab;
@@ -42,7 +43,7 @@ struct coord {
     struct coord_sweep *sweep;
     struct loop_timer tick, grace, store_pump_timer;
     uint64_t ticks;
-    int64_t store_delay_us;
+    int64_t store_delay_us, store_company_us;
     uint64_t store_failures; /* batches that failed, as far as the log has them */
     bool draining;
     bool stopping; /* what ran was cut: nothing is tried again */
@@ -58,6 +59,7 @@ struct coord_config {
     const struct settings *settings;
     bool store_threaded; /* false: operations run in the loop after `store_delay_us` (tests) */
     int64_t store_delay_us;
+    int64_t store_company_us; /* see coord_submit_soon; 0: at the end of the iteration */
 };
 
 /* Open the store, resolve holds of earlier boots, listen. Errors name what failed and the way out.
@@ -67,6 +69,10 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
 /* Submit to the store. Its thread is woken at the end of the loop's iteration, behind what is about
  * to be sent: on a busy core it would otherwise run first, and requests would wait for its disk. */
 void coord_submit(struct coord *c, struct store_op *op);
+/* The same for what nobody waits for (a settle, a checkpoint): it goes with the next operation that
+ * somebody does wait for, `store_company_us` later at the latest. A consumer's next request then
+ * does not find the core busy with the last one's settle, and both are one flush of the disk. */
+void coord_submit_soon(struct coord *c, struct store_op *op);
 
 /* Stop taking requests, let running ones finish for at most `grace_ms`, close the providers with
  * 1001, then call `done`, once, from the loop. */

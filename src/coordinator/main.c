@@ -14,6 +14,7 @@
 enum {
     SETTINGS_MAX_BYTES = 4 << 20,
     DRAIN_GRACE_MS = 15000,
+    STORE_COMPANY_US = 2000,
     LOG_BACKLOG_BYTES = 64 << 10,
     FD_RESERVE = 64
 };
@@ -105,8 +106,11 @@ static int serve(struct settings *settings)
     struct log log = {
         .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
     struct server s = {.log = &log, .backlog = {.on_first = flush_log_late, .ud = &s}};
-    struct coord_config config = {
-        .rand = rand_system(), .log = &log, .settings = settings, .store_threaded = true};
+    struct coord_config config = {.rand = rand_system(),
+                                  .log = &log,
+                                  .settings = settings,
+                                  .store_threaded = true,
+                                  .store_company_us = STORE_COMPANY_US};
     struct err e = {0};
     int rc = sandbox_harden(&e); /* prompts pass through here in clear */
 

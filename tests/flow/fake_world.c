@@ -151,6 +151,11 @@ void fake_world_slow_store(struct fake_world *w, int64_t delay_us)
     w->coord->store_delay_us = delay_us;
 }
 
+void fake_world_store_company(struct fake_world *w, int64_t us)
+{
+    w->coord->store_company_us = us;
+}
+
 void fake_world_break_key(struct fake_world *w, size_t nth)
 {
     struct list_node *n = w->coord->registry->providers.next;

@@ -60,6 +60,9 @@ void fake_world_advance_ms(struct fake_world *w, int64_t ms);
 /* From now on an operation of the store takes that long. */
 void fake_world_slow_store(struct fake_world *w, int64_t delay_us);
 
+/* From now on what nobody waits for waits that long for company. */
+void fake_world_store_company(struct fake_world *w, int64_t us);
+
 /* From now on nothing can be encrypted to the `nth` connected provider. */
 void fake_world_break_key(struct fake_world *w, size_t nth);
 

@@ -164,6 +164,28 @@ static void the_end_does_not_wait_for_the_settlement(void **state)
     assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 80);
 }
 
+static void a_settlement_waits_a_moment_for_the_next_hold_to_share_its_commit(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    uint64_t batches;
+
+    fake_world_store_company(w, 2000);
+    fake_consumer_stream(w);
+    fake_provider_serve(p, 0, PROMPT, 10);
+    assert_true(fake_world_hold(w, 0).open);
+    batches = store_stats(w->coord->store).batches;
+    fake_consumer_stream(w);
+    assert_false(fake_world_hold(w, 0).open);
+    assert_true(fake_world_hold(w, 1).open);
+    assert_int_equal(store_stats(w->coord->store).batches, batches + 1);
+
+    fake_provider_serve(p, 1, PROMPT, 10); /* nobody comes */
+    assert_true(fake_world_hold(w, 1).open);
+    fake_world_advance_ms(w, 2);
+    assert_false(fake_world_hold(w, 1).open);
+}
+
 static void an_answer_complete_before_the_commit_leaves_with_it(void **state)
 {
     static const char *const bodies[] = {FAKE_STREAM, FAKE_WHOLE};
@@ -402,6 +424,7 @@ int main(void)
         TEST(the_store_decides_although_the_known_balance_would_do),
         TEST(dispatch_does_not_wait_for_the_commit_but_the_first_token_does),
         TEST(the_end_does_not_wait_for_the_settlement),
+        TEST(a_settlement_waits_a_moment_for_the_next_hold_to_share_its_commit),
         cmocka_unit_test(an_answer_complete_before_the_commit_leaves_with_it),
         TEST(an_answer_complete_before_the_commit_waits_for_it_beyond_the_time_outs),
         TEST(an_answer_that_outgrows_the_wait_for_its_hold_is_given_up),

@@ -121,7 +121,7 @@ static void submit_settle(struct request *r)
     op->completion_tokens = released ? 0 : r->usage_completion;
     op->now_wall_us = clock_wall_us(&r->coord->clock);
     r->settle_pending = true;
-    coord_submit(r->coord, &op->op);
+    coord_submit_soon(r->coord, &op->op);
 }
 
 static void answer(struct request *r)

@@ -64,7 +64,7 @@ static void submit_checkpoints(struct coord *c)
     }
     if (cps->op.n > 0) {
         cps->busy = true;
-        coord_submit(c, &cps->op.op);
+        coord_submit_soon(c, &cps->op.op);
     }
 }
 
