@@ -22,10 +22,10 @@ void text_out_free(struct text_out *t);
 /* Add one token's bytes. 0, ERR_LIMIT or ERR_NOMEM; afterwards look at `stopped`. */
 int text_out_add(struct text_out *t, struct str bytes);
 
-/* The text that may leave now (may be empty), with *ret_tokens it stands for. At the end (`all`)
- * everything, an incomplete character as U+FFFD. Valid until the next call; take it with
- * text_out_taken. */
+/* The text that may leave now (may be empty). At the end (`all`) everything, an incomplete
+ * character as U+FFFD. Valid until the next call; take it with text_out_taken. */
 struct str text_out_ready(struct text_out *t, bool all);
+/* Its first `n` bytes have left; the tokens that they stand for. */
 int64_t text_out_taken(struct text_out *t, size_t n);
 
 #endif
