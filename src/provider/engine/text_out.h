@@ -25,7 +25,7 @@ int text_out_add(struct text_out *t, struct str bytes);
 /* The text that may leave now (may be empty). At the end (`all`) everything, an incomplete
  * character as U+FFFD. Valid until the next call; take it with text_out_taken. */
 struct str text_out_ready(struct text_out *t, bool all);
-/* Its first `n` bytes have left; the tokens that they stand for. */
+/* Its first `n` bytes have left. Returns the tokens added since text left last, 0 where n is 0. */
 int64_t text_out_taken(struct text_out *t, size_t n);
 
 #endif
