@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The attestation object a provider registers with: {"attestation":{…},"signature":"base64 DER"},
- * ECDSA P-256 over SHA-256 of the inner object's bytes exactly as received
- * (reference/coordinator.md §2.6). Verification only; nothing here signs. */
+ * ECDSA P-256 over SHA-256 of the inner object's bytes exactly as received. Verification only;
+ * nothing here signs. */
 #ifndef DARKBLOOM_ATTEST_BLOB_H
 #define DARKBLOOM_ATTEST_BLOB_H
 
@@ -14,7 +14,7 @@
 enum { P256_PUBLIC_MAX_BYTES = 65 };
 
 /* What platform's rules apply: Apple backends must say that SIP and Secure Boot are on; on Linux
- * these flags have no counterpart and are not required at this level (design §9). */
+ * these flags have no counterpart and are not required at this level. */
 enum attest_platform { ATTEST_LINUX, ATTEST_APPLE };
 
 /* "inprocess-mlx" and "mlx-swift" are Apple's, all others Linux. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Trust levels (design §6) and the stable reason codes for every change of them. */
+/* Trust levels and the stable reason codes for every change of them. */
 #ifndef DARKBLOOM_ATTEST_TRUST_H
 #define DARKBLOOM_ATTEST_TRUST_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The durable ledger measured alone: reserve and settle through the store's thread, beside the
- * disk's own flush in the same run (design §7). */
+ * disk's own flush in the same run. */
 #ifndef DARKBLOOM_BENCH_BENCH_STORE_H
 #define DARKBLOOM_BENCH_BENCH_STORE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far a figure is from its budget (design §7), as the tables' last column says it. */
+/* How far a figure is from its budget, as the tables' last column says it. */
 #ifndef DARKBLOOM_BENCH_BUDGET_H
 #define DARKBLOOM_BENCH_BUDGET_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The provider's signing key, behind the interface that the hardware-backed process will have: it
  * takes typed statements, checks their shape and builds the bytes itself; nobody can have a digest
- * signed (OpenSSH's monitor, design §9). Asynchronous: the answer comes later on the owner's
+ * signed (OpenSSH's monitor does the same). Asynchronous: the answer comes later on the owner's
  * thread. */
 #ifndef DARKBLOOM_IDENTITY_SIGNER_H
 #define DARKBLOOM_IDENTITY_SIGNER_H

@@ -12,7 +12,7 @@
  * there. The row of a hold stays after settlement: it answers every repetition.
  *
  * A hold carries the boot's id and a deadline; it expires 60 s after the deadline. Recovery settles
- * holds of earlier boots at their last checkpoint (design §9 Money). Operations embed a store_op:
+ * holds of earlier boots at their last checkpoint. Operations embed a store_op:
  * fill the inputs through the _init function, store_submit, read the results in done. */
 #ifndef DARKBLOOM_LEDGER_LEDGER_H
 #define DARKBLOOM_LEDGER_LEDGER_H

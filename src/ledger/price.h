@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prices in integer micro-USD per million tokens, with arithmetic that cannot overflow (reference
- * §5.2, without its §5.4). */
+/* Prices in integer micro-USD per million tokens, with arithmetic that cannot overflow. */
 #ifndef DARKBLOOM_LEDGER_PRICE_H
 #define DARKBLOOM_LEDGER_PRICE_H
 

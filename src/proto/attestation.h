@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a provider says of its machine under its signature: the inner object of a register message's
- * attestation (reference/coordinator.md §2.6). One shape for who writes it and who reads it; the
+ * attestation. One shape for who writes it and who reads it; the
  * signature is over the bytes as they stand, so order and omissions are part of the format. */
 #ifndef DARKBLOOM_PROTO_ATTESTATION_H
 #define DARKBLOOM_PROTO_ATTESTATION_H

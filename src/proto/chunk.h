@@ -77,7 +77,7 @@ struct chunk_shape {
 /* As chunk_inspect, with the memory of the stream it belongs to. */
 void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_info *ret_info);
 
-/* Append the object as consumers expect it (reference/coordinator.md §1.5: null usage and
+/* Append the object as consumers expect it, in the existing system's form (null usage and
  * system_fingerprint dropped, null delta texts become "", tool_calls null becomes [],
  * reasoning_content becomes reasoning, finish_reason null stays); with `add_role` the first delta
  * gets "role":"assistant" when it has none or a null one; with `drop_usage` a usage member is
@@ -94,8 +94,8 @@ int chunk_join_new(struct arena *region, size_t max_bytes, struct chunk_join **r
 int chunk_join_add(struct chunk_join *j, struct str json);
 /* Append {"id","object":"chat.completion","created","model","choices","usage"} and then, before the
  * closing brace, the members in `extra` (e.g. "\"receipt\":{…}", .n 0: none). think blocks move to
- * reasoning, the model is that of `head`, and so are id and time where no chunk gave them
- * (reference §1.5). */
+ * reasoning, the model is that of `head`, and so are id and time where no chunk gave them (the
+ * existing system's form). */
 int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_t prompt_tokens,
                      int64_t completion_tokens, struct str extra, struct buf *out);
 void chunk_join_free(struct chunk_join *j); /* wipes what it holds outside the region */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a provider and the coordinator say to each other over /ws/provider: wire format version 1
- * (reference/coordinator.md §2, byte-compatible both ways). Every message is declared once in
+ * of the existing system, byte-compatible both ways. Every message is declared once in
  * provider_msg.def; decoder, encoder, name table and the reference (src/docs/, `make docs`) come
  * from it.
  *

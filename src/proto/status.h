@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The canonical status of a challenge answer: compact JSON, keys sorted bytewise, absent fields
- * left out, UTF-8 unescaped (the Rust form; reference/coordinator.md §2.7). Provider signs it,
+ * left out, UTF-8 unescaped (the form of the existing Rust provider). Provider signs it,
  * coordinator rebuilds and verifies it. Verifiers also accept the Go form (< > & U+2028 U+2029
  * escaped). */
 #ifndef DARKBLOOM_PROTO_STATUS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a provider's files are when nothing names them: ours first, then those of the existing
- * provider (reference/provider.md §3). $XDG_CONFIG_HOME stands for ~/.config where it is set. */
+ * provider. $XDG_CONFIG_HOME stands for ~/.config where it is set. */
 #ifndef DARKBLOOM_PROVIDER_PATHS_H
 #define DARKBLOOM_PROVIDER_PATHS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The provider's settings: one table, from which loading, --help and --check-config come. Files
- * written for the existing provider load unchanged (reference/provider.md §4); those of its
+ * written for the existing provider load unchanged; those of its
  * settings that have no effect here are read, checked and otherwise ignored. */
 #ifndef DARKBLOOM_PROVIDER_SETTINGS_H
 #define DARKBLOOM_PROVIDER_SETTINGS_H

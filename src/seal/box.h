@@ -3,7 +3,7 @@
  * only code that turns plaintext into ciphertext and back. Wire form of every ciphertext: standard
  * base64 of 24-byte random nonce || 16-byte tag || data. The shared key of a request is computed
  * once and used for the request and all its chunks. Keys live in locked, guarded memory and are
- * wiped. Source: https://nacl.cr.yp.to/box.html; reference/coordinator.md §3. */
+ * wiped. Source: https://nacl.cr.yp.to/box.html. */
 #ifndef DARKBLOOM_SEAL_BOX_H
 #define DARKBLOOM_SEAL_BOX_H
 

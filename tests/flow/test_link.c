@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Providers that break the protocol: what closes the connection, what is counted and ignored, what
- * costs their trust (design §9, Wire and peers). */
+ * costs their trust. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 struct account {
     char name[ACCOUNT_MAX_BYTES + 1];
     /* What the store said last, less what has been submitted since: never more than is there,
-     * unless another process spends too. Only the store decides (design §9 Money). */
+     * unless another process spends too. Only the store decides. */
     bool balance_known;
     int64_t balance_micro_usd;
     int64_t pending_micro_usd; /* holds submitted and not committed */

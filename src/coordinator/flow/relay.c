@@ -182,7 +182,7 @@ static void on_drain(void *ud)
         flow_resume(r);
 }
 
-/* A stream that waits long for its first token gets its head and comments (design §4). */
+/* A stream that waits long for its first token gets its head and comments. */
 static void on_head_timer(void *ud)
 {
     struct request *r = ud;

@@ -7,7 +7,8 @@
 
 enum { MAX_RUNNING_CAP = 1024, DEFAULT_MAX_RUNNING = 4, TOKENS_CAP = 1000000 };
 
-/* A provider that reports no `max_running` gets what its memory suggests (reference §4.1). */
+/* A provider that reports no `max_running` gets what its memory suggests, as the existing system
+ * has it. */
 int64_t provider_max_running(double total_memory_gb)
 {
     static const struct {

@@ -6,7 +6,7 @@
 
 #include "coordinator/registry/provider.h"
 
-/* Cost model, in milliseconds of expected waiting (reference/coordinator.md §4.2). The request's
+/* Cost model, in milliseconds of expected waiting (docs/internals/routing.md). The request's
  * own length is the same at every candidate and left out. */
 enum { COST_COLD_MS = 20000, COST_QUEUED_MS = 3000, COST_PENDING_MS = 750, SPEED_UNKNOWN_TPS = 20 };
 

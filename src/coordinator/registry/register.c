@@ -9,7 +9,7 @@
 #include "store/account.h"
 
 /* Which self-reported flags a native in-process backend must set before it may serve private text
- * (design §4). They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
+. They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
 enum {
     NEEDS_INPROCESS = 1,
     NEEDS_NO_PROXY = 2,

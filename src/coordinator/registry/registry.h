@@ -3,7 +3,7 @@
  * each model its routable offers in order of expected cost. Belongs to the loop's thread.
  *
  * A provider's life: connected → registered → (challenge passed) trusted → gone. Trust belongs to
- * the signing key proven on this socket; untrusted is sticky until the socket closes (design §5).
+ * the signing key proven on this socket; untrusted is sticky until the socket closes.
  */
 #ifndef DARKBLOOM_COORDINATOR_REGISTRY_REGISTRY_H
 #define DARKBLOOM_COORDINATOR_REGISTRY_REGISTRY_H

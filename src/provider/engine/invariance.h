@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Does a row say what it says alone? Proved on this machine at start-up, since it depends on
- * kernels, weights and cache types (reference/engine.md §4): two sequences of one text run through
+ * kernels, weights and cache types (docs/decisions/004): two sequences of one text run through
  * passes of different company, and wherever both come by, the logits must be equal bit for bit. The
  * passes reach the places where kernels are known to change: prefill of 64 rows and more, one
  * that a shorter neighbour cuts, a lone row over 512 cells, a neighbour that joins in mid-decode,

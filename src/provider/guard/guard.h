@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a provider does to its own process before it sees any text, beside base/sandbox: no
- * environment that makes the loader or an interpreter run foreign code (reference/provider.md §5,
- * §14). It reports nothing about itself: posture.h reads back what holds. */
+ * environment that makes the loader or an interpreter run foreign code. It
+ * reports nothing about itself: posture.h reads back what holds. */
 #ifndef DARKBLOOM_PROVIDER_GUARD_GUARD_H
 #define DARKBLOOM_PROVIDER_GUARD_GUARD_H
 

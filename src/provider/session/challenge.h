@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers to attestation challenges (reference/provider.md §9.3): two signatures, one over nonce
+/* Answers to attestation challenges (docs/internals/trust.md): two signatures, one over nonce
  * and timestamp, one over the canonical status, made by the asynchronous signer. Several may be on
  * their way; what was asked over a connection that has ended is not answered. */
 #ifndef DARKBLOOM_PROVIDER_SESSION_CHALLENGE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The register message and the signed statement in it, which binds this process's X25519 key to the
- * signing key (reference/coordinator.md §2.2, §2.6). Flags are measured anew for each connection.
+ * signing key. Flags are measured anew for each connection.
  */
 #ifndef DARKBLOOM_PROVIDER_SESSION_REGISTRATION_H
 #define DARKBLOOM_PROVIDER_SESSION_REGISTRATION_H
