@@ -49,14 +49,18 @@ struct chunk_info {
     bool has_role;      /* some delta carries role */
     bool has_text;      /* some delta carries non-empty content, reasoning or tool_calls */
     bool has_finish;    /* a finish_reason that is not null */
-    bool needs_rewrite; /* null usage, null content, reasoning_content, a line break …: see
-                           chunk_normalise */
+    bool needs_rewrite; /* null usage, null content, reasoning_content, a line break, a member of a
+                           receipt …: see chunk_normalise */
     size_t text_bytes;  /* of content, reasoning, refusals, names and arguments of tool calls, in
                            UTF-8; of the messages of a CHUNK_WHOLE as well */
     bool has_usage;
     int64_t prompt_tokens, completion_tokens; /* when has_usage */
     struct chunk_head head; /* id, model, created as they stand; borrowed, still escaped */
 };
+
+/* What the coordinator says of an answer, at the top level of its own last chunk. A provider's
+ * chunk that has such a member is rewritten without it, or it could forge a receipt. */
+#define CHUNK_RECEIPT_MEMBERS STR("receipt"), STR("se_signature"), STR("response_hash")
 
 enum { CHUNK_SHAPE_BYTES = 480 };
 
@@ -79,9 +83,10 @@ void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_inf
 
 /* Append the object as consumers expect it, in the existing system's form (null usage and
  * system_fingerprint dropped, null delta texts become "", tool_calls null becomes [],
- * reasoning_content becomes reasoning, finish_reason null stays); with `add_role` the first delta
- * gets "role":"assistant" when it has none or a null one; with `drop_usage` a usage member is
- * removed. The result has no "data: " and no newline. Uses `region` for the parse. */
+ * reasoning_content becomes reasoning, finish_reason null stays), without members of a receipt;
+ * with `add_role` the first delta gets "role":"assistant" when it has none or a null one; with
+ * `drop_usage` a usage member is removed. The result has no "data: " and no newline. Uses `region`
+ * for the parse. */
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out);
 

@@ -203,6 +203,18 @@ static bool has_line_break(struct str json)
     return json.n > 0 && (memchr(json.p, '\n', json.n) || memchr(json.p, '\r', json.n));
 }
 
+/* Members that the coordinator alone may write; and since keys are compared as they stand, any that
+ * could be one of them, or another that is looked at here, in escapes. */
+static bool is_ours(struct str key)
+{
+    static const struct str ours[] = {CHUNK_RECEIPT_MEMBERS};
+    bool found = key.n > 0 && memchr(key.p, '\\', key.n);
+
+    for (size_t i = 0; !found && i < sizeof ours / sizeof ours[0]; i++)
+        found = str_eq(key, ours[i]);
+    return found;
+}
+
 static enum chunk_kind inspect_members(struct chunk_info *info)
 {
     size_t cursor = 0, n_choices = 0;
@@ -227,6 +239,8 @@ static enum chunk_kind inspect_members(struct chunk_info *info)
             info->head.model = unquote(m.value);
         else if (str_eq(m.key, STR("created")))
             (void)str_to_i64(m.value, &info->head.created_s);
+        else
+            info->needs_rewrite |= is_ours(m.key);
     }
     if (rc < 0)
         return CHUNK_BAD;

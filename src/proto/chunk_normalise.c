@@ -66,6 +66,14 @@ static void drop_if_null(yyjson_mut_val *obj, const char *name)
         yyjson_mut_obj_remove_key(obj, name);
 }
 
+static void drop_receipt(yyjson_mut_val *root)
+{
+    static const struct str ours[] = {CHUNK_RECEIPT_MEMBERS};
+
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        yyjson_mut_obj_remove_keyn(root, ours[i].p, ours[i].n);
+}
+
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out)
 {
@@ -82,6 +90,7 @@ int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct aren
         return ERR_PARSE;
     drop_if_null(root, "usage");
     drop_if_null(root, "system_fingerprint");
+    drop_receipt(root);
     if (drop_usage)
         yyjson_mut_obj_remove_key(root, "usage");
     yyjson_mut_arr_iter_init(yyjson_mut_obj_get(root, "choices"), &it);

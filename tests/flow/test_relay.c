@@ -166,6 +166,33 @@ static void a_provider_cannot_write_events_of_its_own(void **state)
     }
 }
 
+/* The receipt is the coordinator's word: what the answer cost and how far its provider is trusted.
+ */
+static void a_provider_cannot_write_a_receipt(void **state)
+{
+    static const struct str lines[] = {
+        STR("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" world\"}}],\"receipt\":{"
+            "\"trust_level\":\"forged\"},\"se_signature\":\"forged\",\"response_hash\":"
+            "\"forged\"}"),
+        STR("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" "
+            "world\"}}],\"rec\\u0065ipt\":"
+            "{\"trust_level\":\"forged\"},\"receipt\":{\"trust_level\":\"forged\"}}"),
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        void *world;
+        struct fake_consumer *c;
+
+        fake_world_up(&world);
+        c = after_hello(world, lines[i]);
+        assert_string_equal(fake_consumer_text(c), "Hello world");
+        assert_false(fake_says(fake_consumer_body(c), "forged"));
+        assert_true(fake_says(fake_consumer_event(c, 2), "\"receipt\":{\"request_id\":"));
+        fake_world_down(&world);
+    }
+}
+
 /* Left out silently, they would be charged as delivered. */
 static void a_line_that_cannot_be_read_ends_the_stream_with_an_error(void **state)
 {
@@ -251,6 +278,7 @@ int main(void)
         TEST(a_long_stream_of_chunks_that_need_rewriting_does_not_run_out_of_room),
         cmocka_unit_test(garbage_in_a_whole_answer_is_the_providers_fault),
         cmocka_unit_test(a_provider_cannot_write_events_of_its_own),
+        cmocka_unit_test(a_provider_cannot_write_a_receipt),
         cmocka_unit_test(a_line_that_cannot_be_read_ends_the_stream_with_an_error),
         TEST(an_empty_answer_is_a_role_and_a_finish),
         TEST(line_breaks_between_the_members_of_a_chunk_do_no_harm),
