@@ -84,6 +84,25 @@ static void a_megabyte_unread_cuts_the_stream_at_once(void **state)
     assert_told(c);
 }
 
+/* More pieces wait than there are marks for what the socket has taken. */
+static void a_stream_in_many_small_pieces_is_counted_as_far_as_it_was_taken(void **state)
+{
+    enum { SOCKET_BYTES = 64 << 10, PIECES = 1500 };
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &(struct fake_provider_config){0});
+    struct fake_consumer *c = deaf_consumer(w);
+    int64_t taken;
+
+    fake_provider_accept(p, 0, PROMPT);
+    for (int i = 0; i < PIECES; i++)
+        fake_provider_text(p, 0, "word ", 1);
+    fake_world_advance_ms(w, 11000);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "consumer_gone");
+    fake_consumer_listen(c);
+    taken = (int64_t)(SOCKET_BYTES * fake_consumer_events(c) / c->in.len);
+    assert_in_range(fake_world_hold(w, 0).delivered_tokens, taken * 9 / 10, taken);
+}
+
 /* It is the provider that hands over so much at once. */
 static void a_chunk_beyond_the_limit_does_not_cut_who_keeps_up(void **state)
 {
@@ -199,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nothing_read_for_ten_seconds_cuts_the_stream),
         TEST(a_megabyte_unread_cuts_the_stream_at_once),
+        TEST(a_stream_in_many_small_pieces_is_counted_as_far_as_it_was_taken),
         TEST(a_chunk_beyond_the_limit_does_not_cut_who_keeps_up),
         TEST(reading_again_in_time_loses_nothing),
         TEST(the_end_waits_for_a_consumer_that_is_behind),

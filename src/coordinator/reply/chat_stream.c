@@ -27,17 +27,6 @@ static void stream_comment(struct request *r)
 
 /* --- what the socket has taken --- */
 
-static void mark(struct request *r)
-{
-    struct reply_state *s = &r->reply_state;
-    struct reply_mark m = {http_out_queued(r->x), r->relayed_tokens};
-
-    if (s->n_marks == REPLY_MARKS)
-        s->marks[(s->first_mark + REPLY_MARKS - 1) % REPLY_MARKS] = m;
-    else
-        s->marks[(s->first_mark + s->n_marks++) % REPLY_MARKS] = m;
-}
-
 static int64_t stream_delivered(struct request *r)
 {
     struct reply_state *s = &r->reply_state;
@@ -49,6 +38,27 @@ static int64_t stream_delivered(struct request *r)
         s->n_marks--;
     }
     return s->taken_tokens;
+}
+
+/* Of two neighbours the later one stays: it counts for both, only later. */
+static void thin_out(struct reply_state *s)
+{
+    for (size_t i = 0; i < REPLY_MARKS / 2; i++)
+        s->marks[(s->first_mark + i) % REPLY_MARKS] =
+            s->marks[(s->first_mark + 2 * i + 1) % REPLY_MARKS];
+    s->n_marks = REPLY_MARKS / 2;
+}
+
+static void mark(struct request *r)
+{
+    struct reply_state *s = &r->reply_state;
+
+    if (s->n_marks == REPLY_MARKS)
+        (void)stream_delivered(r); /* forgets the marks that were reached */
+    if (s->n_marks == REPLY_MARKS)
+        thin_out(s);
+    s->marks[(s->first_mark + s->n_marks++) % REPLY_MARKS] =
+        (struct reply_mark){http_out_queued(r->x), r->relayed_tokens};
 }
 
 /* --- content --- */

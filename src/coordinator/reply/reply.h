@@ -11,7 +11,8 @@
 struct request;
 
 /* What the stream has handed over by which byte: to know how many tokens the consumer's socket has
- * taken. When full, the newest mark moves on, which counts late, never early. */
+ * taken. When full, every second mark is dropped, which counts late, never early, by at most a few
+ * hundredths of what waits. */
 enum { REPLY_MARKS = 128 };
 struct reply_mark {
     uint64_t end_offset; /* of the connection's output */
