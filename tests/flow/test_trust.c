@@ -225,6 +225,22 @@ static void a_chunk_not_sealed_to_the_session_costs_the_trust_for_good(void **st
     }
 }
 
+/* Its connection is as good as before: "disconnected" would send people looking for a network. */
+static void who_lost_an_answer_to_a_broken_rule_is_told_so(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 1);
+    in_plaintext(p);
+    fake_world_settle(w);
+    assert_true(fake_consumer_done(c));
+    assert_true(fake_says(fake_consumer_body(c),
+                          "the provider is no longer trusted: an answer arrived unencrypted"));
+}
+
 static void all_requests_of_a_provider_that_lies_go_elsewhere(void **state)
 {
     struct fake_world *w = *state;
@@ -361,6 +377,7 @@ int main(void)
         cmocka_unit_test(in_open_mode_too_a_provider_has_to_answer),
         TEST(running_answers_outlive_a_missed_challenge),
         cmocka_unit_test(a_chunk_not_sealed_to_the_session_costs_the_trust_for_good),
+        TEST(who_lost_an_answer_to_a_broken_rule_is_told_so),
         TEST(all_requests_of_a_provider_that_lies_go_elsewhere),
         cmocka_unit_test(a_provider_with_a_key_of_low_order_is_never_asked),
         TEST(a_key_that_fails_only_when_it_is_needed_sends_the_request_elsewhere),

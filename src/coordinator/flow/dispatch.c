@@ -154,12 +154,12 @@ static void on_failed(struct attempt *a, const struct msg_inference_error *m)
         flow_attempt_failed(r, "provider error", false);
 }
 
-static void on_lost(struct attempt *a)
+static void on_lost(struct attempt *a, const char *why)
 {
     struct request *r = request_of(a);
 
     r->live = NULL;
-    api_error_set(&r->error, API_PROVIDER, NULL, "the provider disconnected");
+    api_error_set(&r->error, API_PROVIDER, NULL, "%s", why);
     flow_attempt_failed(r, "provider lost", false);
 }
 

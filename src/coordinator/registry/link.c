@@ -185,7 +185,7 @@ static void gone(struct provider *p, const char *why)
     log_event(reg->config.log, LOG_INFO, EV_PROVIDER_DISCONNECTED, KV_CSTR("provider", p->id),
               KV_CSTR("why", why), KV_INT("running", p->n_attempts),
               KV_INT("ignored_messages", p->ignored_messages));
-    provider_drop_attempts(p);
+    provider_drop_attempts(p, "the provider disconnected");
     list_push_back(&reg->dead, &p->link);
     loop_defer_add(reg->loop, &reg->reap, reap, reg);
 }

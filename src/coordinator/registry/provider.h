@@ -137,8 +137,8 @@ void challenge_start(struct provider *p);
 void challenge_answer(struct provider *p, const struct msg_attestation_response *m);
 void challenge_stop(struct provider *p);
 
-/* registry.c: every attempt is told that it is lost */
-void provider_drop_attempts(struct provider *p);
+/* registry.c: every attempt is told that it is lost, and why */
+void provider_drop_attempts(struct provider *p, const char *why);
 
 /* trust changes are logged and re-index the provider's offers */
 void provider_set_trust(struct provider *p, enum trust_level level, enum trust_reason reason);

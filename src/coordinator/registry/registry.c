@@ -2,6 +2,7 @@
 /* The registry itself: its life, trust changes, what others may know of a provider. */
 #include "coordinator/registry/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "coordinator/registry/provider.h"
@@ -70,24 +71,27 @@ void provider_set_trust(struct provider *p, enum trust_level level, enum trust_r
     offers_update(p);
 }
 
-void provider_drop_attempts(struct provider *p)
+void provider_drop_attempts(struct provider *p, const char *why)
 {
     while (!list_empty(&p->attempts)) {
         struct attempt *a = list_owner(p->attempts.next, struct attempt, link);
 
         registry_detach(a, false);
-        a->ops->lost(a);
+        a->ops->lost(a, why);
     }
 }
 
 void provider_distrust(struct provider *p, enum trust_reason reason)
 {
+    char why[160];
+
     if (p->untrusted || p->state != PROVIDER_REGISTERED)
         return;
     p->untrusted = true;
     challenge_stop(p);
     provider_set_trust(p, TRUST_NONE, reason);
-    provider_drop_attempts(p);
+    snprintf(why, sizeof why, "the provider is no longer trusted: %s", trust_reason_help(reason));
+    provider_drop_attempts(p, why);
 }
 
 /* --- views --- */

@@ -60,7 +60,8 @@ struct attempt_ops {
     void (*chunk)(struct attempt *a, const struct msg_inference_response_chunk *m);
     void (*completed)(struct attempt *a, const struct msg_inference_complete *m);
     void (*failed)(struct attempt *a, const struct msg_inference_error *m);
-    void (*lost)(struct attempt *a); /* the provider is gone or no longer trusted */
+    /* The provider is gone or no longer trusted: `why`, for the consumer. */
+    void (*lost)(struct attempt *a, const char *why);
 };
 
 /* One try of a request at one provider, under a wire id of its own. Lives in the request. */
