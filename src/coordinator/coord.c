@@ -200,6 +200,8 @@ static int make_parts(struct coord *c)
 static int start_listening(struct coord *c, struct err *ret_err)
 {
     const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections,
+                                          .max_bodies_bytes = (size_t)c->settings->body_memory_mib
+                                                              << 20,
                                           .out_max_bytes = OUT_MAX_BYTES};
     int sock;
     int rc = loop_listen(c->loop, c->settings->host.p, (uint16_t)c->settings->port, &sock, &c->port,

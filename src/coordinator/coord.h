@@ -18,6 +18,8 @@ struct checkpoints;
 struct coord_sweep;
 struct registry;
 
+enum { ANSWER_TRACE_ID_MAX_BYTES = 64 }; /* X-Request-Id */
+
 struct coord {
     struct loop *loop;
     struct clock clock;
@@ -34,8 +36,8 @@ struct coord {
     struct registry *registry;
     struct box_slab *slab;
     struct http_server *server;
-    uint16_t port;                     /* where it listens */
-    char rejected_id[RAND_UUID_BYTES]; /* trace id of what the HTTP server refused last */
+    uint16_t port;                                   /* where it listens */
+    char rejected_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* of what the HTTP server refused last */
 
     struct list_node requests; /* live ones: flow/flow.h */
     size_t n_requests;

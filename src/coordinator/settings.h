@@ -29,7 +29,7 @@ struct settings {
     int64_t challenge_interval_ms, challenge_timeout_ms, heartbeat_timeout_ms;
     double rate_per_s;
     int64_t rate_burst;
-    int64_t max_connections;
+    int64_t max_connections, body_memory_mib;
     struct settings_model *models;
     size_t n_models;
 };

@@ -35,24 +35,31 @@ struct http_server;
 struct http_exchange;
 
 struct http_server_config {
-    size_t max_head_bytes;   /* 431 beyond; 0: 16 KiB */
-    size_t max_body_bytes;   /* 413 beyond, without reading the rest; 0: 6 MiB */
-    size_t out_max_bytes;    /* response bytes queued beyond the socket; 0: 2 MiB */
-    int64_t head_timeout_ms; /* first byte to end of head; then 408. 0: 10 s */
-    int64_t body_timeout_ms; /* no body byte for this long; then 408. 0: 10 s */
-    int64_t idle_timeout_ms; /* keep-alive without a request. 0: 60 s */
-    int max_connections;     /* WebSockets among them; beyond it new ones get 503. 0: 65536 */
+    size_t max_head_bytes;    /* 431 beyond; 0: 16 KiB */
+    size_t max_body_bytes;    /* 413 beyond, without reading the rest; 0: 6 MiB */
+    size_t max_bodies_bytes;  /* of all requests at once; 503 beyond. 0: 256 MiB */
+    size_t out_max_bytes;     /* response bytes queued beyond the socket; 0: 2 MiB */
+    int64_t head_timeout_ms;  /* first byte to end of head; then 408. 0: 10 s */
+    int64_t body_timeout_ms;  /* no body byte for this long; then 408. 0: 10 s */
+    int64_t body_deadline_ms; /* end of head to end of body; then 408. 0: 60 s */
+    int64_t idle_timeout_ms;  /* keep-alive without a request. 0: 60 s */
+    int max_connections;      /* WebSockets among them; beyond it new ones get 503. 0: 65536 */
 };
 
 struct http_server_ops {
     /* A complete request. The handler answers now or later. */
     void (*on_request)(void *ud, struct http_exchange *x);
-    /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 503, 505): append the
-     * body of the answer to `ret_body` and name its content type. The connection closes after it.
-     */
+    /* The head of a request whose body is still to come, and not yet asked for: 0, or the status of
+     * a refusal, and *ret_why. May be NULL. */
+    int (*on_head)(void *ud, const struct http_request *req, const char **ret_why);
+    /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 503, 505, or
+     * on_head's): append the body of the answer to `ret_body` and name its content type. The
+     * connection closes after it. */
     const char *(*on_reject)(void *ud, int status, const char *why, struct buf *ret_body);
-    /* More headers of that answer, at most HTTP_MAX_HEADERS - 1: how many. May be NULL. */
-    size_t (*reject_headers)(void *ud, int status, struct http_header *ret_headers);
+    /* More headers of that answer, at most HTTP_MAX_HEADERS - 1: how many. `req` is NULL where
+     * there is no whole head. May be NULL. */
+    size_t (*reject_headers)(void *ud, int status, const struct http_request *req,
+                             struct http_header *ret_headers);
 };
 
 /* Serve connections that arrive on `listen_sock` (taken over). */

@@ -38,7 +38,9 @@ struct http_exchange {
     bool in_value, got_bytes, head_done, complete;
     int reject_status;
     const char *reject_why;
-    char limit_text[96]; /* a reason that names a number */
+    char limit_text[160]; /* a reason that names a number */
+    int64_t head_done_us; /* mono */
+    size_t body_counted;  /* of the server's body_bytes */
 
     /* the request and its answer */
     struct http_request request;
@@ -61,6 +63,7 @@ struct http_server {
     llhttp_settings_t settings;
     struct list_node connections;
     size_t n_connections, n_open; /* of HTTP */
+    size_t body_bytes;            /* of memory for bodies, arriving or being worked on */
     struct conn_group upgraded;   /* that became WebSockets */
     bool draining;
     int64_t date_s; /* the second that `date` shows */
@@ -73,6 +76,8 @@ void http_parse_reset(struct http_exchange *x);
 /* Feed what stands in the connection's input. 1: a request is complete; 0: more is needed;
  * negative: reject_status says how to refuse. */
 int http_parse(struct http_exchange *x);
+/* The body is not needed any more: it counts no longer. */
+void http_body_release(struct http_exchange *x);
 
 /* http1_server.c */
 void http_exchange_done(struct http_exchange *x); /* the answer is queued */

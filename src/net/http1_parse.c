@@ -11,19 +11,50 @@ static int refuse(struct http_exchange *x, int status, const char *why)
     return HPE_USER;
 }
 
-static int refuse_body(struct http_exchange *x)
+static int refuse_head(struct http_exchange *x, const char *what)
 {
-    snprintf(x->limit_text, sizeof x->limit_text,
-             "the body is larger than the limit of %zu bytes; send less",
-             x->server->config.max_body_bytes);
-    return refuse(x, 413, x->limit_text);
+    snprintf(x->limit_text, sizeof x->limit_text, "%s larger than the limit of %zu bytes", what,
+             x->server->config.max_head_bytes);
+    return refuse(x, 431, x->limit_text);
 }
+
+/* --- room for bodies --- */
+
+void http_body_release(struct http_exchange *x)
+{
+    x->server->body_bytes -= x->body_counted;
+    x->body_counted = 0;
+}
+
+/* Whether the body may grow by `more` bytes, as they arrive or are announced. */
+static int check_body(struct http_exchange *x, uint64_t more)
+{
+    const struct http_server_config *limits = &x->server->config;
+    size_t others = x->server->body_bytes - x->body_counted;
+
+    if (more > limits->max_body_bytes - x->body.len) {
+        snprintf(x->limit_text, sizeof x->limit_text,
+                 "the body is larger than the limit of %zu bytes; send less",
+                 limits->max_body_bytes);
+        return refuse(x, 413, x->limit_text);
+    }
+    if (others + x->body.len + more > limits->max_bodies_bytes) {
+        snprintf(x->limit_text, sizeof x->limit_text,
+                 "the bodies of all requests together have reached the limit of %zu bytes; try "
+                 "again in a second",
+                 limits->max_bodies_bytes);
+        return refuse(x, 503, x->limit_text);
+    }
+    return 0;
+}
+
+/* --- pieces, as the parser finds them --- */
 
 /* Append to the span that is being received; its bytes are the newest of `head`. */
 static int grow_span(struct http_exchange *x, struct http_span *span, const char *at, size_t n)
 {
     if (x->head.len + n > x->server->config.max_head_bytes)
-        return refuse(x, 431, "the request's head is larger than the limit");
+        return refuse_head(x, "the request's head is");
     if (span->n == 0)
         span->at = x->head.len;
     if (buf_append(&x->head, at, n) < 0)
@@ -44,7 +75,7 @@ static int skip_trailer(struct http_exchange *x, size_t n)
 {
     x->trailer_bytes += n;
     if (x->trailer_bytes > x->server->config.max_head_bytes)
-        return refuse(x, 431, "the request's trailers are larger than the limit");
+        return refuse_head(x, "the request's trailers are");
     return 0;
 }
 
@@ -107,75 +138,7 @@ static int check_head(struct http_exchange *x)
         return refuse(x, 400, "a request needs at most one Transfer-Encoding header");
     if (p->flags & F_CHUNKED && !str_ieq(http_header_get(req, "Transfer-Encoding"), STR("chunked")))
         return refuse(x, 501, "of transfer codings, this server understands `chunked` only");
-    if (p->flags & F_CONTENT_LENGTH && p->content_length > x->server->config.max_body_bytes)
-        return refuse_body(x);
-    return 0;
-}
-
-/* Requests with neither length nor chunks have no body; GET with one is tolerated. */
-static int on_headers_complete(llhttp_t *p)
-{
-    struct http_exchange *x = p->data;
-    struct http_request *req = &x->request;
-
-    if (x->in_value)
-        x->n_headers++;
-    x->in_value = false;
-    x->head_done = true;
-    req->n_headers = x->n_headers;
-    for (size_t i = 0; i < x->n_headers; i++)
-        req->headers[i] =
-            (struct http_header){text_of(x, x->names[i]), str_trim(text_of(x, x->values[i]))};
-    if (check_head(x) != 0)
-        return HPE_USER;
-    if (p->http_minor == 1 && str_ieq(http_header_get(req, "Expect"), STR("100-continue"))) {
-        const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
-
-        (void)conn_write(x->conn, &go_on, 1);
-    }
-    return 0;
-}
-
-static int on_body(llhttp_t *p, const char *at, size_t n)
-{
-    struct http_exchange *x = p->data;
-
-    if (x->body.len + n > x->server->config.max_body_bytes)
-        return refuse_body(x);
-    return buf_append(&x->body, at, n) < 0 ? refuse(x, 503, "out of memory") : 0;
-}
-
-static int on_complete(llhttp_t *p)
-{
-    struct http_exchange *x = p->data;
-
-    x->complete = true;
-    return HPE_PAUSED; /* what follows belongs to the next exchange */
-}
-
-void http_parse_init(struct http_server *s)
-{
-    llhttp_settings_init(&s->settings);
-    s->settings.on_url = on_url;
-    s->settings.on_header_field = on_field;
-    s->settings.on_header_value = on_value;
-    s->settings.on_headers_complete = on_headers_complete;
-    s->settings.on_body = on_body;
-    s->settings.on_message_complete = on_complete;
-}
-
-void http_parse_reset(struct http_exchange *x)
-{
-    llhttp_init(&x->parser, HTTP_REQUEST, &x->server->settings);
-    x->parser.data = x;
-    buf_wipe(&x->head); /* a key */
-    buf_wipe(&x->body); /* a prompt */
-    memset(x->names, 0, x->n_headers * sizeof *x->names);
-    memset(x->values, 0, x->n_headers * sizeof *x->values);
-    x->target = (struct http_span){0};
-    x->n_headers = x->trailer_bytes = 0;
-    x->in_value = x->got_bytes = x->head_done = x->complete = false;
-    x->reject_status = 0;
+    return p->flags & F_CONTENT_LENGTH ? check_body(x, p->content_length) : 0;
 }
 
 static bool token_in(struct str list, struct str token)
@@ -225,23 +188,118 @@ static struct str origin_form(struct str target)
     return (struct str){target.p + at, target.n - at};
 }
 
-static void finish_request(struct http_exchange *x)
+/* Who must not send a body hears so before it is asked for (RFC 9110 §10.1.1). */
+static int ask_owner(struct http_exchange *x)
+{
+    const struct http_server *s = x->server;
+    const char *why = "";
+    int status = s->ops->on_head ? s->ops->on_head(s->ud, &x->request, &why) : 0;
+
+    return status ? refuse(x, status, why) : 0;
+}
+
+static void take_head(struct http_exchange *x)
 {
     struct http_request *req = &x->request;
     struct str target = origin_form(text_of(x, x->target));
     const char *question = memchr(target.p, '?', target.n);
 
+    req->n_headers = x->n_headers;
+    for (size_t i = 0; i < x->n_headers; i++)
+        req->headers[i] =
+            (struct http_header){text_of(x, x->names[i]), str_trim(text_of(x, x->values[i]))};
     req->method = str_from(llhttp_method_name((llhttp_method_t)x->parser.method));
     req->path = question ? (struct str){target.p, (size_t)(question - target.p)} : target;
     req->query = question ? (struct str){question + 1, target.n - req->path.n - 1} : STR("");
     if (req->path.n == 0)
         req->path = STR("/");
-    req->body = buf_view(&x->body);
-    req->received_us = clock_mono_us(&x->server->clock);
     req->wants_upgrade = is_ws_upgrade(req);
     x->http10 = x->parser.http_major == 1 && x->parser.http_minor == 0;
     x->is_head = x->parser.method == HTTP_HEAD;
     x->keep_alive = !x->http10 && !token_in_header(req, STR("Connection"), STR("close"));
+}
+
+/* Requests with neither length nor chunks have no body; GET with one is tolerated. */
+static int on_headers_complete(llhttp_t *p)
+{
+    struct http_exchange *x = p->data;
+    bool has_body = p->flags & F_CHUNKED || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
+
+    if (x->in_value)
+        x->n_headers++;
+    x->in_value = false;
+    x->head_done = true;
+    x->head_done_us = clock_mono_us(&x->server->clock);
+    take_head(x);
+    if (check_head(x) != 0 || (has_body && ask_owner(x) != 0))
+        return HPE_USER;
+    if (p->http_minor == 1 &&
+        str_ieq(http_header_get(&x->request, "Expect"), STR("100-continue"))) {
+        const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
+
+        (void)conn_write(x->conn, &go_on, 1);
+    }
+    return 0;
+}
+
+/* A chunk's size is known before its bytes come. */
+static int on_chunk_header(llhttp_t *p)
+{
+    return check_body(p->data, p->content_length);
+}
+
+static int on_body(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_exchange *x = p->data;
+
+    if (check_body(x, n) != 0)
+        return HPE_USER;
+    if (buf_append(&x->body, at, n) < 0)
+        return refuse(x, 503, "out of memory");
+    x->server->body_bytes += x->body.cap - x->body_counted;
+    x->body_counted = x->body.cap;
+    return 0;
+}
+
+static int on_complete(llhttp_t *p)
+{
+    struct http_exchange *x = p->data;
+
+    x->complete = true;
+    return HPE_PAUSED; /* what follows belongs to the next exchange */
+}
+
+void http_parse_init(struct http_server *s)
+{
+    llhttp_settings_init(&s->settings);
+    s->settings.on_url = on_url;
+    s->settings.on_header_field = on_field;
+    s->settings.on_header_value = on_value;
+    s->settings.on_headers_complete = on_headers_complete;
+    s->settings.on_chunk_header = on_chunk_header;
+    s->settings.on_body = on_body;
+    s->settings.on_message_complete = on_complete;
+}
+
+void http_parse_reset(struct http_exchange *x)
+{
+    llhttp_init(&x->parser, HTTP_REQUEST, &x->server->settings);
+    x->parser.data = x;
+    http_body_release(x);
+    buf_wipe(&x->head); /* a key */
+    buf_wipe(&x->body); /* a prompt */
+    memset(x->names, 0, x->n_headers * sizeof *x->names);
+    memset(x->values, 0, x->n_headers * sizeof *x->values);
+    x->target = (struct http_span){0};
+    x->n_headers = x->trailer_bytes = 0;
+    x->in_value = x->got_bytes = x->head_done = x->complete = false;
+    x->reject_status = 0;
+}
+
+static void finish_request(struct http_exchange *x)
+{
+    x->request.body = buf_view(&x->body);
+    x->request.received_us = clock_mono_us(&x->server->clock);
 }
 
 int http_parse(struct http_exchange *x)

@@ -2,13 +2,16 @@
 /* Connections and their life: accept, time-outs, one exchange after another, the end. */
 #include <stdlib.h>
 
+#include "base/num.h"
 #include "net/http1_conn.h"
 
 enum {
     DEFAULT_HEAD_BYTES = 16 << 10,
     DEFAULT_BODY_BYTES = 6 << 20,
+    DEFAULT_BODIES_BYTES = 256 << 20,
     DEFAULT_OUT_BYTES = 2 << 20,
     DEFAULT_TIMEOUT_MS = 10000,
+    DEFAULT_DEADLINE_MS = 60000,
     DEFAULT_IDLE_MS = 60000,
     DEFAULT_CONNECTIONS = 65536,
     IN_MAX_BYTES = 64 << 10,
@@ -34,6 +37,7 @@ static void exchange_free(struct http_exchange *x)
         s->n_open--;
     x->state = HTTP_CLOSED;
     loop_timer_clear(s->loop, &x->timer);
+    http_body_release(x);
     list_remove(&x->link);
     s->n_connections--;
     buf_free(&x->head);
@@ -66,7 +70,8 @@ void http_reject(struct http_exchange *x)
     type = ops->on_reject(x->server->ud, x->reject_status, x->reject_why, &body);
     headers[n++] = (struct http_header){STR("Content-Type"), str_from(type)};
     if (ops->reject_headers)
-        n += ops->reject_headers(x->server->ud, x->reject_status, headers + n);
+        n += ops->reject_headers(x->server->ud, x->reject_status, x->head_done ? &x->request : NULL,
+                                 headers + n);
     x->keep_alive = x->is_head = false;
     if (http_head_append(x, x->reject_status, headers, n, conn_out(x->conn)) == 0 &&
         buf_printf(conn_out(x->conn), "Content-Length: %zu\r\n\r\n", body.len) == 0)
@@ -88,6 +93,15 @@ static void too_slow(void *ud);
 static void watch_time(struct http_exchange *x, int64_t ms)
 {
     loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
+}
+
+/* Each piece of body earns more time, up to the deadline of the whole. */
+static void watch_body(struct http_exchange *x)
+{
+    const struct http_server_config *limits = &x->server->config;
+    int64_t spent_ms = (clock_mono_us(&x->server->clock) - x->head_done_us) / 1000;
+
+    watch_time(x, num_min(limits->body_timeout_ms, limits->body_deadline_ms - spent_ms));
 }
 
 /* Whether the peer is still reading the answer before, and took some of it in the idle time. */
@@ -148,8 +162,8 @@ static void on_data(void *ud)
         hand_over(x);
     } else if (rc < 0) {
         http_reject(x);
-    } else if (x->head_done) { /* each piece of body earns more time */
-        watch_time(x, x->server->config.body_timeout_ms);
+    } else if (x->head_done) {
+        watch_body(x);
     } else if (x->got_bytes && (!had_bytes || had_head)) {
         watch_time(x, x->server->config.head_timeout_ms);
     }
@@ -256,9 +270,11 @@ static void apply_defaults(struct http_server_config *c)
 {
     c->max_head_bytes = c->max_head_bytes ? c->max_head_bytes : DEFAULT_HEAD_BYTES;
     c->max_body_bytes = c->max_body_bytes ? c->max_body_bytes : DEFAULT_BODY_BYTES;
+    c->max_bodies_bytes = c->max_bodies_bytes ? c->max_bodies_bytes : DEFAULT_BODIES_BYTES;
     c->out_max_bytes = c->out_max_bytes ? c->out_max_bytes : DEFAULT_OUT_BYTES;
     c->head_timeout_ms = c->head_timeout_ms ? c->head_timeout_ms : DEFAULT_TIMEOUT_MS;
     c->body_timeout_ms = c->body_timeout_ms ? c->body_timeout_ms : DEFAULT_TIMEOUT_MS;
+    c->body_deadline_ms = c->body_deadline_ms ? c->body_deadline_ms : DEFAULT_DEADLINE_MS;
     c->idle_timeout_ms = c->idle_timeout_ms ? c->idle_timeout_ms : DEFAULT_IDLE_MS;
     c->max_connections = c->max_connections ? c->max_connections : DEFAULT_CONNECTIONS;
 }

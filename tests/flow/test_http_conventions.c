@@ -109,6 +109,27 @@ static void an_error_keeps_the_trace_id_of_its_request(void **state)
     assert_true(str_is(fake_consumer_header(c, "X-Request-Id"), "trace-2"));
 }
 
+/* Six megabytes of whoever asks would be held for the time that they take to arrive. */
+static void a_body_without_a_key_is_refused_before_it_is_sent(void **state)
+{
+    static const char *const keys[] = {"", "Authorization: Basic YTpi\r\n",
+                                       "Authorization: Bearer \r\n"};
+    struct fake_world *w = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        char headers[200];
+        struct fake_consumer *c;
+
+        snprintf(headers, sizeof headers, "%sX-Request-Id: trace-3\r\nExpect: 100-continue\r\n",
+                 keys[i]);
+        c = fake_consumer_ask(w, &(struct fake_ask){.key = "", .headers = headers});
+        assert_int_equal(fake_consumer_status(c), 401); /* and no 100 before it */
+        assert_common_headers(c);
+        assert_true(str_is(fake_consumer_header(c, "X-Request-Id"), "trace-3"));
+        assert_true(fake_says(fake_consumer_body(c), "\"code\":\"invalid_api_key\""));
+    }
+}
+
 static void an_attested_provider_says_whether_it_has_a_secure_enclave(void **state)
 {
     struct fake_world *w = *state;
@@ -130,6 +151,7 @@ int main(void)
         TEST(another_websocket_version_is_told_ours),
         TEST(what_the_http_layer_refuses_looks_like_any_error),
         TEST(an_error_keeps_the_trace_id_of_its_request),
+        TEST(a_body_without_a_key_is_refused_before_it_is_sent),
         TEST(an_attested_provider_says_whether_it_has_a_secure_enclave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

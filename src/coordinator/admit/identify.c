@@ -14,6 +14,11 @@ static struct str bearer_token(struct str authorization)
     return str_trim((struct str){v.p + scheme.n, v.n - scheme.n});
 }
 
+bool identify_names_key(struct str authorization)
+{
+    return bearer_token(authorization).n > 0;
+}
+
 static void lookup_done(struct store_op *op)
 {
     struct identify *q = list_owner(op, struct identify, lookup.op);
@@ -51,8 +56,7 @@ int identify_start(struct identify *q, struct coord *c, struct str authorization
 void identify_error(const struct identify *q, struct api_error *ret_error)
 {
     if (q->rc == ERR_MISSING) {
-        api_error_set(ret_error, API_AUTH, NULL,
-                      "no API key: send it as `Authorization: Bearer <key>`");
+        api_error_set(ret_error, API_AUTH, NULL, IDENTIFY_NO_KEY);
     } else if (q->rc == ERR_NOT_FOUND) {
         api_error_set(ret_error, API_AUTH, NULL,
                       "the API key is not known or was revoked; the coordinator's operator makes "

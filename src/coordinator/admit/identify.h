@@ -22,6 +22,10 @@ struct identify {
 int identify_start(struct identify *q, struct coord *c, struct str authorization,
                    void (*done)(struct identify *q));
 
+/* Whether a key is named at all, known or not; and what to say where none is. */
+bool identify_names_key(struct str authorization);
+#define IDENTIFY_NO_KEY "no API key: send it as `Authorization: Bearer <key>`"
+
 /* What to tell a caller that was refused. */
 void identify_error(const struct identify *q, struct api_error *ret_error);
 

@@ -42,12 +42,12 @@ static void provider_socket(struct coord *c, struct http_exchange *x)
 static const struct route {
     struct str method, path, allow;
     void (*handle)(struct coord *c, struct http_exchange *x);
-    bool while_draining;
+    bool while_draining, needs_key;
 } routes[] = {
-    {STR("GET"), STR("/health"), ALLOW_GET, api_health, true},
-    {STR("GET"), STR("/v1/models"), ALLOW_GET, api_models, true},
-    {STR("POST"), STR("/v1/chat/completions"), ALLOW_POST, chat, false},
-    {STR("GET"), STR("/ws/provider"), ALLOW_GET, provider_socket, false},
+    {STR("GET"), STR("/health"), ALLOW_GET, api_health, true, false},
+    {STR("GET"), STR("/v1/models"), ALLOW_GET, api_models, true, false},
+    {STR("POST"), STR("/v1/chat/completions"), ALLOW_POST, chat, false, true},
+    {STR("GET"), STR("/ws/provider"), ALLOW_GET, provider_socket, false, false},
 };
 
 static const struct route *route_of(struct str path)
@@ -98,6 +98,19 @@ static void on_request(void *ud, struct http_exchange *x)
         route->handle(c, x);
 }
 
+/* Nobody's megabytes are kept for a request that says nothing of a key. */
+static int on_head(void *ud, const struct http_request *req, const char **ret_why)
+{
+    const struct route *route = route_of(req->path);
+
+    (void)ud;
+    if (!route || !takes(route, req->method) || !route->needs_key ||
+        identify_names_key(http_header_get(req, "Authorization")))
+        return 0;
+    *ret_why = IDENTIFY_NO_KEY;
+    return 401;
+}
+
 static const char *on_reject(void *ud, int status, const char *why, struct buf *ret_body)
 {
     (void)ud;
@@ -105,10 +118,13 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
     return "application/json";
 }
 
-static size_t reject_headers(void *ud, int status, struct http_header *ret_headers)
+static size_t reject_headers(void *ud, int status, const struct http_request *req,
+                             struct http_header *ret_headers)
 {
-    return answer_rejection_headers(ud, status, ret_headers);
+    return answer_rejection_headers(ud, status, req, ret_headers);
 }
 
-const struct http_server_ops api_server_ops = {
-    .on_request = on_request, .on_reject = on_reject, .reject_headers = reject_headers};
+const struct http_server_ops api_server_ops = {.on_request = on_request,
+                                               .on_head = on_head,
+                                               .on_reject = on_reject,
+                                               .reject_headers = reject_headers};

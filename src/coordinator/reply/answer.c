@@ -98,7 +98,8 @@ void answer_no_memory(struct coord *c, struct http_exchange *x)
 static const struct {
     int status;
     enum api_error_id id;
-} rejections[] = {{408, API_TIMEOUT_READ},
+} rejections[] = {{401, API_AUTH},
+                  {408, API_TIMEOUT_READ},
                   {413, API_BODY_TOO_LARGE},
                   {431, API_HEAD_TOO_LARGE},
                   {503, API_OVERLOADED}};
@@ -116,11 +117,15 @@ void answer_rejection(int status, const char *why, struct buf *ret_body)
     (void)api_error_write(&e, ret_body);
 }
 
-size_t answer_rejection_headers(struct coord *c, int status, struct http_header *ret_headers)
+size_t answer_rejection_headers(struct coord *c, int status, const struct http_request *req,
+                                struct http_header *ret_headers)
 {
+    const struct str given = req ? http_header_get(req, "X-Request-Id") : (struct str){0};
+    char fresh[RAND_UUID_BYTES];
     size_t n;
 
-    rand_uuid(&c->rand, c->rejected_id);
+    rand_uuid(&c->rand, fresh);
+    answer_trace_id(given, fresh, c->rejected_id);
     n = reply_common_headers(c->settings, (struct str){0}, str_from(c->rejected_id), ret_headers);
     if (status == 503)
         ret_headers[n++] = (struct http_header){STR("Retry-After"), STR("1")};

@@ -4,12 +4,11 @@
 #ifndef DARKBLOOM_COORDINATOR_REPLY_ANSWER_H
 #define DARKBLOOM_COORDINATOR_REPLY_ANSWER_H
 
+#include "coordinator/coord.h"
 #include "net/http1.h"
 #include "proto/api_error.h"
 
-struct coord;
-
-enum { ANSWER_TRACE_ID_MAX_BYTES = 64, ANSWER_MAX_MORE = 4 };
+enum { ANSWER_MAX_MORE = 4 };
 
 /* The request's trace id: the consumer's own (X-Request-Id) where it can be echoed and logged, or
  * `otherwise`. */
@@ -24,8 +23,9 @@ void answer_error(struct coord *c, struct http_exchange *x, const char *trace_id
 void answer_no_memory(struct coord *c, struct http_exchange *x);
 
 /* For the HTTP server's rejections: the body, and headers (room for REPLY_MAX_HEADERS; values live
- * until the next call). */
+ * until the next call); `req` is NULL where there is no whole head. */
 void answer_rejection(int status, const char *why, struct buf *ret_body);
-size_t answer_rejection_headers(struct coord *c, int status, struct http_header *ret_headers);
+size_t answer_rejection_headers(struct coord *c, int status, const struct http_request *req,
+                                struct http_header *ret_headers);
 
 #endif

@@ -96,7 +96,15 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
     return "text/plain";
 }
 
-static const struct http_server_ops ops = {.on_request = on_request, .on_reject = on_reject};
+static int on_head(void *ud, const struct http_request *req, const char **ret_why)
+{
+    (void)ud;
+    *ret_why = "forbidden";
+    return str_is(req->path, "/forbidden") && str_is(req->method, "POST") ? 401 : 0;
+}
+
+static const struct http_server_ops ops = {
+    .on_request = on_request, .on_head = on_head, .on_reject = on_reject};
 
 int fake_http_setup(void **state)
 {
@@ -105,6 +113,8 @@ int fake_http_setup(void **state)
                                                      .out_max_bytes = FAKE_OUT_MAX_BYTES,
                                                      .head_timeout_ms = 10000,
                                                      .body_timeout_ms = 5000,
+                                                     .body_deadline_ms = 30000,
+                                                     .max_bodies_bytes = FAKE_BODIES_MAX_BYTES,
                                                      .idle_timeout_ms = 60000,
                                                      .max_connections = FAKE_CONNECTIONS_MAX};
     static struct fake_http h;

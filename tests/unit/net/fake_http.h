@@ -4,6 +4,7 @@
  *   /later   is answered by the test (exchange in `waiting`)
  *   /stream  a chunked stream is begun, the test writes and ends it (`waiting`)
  *   /ws      becomes a WebSocket, which says nothing
+ *   /forbidden  refuses a body
  *   others   200 and an echo: "METHOD path?query|body" */
 #ifndef TESTS_NET_FAKE_HTTP_H
 #define TESTS_NET_FAKE_HTTP_H
@@ -21,6 +22,7 @@
 enum {
     FAKE_HEAD_MAX_BYTES = 1000,
     FAKE_BODY_MAX_BYTES = 2000,
+    FAKE_BODIES_MAX_BYTES = 5000,
     FAKE_OUT_MAX_BYTES = 10000,
     FAKE_CONNECTIONS_MAX = 3,
     FAKE_SOCKETS_MAX = 8

@@ -5,8 +5,9 @@
 
 #include <stdio.h>
 
-#define GET(path)  "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
-#define POST(body) "POST /p HTTP/1.1\r\nHost: h\r\n" body
+#define GET(path)       "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
+#define FORBIDDEN(more) "POST /forbidden HTTP/1.1\r\nHost: h\r\n" more
+#define POST(body)      "POST /p HTTP/1.1\r\nHost: h\r\n" body
 
 static void a_request_is_answered_with_date_type_and_length(void **state)
 {
@@ -341,14 +342,66 @@ static void a_body_in_chunks_is_refused_when_it_passes_the_limit(void **state)
     assert_int_equal(h->requests, 0);
 }
 
-static void a_chunk_announced_over_the_limit_does_not_make_room_for_it(void **state)
+static void a_chunk_announced_over_the_limit_is_refused_before_it_is_sent(void **state)
 {
+    static const char *const sizes[] = {"7D1", "FFFFFFFF", "ffffffffffffffff"};
     struct fake_http *h = *state;
 
-    assert_true(
-        fake_peer_send(&h->peer, STR(POST("Transfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\nabc"))));
-    assert_int_equal(h->rejects, 0); /* three bytes so far */
+    for (size_t i = 0; i < 3; i++) {
+        fake_http_again(h);
+        assert_true(fake_peer_send(&h->peer, STR(POST("Transfer-Encoding: chunked\r\n\r\n"))));
+        assert_true(fake_peer_send(&h->peer, str_from(sizes[i])));
+        assert_true(fake_peer_send(&h->peer, STR("\r\n")));
+        assert_true(fake_http_status(h, 413));
+    }
     assert_int_equal(h->requests, 0);
+}
+
+static void bodies_of_all_connections_share_one_limit(void **state)
+{
+    struct fake_http *h = *state;
+    struct fake_peer others[2];
+    char piece[1500];
+
+    memset(piece, 'b', sizeof piece);
+    for (int i = 0; i < 2; i++) {
+        fake_peer_connect(&others[i], h->l, h->port);
+        assert_true(fake_peer_send(&others[i], STR(POST("Content-Length: 2000\r\n\r\n"))));
+        assert_true(fake_peer_send(&others[i], (struct str){piece, sizeof piece}));
+    }
+    assert_true(fake_peer_send(&h->peer, STR(POST("Content-Length: 2000\r\nExpect: "
+                                                  "100-continue\r\n\r\n"))));
+    assert_true(fake_http_status(h, 503));
+    assert_true(fake_peer_got(&h->peer, "limit of 5000 bytes"));
+    assert_int_equal(h->requests, 0);
+    fake_peer_close(&others[0]);
+    fake_peer_close(&others[1]);
+    fake_http_again(h);
+    for (int i = 0; i < 9; i++) { /* what was answered counts no longer */
+        assert_true(fake_peer_send(&h->peer, STR(POST("Content-Length: 1500\r\n\r\n"))));
+        assert_true(fake_peer_send(&h->peer, (struct str){piece, sizeof piece}));
+    }
+    assert_int_equal(h->requests, 9);
+}
+
+static void who_may_not_send_a_body_is_told_before_it_is_asked_for(void **state)
+{
+    static const struct str heads[] = {
+        STR(FORBIDDEN("Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n")),
+        STR(FORBIDDEN("Content-Length: 1000\r\n\r\n")),
+        STR(FORBIDDEN("Transfer-Encoding: chunked\r\n\r\n"))};
+    struct fake_http *h = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        fake_http_again(h);
+        assert_true(fake_peer_send(&h->peer, heads[i]));
+        assert_true(fake_http_status(h, 401));
+        assert_false(fake_peer_got(&h->peer, "100 Continue"));
+    }
+    assert_int_equal(h->requests, 0);
+    fake_http_again(h); /* without a body there is nothing to spare */
+    assert_true(fake_peer_send(&h->peer, STR(FORBIDDEN("\r\n"))));
+    assert_int_equal(h->requests, 1);
 }
 
 int main(void)
@@ -368,7 +421,9 @@ int main(void)
         T(a_body_may_have_exactly_the_maximum),
         T(a_body_announced_over_the_limit_is_refused_before_it_is_sent),
         T(a_body_in_chunks_is_refused_when_it_passes_the_limit),
-        T(a_chunk_announced_over_the_limit_does_not_make_room_for_it),
+        T(a_chunk_announced_over_the_limit_is_refused_before_it_is_sent),
+        T(bodies_of_all_connections_share_one_limit),
+        T(who_may_not_send_a_body_is_told_before_it_is_asked_for),
     };
 
     return cmocka_run_group_tests_name("http requests", tests, NULL, NULL);

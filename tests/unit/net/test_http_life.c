@@ -72,12 +72,28 @@ static void a_body_may_take_its_time_as_long_as_it_moves(void **state)
     struct fake_http *h = *state;
 
     assert_true(fake_peer_send(&h->peer, STR(POST("Content-Length: 30\r\n\r\n"))));
-    for (int i = 0; i < 29; i++) {
+    for (int i = 0; i < 5; i++) {
         advance_ms(h, 4999);
         assert_true(fake_peer_send(&h->peer, STR("x")));
     }
     assert_int_equal(h->rejects, 0);
     advance_ms(h, 5000);
+    assert_true(fake_http_status(h, 408));
+    assert_int_equal(h->requests, 0);
+}
+
+static void a_body_that_only_drips_is_cut_at_its_deadline(void **state)
+{
+    struct fake_http *h = *state;
+
+    assert_true(fake_peer_send(&h->peer, STR(POST("Content-Length: 60\r\n\r\n"))));
+    for (int i = 0; i < 29; i++) {
+        advance_ms(h, 1000);
+        assert_true(fake_peer_send(&h->peer, STR("x")));
+    }
+    advance_ms(h, 999);
+    assert_int_equal(h->rejects, 0);
+    advance_ms(h, 1);
     assert_true(fake_http_status(h, 408));
     assert_int_equal(h->requests, 0);
 }
@@ -389,6 +405,7 @@ int main(void)
         T(between_requests_the_idle_time_begins_anew),
         T(a_head_that_does_not_end_in_time_is_answered_408_however_it_drips),
         T(a_body_may_take_its_time_as_long_as_it_moves),
+        T(a_body_that_only_drips_is_cut_at_its_deadline),
         T(a_handler_may_take_as_long_as_it_likes),
         T(a_request_is_received_when_its_last_byte_is_read),
         T(a_large_answer_read_slowly_is_not_cut_by_the_idle_time_out),
