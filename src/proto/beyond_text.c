@@ -13,6 +13,7 @@ static const struct {
     {"tool_choice", {"\"none\"", "\"auto\""}},
     {"functions", {"[]"}},
     {"function_call", {"\"none\"", "\"auto\""}},
+    {"min_p", {"0", "0.0"}},
     {"logprobs", {"false"}},
     {"top_logprobs", {"0"}},
     {"logit_bias", {"{}"}},

@@ -111,12 +111,36 @@ static int take_model(struct parse *p, yyjson_val *root)
     return keep(p, v, &p->r->model);
 }
 
+/* Of two members with one name some parsers take the first and others the last: what is checked
+ * here must be what the engine reads. */
+static int check_unique(struct parse *p, yyjson_val *obj, const char *where)
+{
+    yyjson_obj_iter it = yyjson_obj_iter_with(obj);
+    yyjson_val *key;
+
+    if (yyjson_obj_size(obj) > MEMBERS_MAX)
+        return api_error_set(p->e, API_BAD_REQUEST, where, "%s has more than %d fields", where,
+                             MEMBERS_MAX);
+    while ((key = yyjson_obj_iter_next(&it))) {
+        struct str name = {yyjson_get_str(key), yyjson_get_len(key)};
+
+        /* The first of that name is another one. */
+        if (yyjson_obj_getn(obj, name.p, name.n) != yyjson_obj_iter_get_val(key))
+            return api_error_set(p->e, API_BAD_REQUEST, where,
+                                 "the field `%.*s` of %s stands twice; send it once",
+                                 STR_ARG(str_cut(name, SHOWN_BYTES)), where);
+    }
+    return 0;
+}
+
 static int check_part(struct parse *p, yyjson_val *part, const char *where)
 {
     yyjson_val *type = get(part, "type");
 
     if (!yyjson_is_obj(part) || !yyjson_is_str(type))
         return bad_type(p, where, "a string or an array of {type, text} parts");
+    if (check_unique(p, part, where) < 0)
+        return ERR_DENIED;
     if (!yyjson_equals_str(type, "text")) {
         p->r->beyond_text = "messages";
         return 0;
@@ -168,6 +192,8 @@ static int check_message(struct parse *p, yyjson_val *msg, size_t index)
     snprintf(where, sizeof where, "messages[%zu]", index);
     if (!yyjson_is_obj(msg))
         return bad_type(p, where, "an object with role and content");
+    if (check_unique(p, msg, where) < 0)
+        return ERR_DENIED;
     snprintf(where, sizeof where, "messages[%zu].role", index);
     if (!role)
         return api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
@@ -226,6 +252,7 @@ static const struct {
     {"temperature", false, 0, 2, AT(temperature), "0 is greedy, 1 the default"},
     {"top_p", false, 0, 1, AT(top_p), "1 is the default"},
     {"top_k", true, 0, 1000000, AT(top_k), "0 switches it off"},
+    {"min_p", false, 0, 1, AT(min_p), "0 switches it off"},
     {"frequency_penalty", false, -2, 2, AT(frequency_penalty), "0 is the default"},
     {"presence_penalty", false, -2, 2, AT(presence_penalty), "0 is the default"},
 };
@@ -327,6 +354,7 @@ static int take_flags(struct parse *p, yyjson_val *root)
     yyjson_val *stream = get(root, "stream"), *options = get(root, "stream_options");
     yyjson_val *usage = get(options, "include_usage");
     yyjson_val *n = get(root, "n"), *seed = get(root, "seed");
+    yyjson_val *user = get(root, "user");
 
     if (stream && !yyjson_is_bool(stream))
         return bad_type(p, "stream", "true or false");
@@ -336,6 +364,8 @@ static int take_flags(struct parse *p, yyjson_val *root)
     if (usage && !yyjson_is_bool(usage))
         return bad_type(p, "stream_options.include_usage", "true or false");
     p->r->include_usage = yyjson_is_true(usage);
+    if (user && !yyjson_is_str(user))
+        return bad_type(p, "user", "a string");
     if (n && !yyjson_is_int(n))
         return bad_type(p, "n", "a whole number");
     if (n && yyjson_get_sint(n) != 1)

@@ -29,6 +29,7 @@ struct chat_request {
     double temperature;  /* [0, 2]; default 1 */
     double top_p;        /* [0, 1]; default 1; 0: the likeliest token alone */
     int64_t top_k;       /* >= 0; 0: off */
+    double min_p;        /* [0, 1]; 0: off; see beyond_text */
     double frequency_penalty, presence_penalty; /* [-2, 2] */
     bool has_seed;
     int64_t seed;
@@ -46,7 +47,8 @@ struct chat_request {
  * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
  * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
  * the limit); stream_options.include_usage not a bool; n other than 1; more than CHAT_MAX_STOPS
- * stops or one that is empty or longer than CHAT_MAX_STOP_BYTES; stream not a bool; more than 128
+ * stops or one that is empty or longer than CHAT_MAX_STOP_BYTES; stream not a bool; user not a
+ * string; a member that stands twice in a message or a part of one; more than 128
  * fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as absent. Unknown fields pass.
  * Duplicate top-level keys are refused (what is priced must be what is forwarded). 0 or ERR_DENIED
  * with *ret_error. Strings live in `region` or point into `body`. */

@@ -88,6 +88,12 @@ static const struct bad bad_messages[] = {
      "messages[0].content"},
     {MESSAGES("[{\"role\":\"tool\",\"tool_call_id\":\"c\"}]"), "missing_required_parameter",
      "messages[0].content"},
+    {MESSAGES("[{\"role\":\"user\",\"content\":\"a\",\"content\":\"b\"}]"), "invalid_request_error",
+     "messages[0]"},
+    {MESSAGES("[" HI ",{\"role\":\"user\",\"content\":\"a\",\"r\\u006fle\":\"system\"}]"),
+     "invalid_request_error", "messages[1]"},
+    {MESSAGES("[" USER("[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]") "]"),
+     "invalid_request_error", "messages[0].content"},
 };
 
 #define LIMIT(value) M ",\"max_tokens\":" value "}"
@@ -118,6 +124,9 @@ static const struct bad bad_fields[] = {
     {M ",\"top_p\":1.1}", "invalid_value", "top_p"},
     {M ",\"top_p\":-1}", "invalid_value", "top_p"},
     {M ",\"top_p\":{}}", "invalid_type", "top_p"},
+    {M ",\"min_p\":1.1}", "invalid_value", "min_p"},
+    {M ",\"min_p\":\"x\"}", "invalid_type", "min_p"},
+    {M ",\"user\":5}", "invalid_type", "user"},
     {M ",\"top_k\":1.5}", "invalid_type", "top_k"},
     {M ",\"top_k\":-1}", "invalid_value", "top_k"},
     {M ",\"top_k\":18446744073709551615}", "invalid_value", "top_k"},
