@@ -105,7 +105,9 @@ int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
     rc = shape_open(scratch, frame, ret_err);
     if (rc < 0)
         return rc;
-    m.type_name = shape_open_str(scratch, "type");
+    rc = shape_open_str(scratch, "type", &m.type_name, ret_err);
+    if (rc < 0)
+        return rc;
     m.type = type_of(m.type_name);
     if (m.type != MSG_UNKNOWN)
         rc = shape_decode_open(scratch, messages[m.type].shape(), frame,

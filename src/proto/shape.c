@@ -262,11 +262,15 @@ int shape_decode_open(struct proto_scratch *s, const struct shape *shape, struct
     return decode_object(&d, shape, yyjson_doc_get_root(s->doc), ret_struct);
 }
 
-struct str shape_open_str(const struct proto_scratch *s, const char *name)
+int shape_open_str(const struct proto_scratch *s, const char *name, struct str *ret_value,
+                   struct err *ret_err)
 {
     yyjson_val *v = last_member(yyjson_doc_get_root(s->doc), name);
 
-    return yyjson_is_str(v) ? str_of(v) : (struct str){0};
+    if (v && !yyjson_is_str(v) && !yyjson_is_null(v))
+        return err_set(ret_err, ERR_TYPE, "%s must be a string", name);
+    *ret_value = str_of(v);
+    return 0;
 }
 
 int shape_decode(struct proto_scratch *s, const struct shape *shape, struct str json,

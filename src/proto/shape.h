@@ -80,9 +80,11 @@ int shape_decode(struct proto_scratch *s, const struct shape *shape, struct str 
                  void *ret_struct, struct err *ret_err);
 
 /* The same in two steps, for a caller that must look at a member first: parse (the text must stay
- * until the scratch is used again), read a top-level string (.p NULL: absent), decode. */
+ * until the scratch is used again), read a top-level string (.p NULL: absent or null;
+ * ERR_TYPE: anything else than a string), decode. */
 int shape_open(struct proto_scratch *s, struct str json, struct err *ret_err);
-struct str shape_open_str(const struct proto_scratch *s, const char *name);
+int shape_open_str(const struct proto_scratch *s, const char *name, struct str *ret_value,
+                   struct err *ret_err);
 int shape_decode_open(struct proto_scratch *s, const struct shape *shape, struct str json,
                       void *ret_struct, struct err *ret_err);
 

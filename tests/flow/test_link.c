@@ -49,6 +49,7 @@ static const struct fault closing[] = {
     {"invalid UTF-8", STR("{\"type\":\"heartbeat\",\"status\":\"\xff\xfe\"}"), "1007"},
     {"an overlong slash", STR("{\"type\":\"heartbeat\",\"status\":\"\xc0\xaf\"}"), "1007"},
     {"a number for a name", STR("{\"type\":\"inference_accepted\",\"request_id\":7}"), "1008"},
+    {"a number for a type", STR("{\"type\":5}"), "1008"},
     {"a string for a number", HEARTBEAT_OF("{\"requests_served\":\"3\"}"), "1008"},
     {"a fraction for a count", HEARTBEAT_OF("{\"requests_served\":1.5}"), "1008"},
     {"a list for an object", HEARTBEAT_OF("[]"), "1008"},
@@ -177,7 +178,7 @@ static void what_it_does_not_know_is_ignored_and_counted(void **state)
     static const struct str frames[] = {
         STR("{\"type\":\"novelty\",\"anything\":[1,{\"x\":null}]}"),
         STR("{\"anything\":1}"),
-        STR("{\"type\":5}"),
+        STR("{\"type\":null}"),
         STR("{\"type\":\"inference_accepted\",\"request_id\":\"unheard-of\"}"),
         STR("{\"type\":\"inference_response_chunk\",\"request_id\":\"unheard-of\",\"data\":\"x\"}"),
         STR("{\"type\":\"inference_complete\",\"request_id\":\"unheard-of\","

@@ -233,6 +233,7 @@ static const struct {
     {"{\"type\":\"load_model\"}", ERR_MISSING, "model_id"},
     {"{\"type\":\"register\",\"models\":[{\"size_bytes\":1}]}", ERR_MISSING, "id"},
     /* types, at every depth */
+    {"{\"type\":5}", ERR_TYPE, "type"},
     {"{\"type\":\"cancel\",\"request_id\":7}", ERR_TYPE, "request_id"},
     {"{\"type\":\"cancel\",\"request_id\":[\"r\"]}", ERR_TYPE, "request_id"},
     {"{\"type\":\"register\",\"hardware\":[]}", ERR_TYPE, "hardware"},
@@ -296,7 +297,6 @@ static const struct {
 } odd_frames[] = {
     {"{}", MSG_UNKNOWN, NULL},
     {"{\"type\":null}", MSG_UNKNOWN, NULL},
-    {"{\"type\":5}", MSG_UNKNOWN, NULL},
     {"{\"type\":\"Cancel\",\"request_id\":7}", MSG_UNKNOWN, NULL},
     {"{\"type\":\"cancel \",\"request_id\":\"r\"}", MSG_UNKNOWN, NULL},
     {"{\"type\":\"prefill_hint\",\"depth\":[[1]]}", MSG_UNKNOWN, NULL},
