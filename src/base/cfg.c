@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cfg_flags.h"
@@ -219,16 +220,39 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
     return rc;
 }
 
+/* A pipe or a device would be waited for, or never end. */
+static int open_regular(const char *path, int *ret_fd, struct err *ret_err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int saved = errno;
+
+        if (fd >= 0)
+            close(fd);
+        return err_errno(ret_err, ERR_CONFIG, saved, "cannot read the settings file %s", path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return err_set(ret_err, ERR_CONFIG,
+                       "cannot read the settings file %s: it is not a regular file", path);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
 int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *region,
                   void *ret_settings, struct err *ret_err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     char *text = arena_alloc(region, FILE_MAX_BYTES + 1);
     size_t n = 0;
     ssize_t got = 0;
+    int fd;
+    int rc = open_regular(path, &fd, ret_err);
 
-    if (fd < 0)
-        return err_errno(ret_err, ERR_CONFIG, errno, "cannot read the settings file %s", path);
+    if (rc < 0)
+        return rc;
     while (text && n <= FILE_MAX_BYTES && (got = read(fd, text + n, FILE_MAX_BYTES + 1 - n)) > 0)
         n += (size_t)got;
     close(fd);

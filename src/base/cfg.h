@@ -85,7 +85,7 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
 int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_name,
              struct arena *region, void *ret_settings, struct err *ret_err);
 
-/* As cfg_load with the file read from disk (at most 1 MiB). */
+/* As cfg_load with the file read from disk (a regular file of at most 1 MiB). */
 int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *region,
                   void *ret_settings, struct err *ret_err);
 

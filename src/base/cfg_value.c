@@ -42,8 +42,9 @@ static void describe(const struct cfg_key *key, char ret_text[static RANGE_BYTES
     }
 }
 
-static int refuse(const struct cfg_key *key, struct str given, struct cfg_origin from,
-                  struct err *ret_err)
+/* `quoted`: in the file it is a string where none belongs, e.g. port = "8080". */
+static int refuse_as(const struct cfg_key *key, struct str given, bool quoted,
+                     struct cfg_origin from, struct err *ret_err)
 {
     char allowed[RANGE_BYTES], where[WHERE_BYTES], example[48] = "";
 
@@ -54,9 +55,16 @@ static int refuse(const struct cfg_key *key, struct str given, struct cfg_origin
         snprintf(where, sizeof where, "%s", from.what);
     if (key->deflt)
         snprintf(example, sizeof example, "; for example %s", key->deflt);
-    return err_set(ret_err, ERR_CONFIG, "%s: %s is `%.*s`, but must be %s%s", where, key->key,
+    return err_set(ret_err, ERR_CONFIG, "%s: %s is %s`%.*s`, but must be %s%s%s", where, key->key,
+                   quoted ? "the string " : "",
                    (int)(given.n < SHOWN_BYTES ? given.n : SHOWN_BYTES), given.p ? given.p : "",
-                   allowed, example);
+                   allowed, quoted ? "; write it without quotes" : "", example);
+}
+
+static int refuse(const struct cfg_key *key, struct str given, struct cfg_origin from,
+                  struct err *ret_err)
+{
+    return refuse_as(key, given, false, from, ret_err);
 }
 
 static int set_str(const struct cfg_key *key, struct str s, struct arena *region, void *base)
@@ -221,7 +229,7 @@ int cfg_set_toml(const struct cfg_key *key, const struct toml_value *v, struct c
     struct str text = toml_text(v, scratch, sizeof scratch);
 
     if (!(fits[key->type] & 1U << v->type))
-        return refuse(key, text, from, ret_err);
+        return refuse_as(key, text, v->type == TOML_STR && key->type != CFG_LIST, from, ret_err);
     if (v->type == TOML_EMPTY || v->first) /* replaces the default */
         *(struct cfg_list *)field(key, base) = (struct cfg_list){0};
     if (v->type == TOML_EMPTY)

@@ -4,6 +4,9 @@
 #include "attest/trust.h"
 #include "base/log.h"
 #include "ledger/price.h"
+#include "net/loop.h"
+
+enum { SHOWN_BYTES = 60 };
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
@@ -240,10 +243,46 @@ static int check_id(const struct settings *s, size_t nth, struct err *ret_err)
     return 0;
 }
 
+static int check_host(const struct settings *s, struct err *ret_err)
+{
+    /* One with a NUL inside is not what it seems. */
+    if (strlen(s->host.p) == s->host.n && loop_is_address(s->host.p))
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "server.host is `%.*s`, but must be a numeric address; for example 127.0.0.1",
+                   STR_ARG(str_cut(s->host, SHOWN_BYTES)));
+}
+
+static int check_store_path(const struct settings *s, struct err *ret_err)
+{
+    if (s->store_path.n > 0 && strlen(s->store_path.p) == s->store_path.n)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "store.path is `%s`, but must be a file's name; for example darkbloom.db",
+                   s->store_path.p);
+}
+
+/* It stands in the head of every answer. */
+static int check_cors_origin(const struct settings *s, struct err *ret_err)
+{
+    for (size_t i = 0; i < s->cors_origin.n; i++) {
+        if (s->cors_origin.p[i] <= ' ' || s->cors_origin.p[i] == 127)
+            return err_set(ret_err, ERR_CONFIG,
+                           "server.cors_origin has white space or a control character at byte "
+                           "%zu, but must be one origin; for example https://console.darkbloom.dev",
+                           i);
+    }
+    return 0;
+}
+
 int settings_check(const struct settings *s, struct err *ret_err)
 {
-    int rc = 0;
+    int rc = check_host(s, ret_err);
 
+    if (rc == 0)
+        rc = check_store_path(s, ret_err);
+    if (rc == 0)
+        rc = check_cors_origin(s, ret_err);
     for (size_t i = 0; rc == 0 && i < s->n_models; i++)
         rc = check_id(s, i, ret_err);
     return rc;

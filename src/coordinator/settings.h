@@ -36,7 +36,8 @@ struct settings {
 
 extern const struct cfg_table settings_table;
 
-/* What the table cannot say: each [[model]] has an id of its own. 0 or ERR_CONFIG. */
+/* What the table cannot say: an address to listen on, a file for the store, an origin that can
+ * stand in a head, and each [[model]] has an id of its own. 0 or ERR_CONFIG. */
 int settings_check(const struct settings *s, struct err *ret_err);
 
 /* The existing coordinator's variables that have no effect here: each one that is set is logged as

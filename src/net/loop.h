@@ -61,6 +61,8 @@ struct clock loop_clock(struct loop *l);
 
 /* --- sockets: non-blocking, close-on-exec, TCP_NODELAY --- */
 
+/* Whether one can listen on `host`, as far as its form goes. */
+bool loop_is_address(const char *host);
 /* Listen on a numeric address or "localhost" (`port` 0: any). ERR_IO with a text that names the
  * address, and for a port in use says so. */
 int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,

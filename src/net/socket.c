@@ -33,6 +33,14 @@ int socket_address(const char *host, uint16_t port, struct sockaddr_storage *ret
     return ERR_PARSE;
 }
 
+bool loop_is_address(const char *host)
+{
+    struct sockaddr_storage addr;
+    socklen_t len;
+
+    return socket_address(host, 0, &addr, &len) == 0;
+}
+
 /* One small answer must not wait for the next one (Nagle). */
 static void no_delay(int sock)
 {

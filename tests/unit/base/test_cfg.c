@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -340,7 +341,10 @@ static const struct {
     {"no number", {.toml = "ratio = nan"}, ERR_CONFIG, {"ratio"}},
     {"no number in text", {.args = {"--ratio", "nan"}}, ERR_CONFIG, {"ratio", "nan"}},
     {"infinity", {.env = {{"RATIO", "inf"}}}, ERR_CONFIG, {"RATIO"}},
-    {"a string for a number", {.toml = "server.port = \"80\""}, ERR_CONFIG, {"server.port"}},
+    {"a string for a number",
+     {.toml = "server.port = \"80\""},
+     ERR_CONFIG,
+     {"server.port is the string `80`", "a whole number", "without quotes"}},
     {"a float for an integer", {.toml = "server.port = 80.0"}, ERR_CONFIG, {"server.port"}},
     {"a number for a string", {.toml = "name = 5"}, ERR_CONFIG, {"name", "a string"}},
     {"a number for a bool", {.toml = "verbose = 1"}, ERR_CONFIG, {"verbose", "true or false"}},
@@ -515,7 +519,25 @@ static void a_file_is_read_and_a_missing_or_huge_one_is_named(void **state)
     unlink(path);
     assert_int_equal(cfg_load_file(&src, path, &f->region, &f->s, &f->e), ERR_CONFIG);
     assert_non_null(strstr(f->e.text, path));
-    assert_int_equal(cfg_load_file(&src, "/tmp", &f->region, &f->s, &f->e), ERR_CONFIG);
+}
+
+static void what_is_no_regular_file_is_refused_without_waiting_for_it(void **state)
+{
+    struct fixture *f = *state;
+    const struct given g = {.toml = NULL};
+    char dir[] = "/tmp/darkbloom-test-cfg-XXXXXX", fifo[64];
+    char *argv[ARGS_MAX + 1];
+    struct cfg_source src = source(&g, argv);
+
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(cfg_load_file(&src, fifo, &f->region, &f->s, &f->e), ERR_CONFIG);
+    assert_non_null(strstr(f->e.text, "not a regular file"));
+    assert_int_equal(cfg_load_file(&src, dir, &f->region, &f->s, &f->e), ERR_CONFIG);
+    assert_non_null(strstr(f->e.text, dir));
+    unlink(fifo);
+    rmdir(dir);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -537,6 +559,7 @@ int main(void)
         T(arguments_that_are_wrong_leave_the_result_alone),
         T(help_shows_each_setting_that_has_an_effect),
         T(a_file_is_read_and_a_missing_or_huge_one_is_named),
+        T(what_is_no_regular_file_is_refused_without_waiting_for_it),
     };
 
     return cmocka_run_group_tests_name("cfg", tests, NULL, NULL);

@@ -202,6 +202,12 @@ static void a_bad_value_is_refused_by_name(void **state)
     } cases[] = {
         {"[server]\nport = 65536\n", "server.port"},
         {"[server]\nport = \"http\"\n", "server.port"},
+        {"[server]\nhost = \"bad host\"\n", "server.host is `bad host`"},
+        {"[server]\nhost = \"\"\n", "server.host"},
+        {"[server]\nhost = \"300.1.1.1\"\n", "for example 127.0.0.1"},
+        {"[server]\nhost = \"127.0.0.1\\u0000.example\"\n", "server.host"},
+        {"[server]\ncors_origin = \"https://a\\r\\nX-Mine: 1\"\n", "server.cors_origin"},
+        {"[store]\npath = \"\"\n", "store.path"},
         {"[routing]\nmin_trust = \"most\"\n", "min_trust"},
         {"[routing]\nqueue_wait_ms = -1\n", "queue_wait_ms"},
         {"[limits]\nrate_burst = 0\n", "rate_burst"},
