@@ -236,6 +236,42 @@ static void three_providers_are_asked_and_no_fourth(void **state)
     assert_released(w);
 }
 
+/* It is idle all the time, and would be asked first all the time. */
+static void the_next_requests_go_to_who_did_not_fail(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *broken = first_of(w), *other = second_of(w);
+
+    for (size_t i = 0; i < 8; i++) {
+        struct fake_consumer *c = fake_consumer_stream(w);
+
+        if (i == 0)
+            fails_500(broken);
+        fake_provider_serve(other, i, PROMPT, COMPLETION);
+        assert_true(fake_consumer_done(c));
+    }
+    assert_int_equal(broken->n_jobs, 1);
+    fake_world_advance_ms(w, 10000);
+    fake_provider_heartbeat(broken);
+    fake_consumer_stream(w);
+    assert_int_equal(broken->n_jobs, 2);
+}
+
+static void who_completes_a_request_has_not_failed(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = first_of(w), *later;
+
+    fake_consumer_stream(w);
+    fails_500(p);
+    fake_consumer_stream(w);
+    fake_provider_serve(p, 1, PROMPT, COMPLETION);
+    later = second_of(w);
+    fake_consumer_stream(w);
+    assert_int_equal(p->n_jobs, 3);
+    assert_int_equal(later->n_jobs, 0);
+}
+
 static void a_provider_that_joined_after_a_failure_can_be_asked(void **state)
 {
     struct fake_world *w = *state;
@@ -444,6 +480,8 @@ int main(void)
         TEST(a_role_alone_does_not_bind_the_answer_to_a_provider),
         TEST(a_role_before_the_commit_does_not_bind_it_either),
         TEST(three_providers_are_asked_and_no_fourth),
+        TEST(the_next_requests_go_to_who_did_not_fail),
+        TEST(who_completes_a_request_has_not_failed),
         TEST(a_provider_that_joined_after_a_failure_can_be_asked),
         TEST(a_retry_waits_for_a_slot_where_the_others_are_busy),
         TEST(a_late_word_from_the_first_provider_is_ignored),

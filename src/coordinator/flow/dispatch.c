@@ -50,6 +50,8 @@ static void try_again(struct request *r, const char *why, bool cancel)
 
 void flow_attempt_failed(struct request *r, const char *why, bool cancel)
 {
+    if (r->live) /* otherwise the registry knows */
+        provider_failed(r->live->provider);
     if (r->stage == STAGE_RELAY) {
         r->outcome = LEDGER_PROVIDER_FAILED;
         flow_fail(r);
@@ -67,7 +69,7 @@ static void on_timeout(void *ud)
         return;
     api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
                   (long long)(r->accepted ? s->first_token_timeout_ms : s->accept_timeout_ms));
-    try_again(r, "timeout", true);
+    flow_attempt_failed(r, "timeout", true);
 }
 
 /* The provider has taken the request on, in words or by answering. */

@@ -6,6 +6,7 @@
 #include "coordinator/registry/provider.h"
 
 enum { MAX_RUNNING_CAP = 1024, DEFAULT_MAX_RUNNING = 4, TOKENS_CAP = 1000000 };
+enum { FAILURE_US = 10000000, FAILURES_MAX_US = 60000000 };
 
 /* A provider that reports no `max_running` gets what its memory suggests, as the existing system
  * has it. */
@@ -86,6 +87,16 @@ void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
     p->thermal_critical = str_is(m->system_metrics.thermal_state, "critical");
     if (m->has_backend_capacity)
         apply_capacity(p, &m->backend_capacity);
+    offers_update(p);
+}
+
+/* Who fails at once looks idle, and would get every request first. */
+void provider_failed(struct provider *p)
+{
+    int64_t now = clock_mono_us(&p->reg->clock);
+    int64_t from = p->failed_until_us > now ? p->failed_until_us : now;
+
+    p->failed_until_us = num_min(from + FAILURE_US, now + FAILURES_MAX_US);
     offers_update(p);
 }
 

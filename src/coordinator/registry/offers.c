@@ -18,6 +18,14 @@ static double effective_tps(const struct offer *o)
     return tps < 1 ? 1 : tps;
 }
 
+/* Falls as time goes by, or at once with a success. */
+static double failure_cost_ms(const struct provider *p)
+{
+    int64_t left_us = p->failed_until_us - clock_mono_us(&p->reg->clock);
+
+    return left_us > 0 ? (double)left_us / 1000 : 0;
+}
+
 static double expected_cost_ms(const struct offer *o)
 {
     const struct provider *p = o->provider;
@@ -26,7 +34,8 @@ static double expected_cost_ms(const struct offer *o)
 
     return (o->slot_cold ? COST_COLD_MS : 0) + (double)queue * COST_QUEUED_MS +
            (double)p->n_attempts * COST_PENDING_MS +
-           (double)o->backlog_tokens / effective_tps(o) * 1000 + p->pressure_cost_ms;
+           (double)o->backlog_tokens / effective_tps(o) * 1000 + p->pressure_cost_ms +
+           failure_cost_ms(p);
 }
 
 bool provider_eligible(const struct provider *p)

@@ -85,6 +85,7 @@ struct provider {
     struct map attempts_by_id; /* wire id → struct attempt */
     int64_t n_attempts, max_running;
     double total_memory_gb, pressure_cost_ms;
+    int64_t failed_until_us; /* mono; failures cost the time until then */
     bool thermal_critical;
     uint64_t ignored_messages;
 };

@@ -161,6 +161,9 @@ uint64_t offer_provider_serial(const struct offer *o); /* of the connection, nev
 struct provider_view provider_view(const struct offer *o);
 struct ws_conn *provider_ws(const struct provider *p);
 
+/* It failed a request: for a while others come first, unless it completes one. */
+void provider_failed(struct provider *p);
+
 /* Untrusted from now on: its attempts are lost, its models leave the routing. */
 void provider_distrust(struct provider *p, enum trust_reason reason);
 

@@ -215,6 +215,26 @@ static void a_provider_that_failed_is_not_chosen_again(void **state)
     assert_null(registry_choose(f->models[0], TRUST_NONE, failed, 3));
 }
 
+static void who_fails_comes_after_the_others_for_a_while(void **state)
+{
+    struct fake_fleet *f = *state;
+    const struct msg_heartbeat idle = {.system_metrics = {.thermal_state = STR("nominal")}};
+    struct provider *a = fake_fleet_add(f, TRUST_NONE, 1), *b = fake_fleet_add(f, TRUST_NONE, 1);
+
+    provider_failed(a);
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
+    provider_failed(b);
+    provider_failed(b); /* twice is worse */
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
+    for (int i = 0; i < 1000; i++)
+        provider_failed(a);
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
+    loop_fake_advance(f->loop, 60000000); /* however often */
+    provider_heartbeat(a, &idle);
+    provider_heartbeat(b, &idle);
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
+}
+
 static void a_provider_that_left_is_not_chosen(void **state)
 {
     struct fake_fleet *f = *state;
@@ -495,6 +515,7 @@ int main(void)
         TEST(a_demand_for_trust_is_met_or_nobody_is_chosen),
         TEST(a_distrusted_provider_loses_its_requests_and_no_heartbeat_revives_it),
         TEST(a_provider_that_failed_is_not_chosen_again),
+        TEST(who_fails_comes_after_the_others_for_a_while),
         TEST(a_provider_that_left_is_not_chosen),
         TEST(a_loaded_provider_comes_after_an_idle_one),
         TEST(numbers_below_zero_are_no_discount),
