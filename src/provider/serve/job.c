@@ -37,10 +37,21 @@ static struct job *free_place(const struct jobs *js)
     return NULL;
 }
 
+/* A chunk carries the id as it stands (msg_chunk_write). */
+static bool needs_escaping(struct str id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if ((unsigned char)id.p[i] < 0x20 || id.p[i] == '"' || id.p[i] == '\\')
+            return true;
+    return false;
+}
+
 int jobs_take(struct jobs *js, struct str request_id, struct job **ret_job)
 {
-    if (!request_id.n || request_id.n > JOB_ID_MAX_BYTES || memchr(request_id.p, 0, request_id.n))
+    if (request_id.n > JOB_ID_MAX_BYTES)
         return ERR_LIMIT;
+    if (!request_id.n || needs_escaping(request_id))
+        return ERR_PARSE;
     if (map_get(&js->by_id, request_id))
         return ERR_EXISTS;
     struct job *j = free_place(js);

@@ -55,7 +55,8 @@ int jobs_init(struct jobs *js, uint32_t n, struct serve *serve);
 void jobs_free(struct jobs *js);
 
 /* Take a free place under `request_id`. 0, ERR_BUSY (all taken), ERR_EXISTS (a job of that id is
- * running), ERR_LIMIT (the id is empty or too long) or ERR_NOMEM. */
+ * running), ERR_LIMIT (the id is too long), ERR_PARSE (it is empty or holds what JSON escapes) or
+ * ERR_NOMEM. */
 int jobs_take(struct jobs *js, struct str request_id, struct job **ret_job);
 
 /* The job of that id, or NULL. */

@@ -89,6 +89,10 @@ static int take_place(struct serve *s, struct str request_id, struct job **ret_j
     if (rc == ERR_LIMIT)
         return api_error_set(ret_error, API_BAD_REQUEST, "request_id",
                              "the request id is longer than %d bytes", JOB_ID_MAX_BYTES);
+    if (rc == ERR_PARSE)
+        return api_error_set(ret_error, API_BAD_REQUEST, "request_id",
+                             "the request id is empty or holds a quote, a backslash or a control "
+                             "character");
     if (rc < 0)
         return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider runs %u requests",
                              s->config.max_jobs);

@@ -235,6 +235,33 @@ static void a_request_id_that_runs_is_not_run_twice(void **state)
     assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_INFERENCE_ERROR), 0);
 }
 
+static void a_request_id_that_no_chunk_could_carry_is_refused(void **state)
+{
+    static const struct {
+        const char *id, *words;
+    } cases[] = {{"", "is empty"},
+                 {"a\\u0000b", "control character"},
+                 {"a\\nb", "control character"},
+                 {"a\\\"b", "a quote"},
+                 {"a\\\\b", "a backslash"},
+                 {"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+                  "0123456789abcdef0123456789abcdef0123456789abcdefx",
+                  "longer than 128 bytes"}};
+    struct fake_world *w = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char frame[256];
+        int n = snprintf(frame, sizeof frame,
+                         "{\"type\":\"inference_request\",\"request_id\":\"%s\"}", cases[i].id);
+        fake_coordinator_say(&w->coordinator, (struct str){frame, (size_t)n});
+        loop_fake_settle(w->loop);
+        expect_error(w, i, 400, "invalid_request_error", "request_id");
+        assert_true(
+            holds(fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, i)->error.error,
+                  cases[i].words));
+    }
+    assert_true(provider_is_up(w->provider));
+}
+
 static void the_engines_refusals_have_their_codes(void **state)
 {
     static const struct {
@@ -444,3 +471,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        TEST(a_request_id_that_no_chunk_could_carry_is_refused),
