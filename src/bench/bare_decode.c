@@ -20,8 +20,8 @@ int bare_prompt_make(struct gguf *model, struct bare_prompt *ret_prompt)
     if (rc == 0)
         rc = gguf_ops.tokenize(model, buf_view(&text), ret_prompt->tokens, BARE_PROMPT_MAX);
     buf_free(&text);
-    if (rc < 0)
-        return rc;
+    if (rc < 0 || rc > BARE_PROMPT_MAX)
+        return rc < 0 ? rc : ERR_LIMIT;
     ret_prompt->n = rc;
     return 0;
 }

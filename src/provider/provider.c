@@ -65,6 +65,7 @@ int provider_new(const struct provider_config *c, struct provider **ret_provider
                                  .engine = c->engine,
                                  .pair = c->pair,
                                  .model_id = c->machine->model.id,
+                                 .context_tokens = c->machine->model.context_length,
                                  .max_jobs = c->max_jobs};
     struct link_config link = {.loop = c->loop,
                                .rand = c->rand,

@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import json
+import re
 
 from support.http import messages, text_of
 from support.programs import MODEL_ID
@@ -74,6 +75,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_its_limit(network):
     coordinator, _, client = network
     status, _, body = client.call(ask("word " * 4000))
     assert status == 400 and body["error"]["code"] == "context_length_exceeded", body
+    assert re.search(r"has 40\d\d tokens, and this provider's context holds 2048", body["error"]["message"])
     coordinator.wait_until_settled()
 
 

@@ -5,7 +5,7 @@
 
 #include "provider/engine/invariance.h"
 
-enum { DEFAULT_CHUNK_TOKENS = 256, OVERHEAD_TOKENS_MAX = 4096 };
+enum { DEFAULT_CHUNK_TOKENS = 256 };
 
 struct engine {
     struct gguf *model;
@@ -18,15 +18,13 @@ struct engine {
 static int32_t measure_overhead(struct gguf *m)
 {
     const struct str messages = STR("[{\"role\":\"user\",\"content\":\"x\"}]");
-    int32_t *tokens = calloc(OVERHEAD_TOKENS_MAX, sizeof *tokens);
     struct buf prompt;
     int32_t n = 0;
 
     buf_init(&prompt, 1U << 20);
-    if (tokens && gguf_ops.render(m, messages, &prompt) == 0)
-        n = gguf_ops.tokenize(m, buf_view(&prompt), tokens, OVERHEAD_TOKENS_MAX);
+    if (gguf_ops.render(m, messages, &prompt) == 0)
+        n = gguf_ops.tokenize(m, buf_view(&prompt), NULL, 0);
     buf_free(&prompt);
-    free(tokens);
     return n > 1 ? n - 1 : 0;
 }
 

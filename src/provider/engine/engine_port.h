@@ -20,7 +20,8 @@ struct engine_event {
     uint64_t tag;    /* as given to submit */
     struct str text; /* valid until the next poll */
     int64_t tokens;
-    int64_t prompt_tokens, completion_tokens; /* ADMITTED: the first; DONE: both */
+    int64_t prompt_tokens, completion_tokens; /* ADMITTED: the first; DONE: both; FAILED with
+                                                 ERR_LIMIT: the first, 0 where it was not counted */
     enum chunk_finish finish;                 /* DONE */
     int code; /* FAILED: ERR_LIMIT: prompt and answer do not fit the context; ERR_BUSY: no place in
                  the queue; ERR_PARSE: messages that the template cannot render; else ERR_MODEL */

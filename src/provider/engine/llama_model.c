@@ -246,7 +246,9 @@ static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t 
                                    : llama_tokenize(m->vocab, text.p, (int32_t)text.n, ret_tokens,
                                                     cap, true, true);
 
-    return n < 0 ? ERR_LIMIT : n;
+    if (n == INT32_MIN)
+        return ERR_LIMIT;
+    return n < 0 ? -n : n; /* negative: over `cap` */
 }
 
 static size_t piece(void *ud, int32_t token, char *ret_text, size_t cap)

@@ -28,8 +28,8 @@ struct model_ops {
     /* The prompt of an OpenAI messages array, by the model's own chat template. 0, ERR_PARSE: the
      * template cannot render it, ERR_LIMIT, ERR_NOMEM. */
     int (*render)(void *ud, struct str messages_json, struct buf *out);
-    /* Tokens of a text, special ones recognised. Count, ERR_LIMIT (more than `cap`) or ERR_MODEL.
-     */
+    /* Tokens of a text, special ones recognised. Count (where it is over `cap`, nothing is written)
+     * or ERR_LIMIT (more than can be counted). */
     int32_t (*tokenize)(void *ud, struct str text, int32_t *ret_tokens, int32_t cap);
     /* Bytes of a token's text (not always whole characters). At most `cap` are written. */
     size_t (*piece)(void *ud, int32_t token, char *ret_text, size_t cap);

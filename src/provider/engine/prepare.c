@@ -7,11 +7,11 @@
 
 #include "provider/engine/scheduler_impl.h"
 
-/* Prompt tokens in s->tokens, or why the request cannot run. */
-static int32_t tokenise(struct scheduler *s, const struct request *r)
+/* Prompt tokens in s->tokens, their number in the request; or why it cannot run. */
+static int tokenise(struct scheduler *s, struct request *r)
 {
     const struct model_ops *ops = s->config.ops;
-    int32_t context = s->limits.context_tokens;
+    int32_t context = s->limits.context_tokens, most = context - 1; /* the answer has one */
     int32_t n;
     int rc;
 
@@ -20,23 +20,26 @@ static int32_t tokenise(struct scheduler *s, const struct request *r)
         return rc;
     if (s->text.len > (size_t)context * (size_t)s->limits.longest_piece_bytes)
         return ERR_LIMIT;
-    n = ops->tokenize(s->config.model, buf_view(&s->text), s->tokens, context);
-    return n >= context ? ERR_LIMIT : n == 0 ? ERR_PARSE : n;
+    n = ops->tokenize(s->config.model, buf_view(&s->text), s->tokens, most);
+    if (n < 0)
+        return n;
+    r->n_tokens = n;
+    return n > most ? ERR_LIMIT : n == 0 ? ERR_PARSE : 0;
 }
 
 static int prepare(struct scheduler *s, struct request *r)
 {
-    int32_t n = tokenise(s, r);
+    int rc = tokenise(s, r);
+    size_t bytes = (size_t)r->n_tokens * sizeof *r->tokens;
 
     buf_wipe(&s->text);
     buf_free(&s->text);
-    if (n < 0)
-        return n;
-    r->tokens = arena_array(&r->region, int32_t, (size_t)n);
+    if (rc < 0)
+        return rc;
+    r->tokens = arena_array(&r->region, int32_t, (size_t)r->n_tokens);
     if (r->tokens)
-        memcpy(r->tokens, s->tokens, (size_t)n * sizeof *r->tokens);
-    r->n_tokens = n;
-    sodium_memzero(s->tokens, (size_t)n * sizeof *s->tokens);
+        memcpy(r->tokens, s->tokens, bytes);
+    sodium_memzero(s->tokens, bytes);
     return r->tokens ? 0 : ERR_NOMEM;
 }
 

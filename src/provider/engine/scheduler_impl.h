@@ -24,8 +24,8 @@ struct request {
     size_t n_stops;
     struct sampling sampling;
     int64_t max_tokens;
-    int32_t *tokens; /* of the prompt, once it is prepared */
-    int32_t n_tokens;
+    int32_t *tokens;       /* of the prompt, once it is prepared */
+    int32_t n_tokens;      /* counted also where they are too many */
     struct slot *slot;     /* while it runs */
     atomic_bool cancelled; /* while it is prepared or runs; one that waits is taken out instead */
 };

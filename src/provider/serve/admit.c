@@ -66,9 +66,9 @@ static void set_up_answer(struct job *j, const struct chat_request *chat)
 
 static int submit(struct job *j, const struct chat_request *chat, struct api_error *ret_error)
 {
-    const struct engine_port *engine = &j->serve->config.engine;
-    int rc = engine->submit(engine->ud, job_tag(j), chat);
-    return rc < 0 ? refusal_of(rc, ret_error) : 0;
+    const struct serve_config *c = &j->serve->config;
+    int rc = c->engine.submit(c->engine.ud, job_tag(j), chat);
+    return rc < 0 ? refusal_of(rc, 0, c->context_tokens, ret_error) : 0;
 }
 
 /* Wiping covers the whole memory of a buffer, so a large one is not kept for the next request. */

@@ -208,7 +208,7 @@ static int on_done(struct job *j, const struct engine_event *e)
 static int on_failed(struct job *j, const struct engine_event *e)
 {
     struct api_error error = {0};
-    (void)refusal_of(e->code, &error);
+    (void)refusal_of(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
     return fail(j, &error);
 }
 

@@ -19,7 +19,8 @@ struct serve_config {
     struct engine_port engine;
     const struct box_pair *pair;
     struct str model_id;
-    uint32_t max_jobs; /* running and waiting; beyond it requests are answered 503 */
+    int64_t context_tokens; /* that the engine holds for a request */
+    uint32_t max_jobs;      /* running and waiting; beyond it requests are answered 503 */
 };
 
 /* `config`'s pointers are borrowed. 0 or ERR_NOMEM. */

@@ -85,3 +85,10 @@ void fake_engine_fail(struct fake_engine *e, uint64_t tag, int code)
 {
     add(e, (struct engine_event){.kind = ENGINE_FAILED, .tag = tag, .code = code});
 }
+
+void fake_engine_too_long(struct fake_engine *e, uint64_t tag, int64_t prompt_tokens)
+{
+    add(e,
+        (struct engine_event){
+            .kind = ENGINE_FAILED, .tag = tag, .code = ERR_LIMIT, .prompt_tokens = prompt_tokens});
+}

@@ -27,5 +27,7 @@ void fake_engine_text(struct fake_engine *e, uint64_t tag, const char *text, int
 void fake_engine_done(struct fake_engine *e, uint64_t tag, int64_t prompt_tokens,
                       int64_t completion_tokens, enum chunk_finish finish);
 void fake_engine_fail(struct fake_engine *e, uint64_t tag, int code);
+/* ERR_LIMIT, with the tokens that it counted. */
+void fake_engine_too_long(struct fake_engine *e, uint64_t tag, int64_t prompt_tokens);
 
 #endif

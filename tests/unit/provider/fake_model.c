@@ -77,9 +77,7 @@ static int render(void *ud, struct str messages_json, struct buf *out)
 static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
 {
     (void)ud;
-    if (text.n > (size_t)cap)
-        return ERR_LIMIT;
-    for (size_t i = 0; i < text.n; i++)
+    for (size_t i = 0; text.n <= (size_t)cap && i < text.n; i++)
         ret_tokens[i] = (unsigned char)text.p[i];
     return (int32_t)text.n;
 }

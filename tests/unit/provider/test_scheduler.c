@@ -110,6 +110,7 @@ static void take_event(struct world *w, const struct engine_event *e)
     case ENGINE_FAILED:
         a->failed = true;
         a->code = e->code;
+        a->prompt_tokens = e->prompt_tokens;
         break;
     }
 }
@@ -425,6 +426,7 @@ static void a_prompt_that_fills_the_context_is_refused(void **state)
     start(w, 4);
     ask(w, 1, prompt, 1);
     assert_int_equal(finish(w, 1)->code, ERR_LIMIT);
+    assert_int_equal(w->answers[1].prompt_tokens, FAKE_CONTEXT);
     assert_false(w->answers[1].admitted);
     ask(w, 2, "\"unrenderable\"", 1);
     assert_int_equal(finish(w, 2)->code, ERR_PARSE);

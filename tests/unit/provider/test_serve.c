@@ -288,6 +288,25 @@ static void the_engines_refusals_have_their_codes(void **state)
     }
 }
 
+static void a_prompt_that_does_not_fit_is_told_its_tokens_and_the_limit(void **state)
+{
+    struct fake_world *w = *state;
+    box_session_close(ask(w, "r1", BODY_OF("")));
+    fake_engine_too_long(&w->engine, last_tag(w), 4010);
+    fake_world_run(w);
+    expect_error(w, 0, 400, "context_length_exceeded", "messages");
+    struct str counted = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 0)->error.error;
+    assert_true(holds(counted, "the prompt has 4010 tokens"));
+    assert_true(holds(counted, "context holds 2048"));
+
+    w->engine.submit_answer = ERR_LIMIT; /* refused before anybody counted */
+    box_session_close(ask(w, "r2", BODY_OF("")));
+    expect_error(w, 1, 400, "context_length_exceeded", "messages");
+    struct str unread = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 1)->error.error;
+    assert_true(holds(unread, "more tokens than this provider's context"));
+    assert_true(holds(unread, "2048"));
+}
+
 static void cancel_stops_the_engine_and_nothing_more_is_sent(void **state)
 {
     struct fake_world *w = *state;
@@ -459,7 +478,9 @@ int main(void)
         TEST(neutral_values_of_unsupported_fields_pass),
         TEST(a_full_house_answers_503),
         TEST(a_request_id_that_runs_is_not_run_twice),
+        TEST(a_request_id_that_no_chunk_could_carry_is_refused),
         TEST(the_engines_refusals_have_their_codes),
+        TEST(a_prompt_that_does_not_fit_is_told_its_tokens_and_the_limit),
         TEST(cancel_stops_the_engine_and_nothing_more_is_sent),
         TEST(cancel_of_an_unknown_request_is_ignored),
         TEST(a_lost_connection_cancels_its_requests),
@@ -471,4 +492,3 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        TEST(a_request_id_that_no_chunk_could_carry_is_refused),
