@@ -8,7 +8,7 @@
 #include "proto/json_wiped.h"
 #include "proto/span.h"
 
-enum { MEMBERS_MAX = 128, SHOWN_BYTES = 40 };
+enum { MEMBERS_MAX = 128, SHOWN_BYTES = 40, WHERE_BYTES = 64 };
 
 struct parse {
     struct arena *region;
@@ -133,59 +133,80 @@ static int check_unique(struct parse *p, yyjson_val *obj, const char *where)
     return 0;
 }
 
+/* The first place of a message that asks for more than text is the one named. */
+static int note_beyond(struct parse *p, const char *where)
+{
+    if (!p->r->beyond_text)
+        p->r->beyond_text = arena_dup(p->region, str_from(where)).p;
+    return p->r->beyond_text ? 0 : api_error_set(p->e, API_INTERNAL, NULL, "out of memory");
+}
+
 static int check_part(struct parse *p, yyjson_val *part, const char *where)
 {
     yyjson_val *type = get(part, "type");
 
     if (!yyjson_is_obj(part) || !yyjson_is_str(type))
-        return bad_type(p, where, "a string or an array of {type, text} parts");
+        return bad_type(p, where, "a part {type, text}");
     if (check_unique(p, part, where) < 0)
         return ERR_DENIED;
-    if (!yyjson_equals_str(type, "text")) {
-        p->r->beyond_text = "messages";
-        return 0;
-    }
-    return yyjson_is_str(get(part, "text")) ? 0 : bad_type(p, where, "parts with a text string");
+    if (!yyjson_equals_str(type, "text"))
+        return note_beyond(p, where);
+    return yyjson_is_str(get(part, "text")) ? 0 : bad_type(p, where, "a part with a text string");
 }
 
-/* An empty list of calls beside a content is none. */
-static bool makes_calls(yyjson_val *msg)
+static int check_parts(struct parse *p, yyjson_val *content, size_t index)
+{
+    char where[WHERE_BYTES];
+    yyjson_arr_iter it;
+    yyjson_val *part;
+    int rc = 0;
+
+    yyjson_arr_iter_init(content, &it);
+    for (size_t i = 0; rc == 0 && (part = yyjson_arr_iter_next(&it)); i++) {
+        snprintf(where, sizeof where, "messages[%zu].content[%zu]", index, i);
+        rc = check_part(p, part, where);
+    }
+    return rc;
+}
+
+/* The field that makes calls, or NULL. An empty list of calls beside a content is none. */
+static const char *calls_field(yyjson_val *msg)
 {
     yyjson_val *calls = get(msg, "tool_calls");
 
-    return get(msg, "function_call") ||
-           (calls && !(yyjson_is_arr(calls) && yyjson_arr_size(calls) == 0));
+    if (calls && !(yyjson_is_arr(calls) && yyjson_arr_size(calls) == 0))
+        return "tool_calls";
+    return get(msg, "function_call") ? "function_call" : NULL;
 }
 
-static int check_content(struct parse *p, yyjson_val *msg, const char *where)
+static int check_content(struct parse *p, yyjson_val *msg, size_t index)
 {
     yyjson_val *content = get(msg, "content");
-    yyjson_arr_iter it;
-    yyjson_val *part;
+    const char *calls = calls_field(msg);
+    char where[WHERE_BYTES];
+    int rc;
 
-    if (makes_calls(msg))
-        p->r->beyond_text = "messages";
-    else if (!content)
-        return api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
-    if (!content || yyjson_is_str(content))
-        return 0;
-    if (!yyjson_is_arr(content) || yyjson_arr_size(content) == 0)
-        return bad_type(p, where, "a string or a non-empty array of parts");
-    yyjson_arr_iter_init(content, &it);
-    while ((part = yyjson_arr_iter_next(&it))) {
-        int rc = check_part(p, part, where);
-
+    if (calls) {
+        snprintf(where, sizeof where, "messages[%zu].%s", index, calls);
+        rc = note_beyond(p, where);
         if (rc < 0)
             return rc;
     }
-    return 0;
+    snprintf(where, sizeof where, "messages[%zu].content", index);
+    if (!content)
+        return calls ? 0 : api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
+    if (yyjson_is_str(content))
+        return 0;
+    if (!yyjson_is_arr(content) || yyjson_arr_size(content) == 0)
+        return bad_type(p, where, "a string or a non-empty array of parts");
+    return check_parts(p, content, index);
 }
 
 static int check_message(struct parse *p, yyjson_val *msg, size_t index)
 {
     static const char *const roles[] = {"system",    "developer", "user",
                                         "assistant", "tool",      "function"};
-    char where[64];
+    char where[WHERE_BYTES];
     yyjson_val *role = get(msg, "role");
     bool known = false;
 
@@ -206,8 +227,7 @@ static int check_message(struct parse *p, yyjson_val *msg, size_t index)
                              "%s is `%.*s`, but must be one of system, developer, user, "
                              "assistant, tool, function",
                              where, STR_ARG(str_cut(str_from(yyjson_get_str(role)), SHOWN_BYTES)));
-    snprintf(where, sizeof where, "messages[%zu].content", index);
-    return check_content(p, msg, where);
+    return check_content(p, msg, index);
 }
 
 static int take_messages(struct parse *p, yyjson_val *root)

@@ -35,9 +35,9 @@ struct chat_request {
     int64_t seed;
     struct str stops[CHAT_MAX_STOPS]; /* unescaped, in the region */
     size_t n_stops;
-    /* What the coordinator passes through and an engine of text must refuse: "messages" with calls
-     * or parts other than text, or the first field that asks for more (proto/beyond_text.h); NULL:
-     * none. */
+    /* What the coordinator passes through and an engine of text must refuse: the first calls or
+     * part other than text, as "messages[0].content[1]", or the first field that asks for more
+     * (proto/beyond_text.h); NULL: none. */
     const char *beyond_text;
 };
 

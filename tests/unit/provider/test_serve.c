@@ -177,7 +177,9 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
     } cases[] = {
         {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
          "\"image_url\",\"image_url\":{\"url\":\"data:,\"}}]}]}",
-         "unsupported_parameter", "messages", 400},
+         "unsupported_parameter", "messages[0].content[0]", 400},
+        {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}",
+         "unsupported_parameter", "messages[0].tool_calls", 400},
         {BODY_OF(",\"tools\":[{\"type\":\"function\"}]"), "unsupported_parameter", "tools", 400},
         {BODY_OF(",\"logprobs\":true"), "unsupported_parameter", "logprobs", 400},
         {BODY_OF(",\"response_format\":{\"type\":\"json_object\"}"), "unsupported_parameter",
@@ -197,6 +199,7 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
             fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, i);
         assert_non_null(m);
         assert_int_equal(m->error.status_code, cases[i].status);
+        assert_true(str_is(m->error.code, cases[i].code));
         assert_true(str_is(m->error.param, cases[i].param));
         assert_null(memmem(m->error.error.p, m->error.error.n, SECRET, sizeof SECRET - 1));
     }
