@@ -90,13 +90,22 @@ static void *run(void *arg)
 
 /* --- from the loop --- */
 
+/* What no context can hold is not even copied: a template takes a token at least for each message,
+ * and a token stands for so much text at most. */
+static bool can_fit(const struct scheduler *s, const struct chat_request *chat)
+{
+    size_t context = (size_t)s->limits.context_tokens;
+
+    return chat->n_messages < context &&
+           chat->messages.n <= context * (size_t)s->limits.longest_piece_bytes;
+}
+
 int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_request *chat)
 {
     struct request *r;
     int rc = 0;
 
-    /* Texts that no context can hold are not even copied. */
-    if (chat->messages.n > (size_t)s->limits.context_tokens * (size_t)s->limits.longest_piece_bytes)
+    if (!can_fit(s, chat))
         return ERR_LIMIT;
     pthread_mutex_lock(&s->lock);
     if (s->n_waiting >= s->config.max_waiting)

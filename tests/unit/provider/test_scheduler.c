@@ -353,6 +353,34 @@ static void messages_that_no_context_can_hold_are_refused_unread(void **state)
     assert_int_equal(w->model.renders, 0);
 }
 
+static void more_messages_than_the_context_has_tokens_are_refused_unread(void **state)
+{
+    struct world *w = *state;
+    struct chat_request chat = {.messages = STR("[x]"), .n_messages = FAKE_CONTEXT, .top_p = 1};
+
+    start(w, 4);
+    assert_int_equal(scheduler_submit(w->scheduler, 1, &chat), ERR_LIMIT);
+    assert_int_equal(w->model.renders, 0);
+    chat.n_messages--;
+    assert_int_equal(scheduler_submit(w->scheduler, 1, &chat), 0);
+}
+
+static void one_that_is_cancelled_before_it_is_prepared_is_never_rendered(void **state)
+{
+    struct world *w = *state;
+
+    fake_model_hold_renders(&w->model, true);
+    start(w, 4);
+    ask(w, 1, "[x]", 1);
+    fake_model_wait_at_render(&w->model);
+    ask(w, 2, "[y]", 1);
+    ask(w, 3, "[z]", 1);
+    scheduler_cancel(w->scheduler, 2);
+    fake_model_hold_renders(&w->model, false);
+    finish(w, 3);
+    assert_int_equal(w->model.renders, 2);
+}
+
 static void a_cancelled_request_leaves_the_queue_at_once(void **state)
 {
     struct world *w = *state;
@@ -566,6 +594,8 @@ int main(void)
         TEST(a_request_is_admitted_before_a_slot_is_free),
         TEST(a_prompt_that_is_slow_to_prepare_holds_up_no_running_row),
         TEST(messages_that_no_context_can_hold_are_refused_unread),
+        TEST(more_messages_than_the_context_has_tokens_are_refused_unread),
+        TEST(one_that_is_cancelled_before_it_is_prepared_is_never_rendered),
         TEST(a_cancelled_request_leaves_the_queue_at_once),
         TEST(one_that_is_cancelled_while_it_is_prepared_leaves_too),
         TEST(an_answer_ends_where_the_model_ends_it),
