@@ -12,7 +12,8 @@ int bench_relay_section(const char *program);
 /* Durable reserve and settle beside the disk's own fdatasync. */
 int bench_store_section(void);
 
-/* Tokens a second through the scheduler beside a bare llama_decode loop. */
+/* Tokens a second through the scheduler beside a bare llama_decode loop, and the gaps in an answer
+ * while a long prompt comes in. */
 int bench_engine_section(const char *model_path);
 
 /* What invariant numerics cost, and what changes without them. */

@@ -35,6 +35,7 @@ static int start(struct engine *e, const struct engine_config *config, struct er
                                   .chunk_tokens = config->model.chunk_tokens,
                                   .max_waiting = config->max_waiting,
                                   .seed = config->seed,
+                                  .clock = clock_system(),
                                   .wake = config->wake,
                                   .wake_ud = config->wake_ud};
     int proved = config->model.invariant ? invariance_check(&gguf_ops, e->model) : 0;

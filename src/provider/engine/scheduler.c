@@ -278,6 +278,7 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
         return err_set(ret_err, ERR_NOMEM, "out of memory for the scheduler");
     s->config = *config;
     s->limits = config->ops->limits(config->model);
+    s->pace.chunk_tokens = config->chunk_tokens;
     list_init(&s->arrived);
     list_init(&s->prepared);
     list_init(&s->running);

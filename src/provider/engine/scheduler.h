@@ -2,23 +2,26 @@
 /* The batch scheduler. A request arrives, is prepared (rendered and tokenised, on a thread of its
  * own), waits for a slot (a sequence of the KV cache) in order of arrival, and runs: every step of
  * the batch thread, which owns the model's context, is one forward pass over at least one row of
- * each running request and up to `chunk_tokens` more of prompts. So neither a long prompt nor one
- * that is slow to prepare stops the others. Submitting and cancelling never wait for a step.
+ * each running request and up to `chunk_tokens` more of prompts; beside rows that decode, as many
+ * of these as keep the pass near a target time (pace.h). So neither a long prompt nor one that is
+ * slow to prepare stops the others. Submitting and cancelling never wait for a step.
  *
  * Slots are filled from the lowest: the library splits a batch wherever sequence numbers have a
  * gap, so a gap between running slots is covered by a throw-away row. */
 #ifndef DARKBLOOM_PROVIDER_ENGINE_SCHEDULER_H
 #define DARKBLOOM_PROVIDER_ENGINE_SCHEDULER_H
 
-#include "provider/engine/model_ops.h"
+#include "base/clock.h"
 #include "provider/engine/engine_port.h"
+#include "provider/engine/model_ops.h"
 
 struct scheduler_config {
     const struct model_ops *ops;
     void *model;          /* the operations' ud; outlives the scheduler */
     int32_t chunk_tokens; /* the model takes chunk_tokens + max_seqs rows */
     size_t max_waiting;
-    uint64_t seed; /* for requests that bring none */
+    uint64_t seed;      /* for requests that bring none */
+    struct clock clock; /* times passes; read on the batch thread */
     /* Events wait. Called from both threads, at most once a step and once a request. */
     void (*wake)(void *ud);
     void *wake_ud;

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "provider/engine/events.h"
+#include "provider/engine/pace.h"
 #include "provider/engine/sampler.h"
 #include "provider/engine/scheduler.h"
 #include "provider/engine/text_out.h"
@@ -53,6 +54,7 @@ struct scheduler {
     struct slot *slots;
     struct model_row *rows;
     struct sampler_scratch scratch;
+    struct pace pace;
     bool put_events; /* since the last wake */
 
     /* the preparing thread's own; wiped after each prompt */

@@ -9,12 +9,26 @@ struct plan {
     int32_t decoded, prefilled, covering;
 };
 
+static bool decodes(const struct slot *slot)
+{
+    return slot->n_past >= slot->n_prompt;
+}
+
+static bool any_decodes(const struct scheduler *s)
+{
+    for (int32_t i = 0; i < s->limits.max_seqs; i++) {
+        if (s->slots[i].request && decodes(&s->slots[i]))
+            return true;
+    }
+    return false;
+}
+
 /* Each running request gets one row: its last token, or the next of its prompt, so that nobody
  * starves and no running sequence is missing from the batch. The pass's room for more prompt tokens
  * goes to those who came first. */
 static void share_room(struct scheduler *s)
 {
-    int32_t room = s->config.chunk_tokens;
+    int32_t room = pace_room(&s->pace, any_decodes(s));
 
     for (struct list_node *n = s->running.next; n != &s->running; n = n->next) {
         struct slot *slot = list_owner(n, struct request, link)->slot;
@@ -35,7 +49,7 @@ static void add_row(struct scheduler *s, struct plan *p, int32_t token, int32_t 
 static void add_slot(struct scheduler *s, struct plan *p, int32_t seq)
 {
     struct slot *slot = &s->slots[seq];
-    int32_t *kind = slot->n_past < slot->n_prompt ? &p->prefilled : &p->decoded;
+    int32_t *kind = decodes(slot) ? &p->decoded : &p->prefilled;
 
     *kind += slot->share;
     slot->row = -1;
@@ -138,6 +152,16 @@ static void forget_covering(struct scheduler *s, int32_t highest)
     }
 }
 
+static int decode(struct scheduler *s, const struct plan *p)
+{
+    int64_t start = clock_mono_us(&s->config.clock);
+    int rc = s->config.ops->decode(s->config.model, s->rows, p->n);
+
+    pace_learn(&s->pace, p->prefilled, clock_mono_us(&s->config.clock) - start);
+    sodium_memzero(s->rows, (size_t)p->n * sizeof *s->rows); /* they are prompts */
+    return rc;
+}
+
 bool scheduler_step(struct scheduler *s)
 {
     struct plan p;
@@ -149,8 +173,7 @@ bool scheduler_step(struct scheduler *s)
     if (highest < 0)
         return false;
     p = make_plan(s);
-    rc = s->config.ops->decode(s->config.model, s->rows, p.n);
-    sodium_memzero(s->rows, (size_t)p.n * sizeof *s->rows); /* they are prompts */
+    rc = decode(s, &p);
     if (p.covering > 0)
         forget_covering(s, highest);
     count(s, &p);

@@ -156,6 +156,24 @@ static int pass_gate(struct fake_model *m)
     return rc;
 }
 
+static int64_t now(void *ud)
+{
+    return ((struct fake_model *)ud)->now_us;
+}
+
+struct clock fake_model_clock(struct fake_model *m)
+{
+    return (struct clock){now, now, m};
+}
+
+static void spend_time(struct fake_model *m, int32_t rows)
+{
+    int64_t us = m->pass_us + m->token_us * rows;
+
+    m->now_us += us;
+    m->longest_us = us > m->longest_us ? us : m->longest_us;
+}
+
 static int decode(void *ud, const struct model_row *rows, int32_t n)
 {
     struct fake_model *m = ud;
@@ -163,6 +181,7 @@ static int decode(void *ud, const struct model_row *rows, int32_t n)
 
     if (pass_gate(m) < 0)
         return ERR_MODEL;
+    spend_time(m, n);
     for (int32_t i = 0; i < n; i++) {
         int32_t seq = rows[i].seq;
         bool first = i == 0 || rows[i - 1].seq != seq;

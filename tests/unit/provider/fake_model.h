@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "provider/engine/model_ops.h"
 
 enum {
@@ -33,6 +34,8 @@ struct fake_model {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    int64_t pass_us, token_us; /* what a pass costs, and each of its rows */
+    int64_t now_us, longest_us;
     bool gated; /* passes wait for fake_model_allow */
     int allowed, passes;
     bool fail_next;
@@ -52,6 +55,9 @@ void fake_model_hold_renders(struct fake_model *m, bool hold);
 /* Wait until a prompt is held. */
 void fake_model_wait_at_render(struct fake_model *m);
 int fake_model_passes(struct fake_model *m);
+
+/* Time that passes only in `decode`. */
+struct clock fake_model_clock(struct fake_model *m);
 
 extern const struct model_ops fake_model_ops;
 
