@@ -86,6 +86,33 @@ def test_what_the_engine_cannot_honour_is_refused_by_name(network):
     assert body["error"]["param"] == "tools"
 
 
+def test_a_long_prompt_comes_in_small_pieces_beside_a_stream_and_both_say_what_they_say_alone(network):
+    """Alone it is computed in full chunks, beside a stream in as many tokens as keep a pass short: other
+    pieces, the same bits."""
+    _, _, client = network
+    long, running = ask("Repeat the last word. " + "sea sky stone river " * 90, tokens=16), ask(PROMPTS[5], tokens=48)
+    alone = [text_of(client.events(a)[1]) for a in (long, running)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        second = pool.submit(lambda: text_of(client.events(running)[1]))
+        first = pool.submit(lambda: text_of(client.events(long)[1]))
+        assert [first.result(), second.result()] == alone
+
+
+def test_more_messages_than_any_context_holds_are_refused_at_once(network):
+    coordinator, _, client = network
+    status, _, body = client.call({**ask(""), "messages": messages("a") * 150000})
+    assert status == 400 and body["error"]["code"] == "context_length_exceeded", body
+    coordinator.wait_until_settled()
+
+
+def test_an_image_is_refused_by_its_place(network):
+    _, _, client = network
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    status, _, body = client.call({**ask(""), "messages": messages("hi") + messages(parts)})
+    assert status == 400 and body["error"]["code"] == "unsupported_parameter", body
+    assert body["error"]["param"] == "messages[1].content[1]" and body["error"]["param"] in body["error"]["message"]
+
+
 def test_eight_streams_are_batched_and_each_says_what_it_says_alone(network):
     _, provider, client = network
     lengths = [8, 40, 24, 64, 16, 48, 32, 56]
