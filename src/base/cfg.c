@@ -248,7 +248,7 @@ int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *
     char *text = arena_alloc(region, FILE_MAX_BYTES + 1);
     size_t n = 0;
     ssize_t got = 0;
-    int fd;
+    int fd = -1;
     int rc = open_regular(path, &fd, ret_err);
 
     if (rc < 0)
