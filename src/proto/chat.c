@@ -5,22 +5,21 @@
 #include <yyjson.h>
 
 #include "proto/beyond_text.h"
+#include "proto/chat_impl.h"
 #include "proto/json_wiped.h"
 #include "proto/span.h"
-
-enum { MEMBERS_MAX = 128, SHOWN_BYTES = 40, WHERE_BYTES = 64 };
 
 struct parse {
     struct arena *region;
     struct chat_request *r;
     struct api_error *e;
-    struct span_member members[MEMBERS_MAX];
+    struct span_member members[CHAT_MEMBERS_MAX];
     size_t n_members;
 };
 
 static int bad_type(struct parse *p, const char *name, const char *want)
 {
-    return api_error_set(p->e, API_BAD_TYPE, name, "%s must be %s", name, want);
+    return chat_bad_type(p->e, name, want);
 }
 
 /* --- the text itself --- */
@@ -32,14 +31,14 @@ static int collect_members(struct parse *p, struct str body)
     int rc;
 
     while ((rc = span_next(body, &cursor, &m)) > 0) {
-        if (p->n_members == MEMBERS_MAX)
+        if (p->n_members == CHAT_MEMBERS_MAX)
             return api_error_set(p->e, API_BAD_REQUEST, NULL, "the body has more than %d fields",
-                                 MEMBERS_MAX);
+                                 CHAT_MEMBERS_MAX);
         for (size_t i = 0; i < p->n_members; i++) {
             if (str_eq(p->members[i].key, m.key))
                 return api_error_set(p->e, API_BAD_REQUEST, NULL,
                                      "the field `%.*s` stands twice; send it once",
-                                     STR_ARG(str_cut(m.key, SHOWN_BYTES)));
+                                     STR_ARG(str_cut(m.key, CHAT_SHOWN_BYTES)));
         }
         /* An escaped name could hide a second meaning from the splice below. */
         if (memchr(m.key.p, '\\', m.key.n))
@@ -78,14 +77,6 @@ static int open_body(struct parse *p, struct str body, yyjson_doc **ret_doc)
     return collect_members(p, body);
 }
 
-/* An absent or null field is NULL. */
-static yyjson_val *get(yyjson_val *obj, const char *name)
-{
-    yyjson_val *v = yyjson_obj_get(obj, name);
-
-    return yyjson_is_null(v) ? NULL : v;
-}
-
 static int keep(struct parse *p, yyjson_val *v, struct str *ret)
 {
     *ret = arena_dup(p->region, (struct str){yyjson_get_str(v), yyjson_get_len(v)});
@@ -96,7 +87,7 @@ static int keep(struct parse *p, yyjson_val *v, struct str *ret)
 
 static int take_model(struct parse *p, yyjson_val *root)
 {
-    yyjson_val *v = get(root, "model");
+    yyjson_val *v = chat_get(root, "model");
 
     if (!v)
         return api_error_set(p->e, API_MISSING_FIELD, "model",
@@ -111,128 +102,10 @@ static int take_model(struct parse *p, yyjson_val *root)
     return keep(p, v, &p->r->model);
 }
 
-/* Of two members with one name some parsers take the first and others the last: what is checked
- * here must be what the engine reads. */
-static int check_unique(struct parse *p, yyjson_val *obj, const char *where)
-{
-    yyjson_obj_iter it = yyjson_obj_iter_with(obj);
-    yyjson_val *key;
-
-    if (yyjson_obj_size(obj) > MEMBERS_MAX)
-        return api_error_set(p->e, API_BAD_REQUEST, where, "%s has more than %d fields", where,
-                             MEMBERS_MAX);
-    while ((key = yyjson_obj_iter_next(&it))) {
-        struct str name = {yyjson_get_str(key), yyjson_get_len(key)};
-
-        /* The first of that name is another one. */
-        if (yyjson_obj_getn(obj, name.p, name.n) != yyjson_obj_iter_get_val(key))
-            return api_error_set(p->e, API_BAD_REQUEST, where,
-                                 "the field `%.*s` of %s stands twice; send it once",
-                                 STR_ARG(str_cut(name, SHOWN_BYTES)), where);
-    }
-    return 0;
-}
-
-/* The first place of a message that asks for more than text is the one named. */
-static int note_beyond(struct parse *p, const char *where)
-{
-    if (!p->r->beyond_text)
-        p->r->beyond_text = arena_dup(p->region, str_from(where)).p;
-    return p->r->beyond_text ? 0 : api_error_set(p->e, API_INTERNAL, NULL, "out of memory");
-}
-
-static int check_part(struct parse *p, yyjson_val *part, const char *where)
-{
-    yyjson_val *type = get(part, "type");
-
-    if (!yyjson_is_obj(part) || !yyjson_is_str(type))
-        return bad_type(p, where, "a part {type, text}");
-    if (check_unique(p, part, where) < 0)
-        return ERR_DENIED;
-    if (!yyjson_equals_str(type, "text"))
-        return note_beyond(p, where);
-    return yyjson_is_str(get(part, "text")) ? 0 : bad_type(p, where, "a part with a text string");
-}
-
-static int check_parts(struct parse *p, yyjson_val *content, size_t index)
-{
-    char where[WHERE_BYTES];
-    yyjson_arr_iter it;
-    yyjson_val *part;
-    int rc = 0;
-
-    yyjson_arr_iter_init(content, &it);
-    for (size_t i = 0; rc == 0 && (part = yyjson_arr_iter_next(&it)); i++) {
-        snprintf(where, sizeof where, "messages[%zu].content[%zu]", index, i);
-        rc = check_part(p, part, where);
-    }
-    return rc;
-}
-
-/* The field that makes calls, or NULL. An empty list of calls beside a content is none. */
-static const char *calls_field(yyjson_val *msg)
-{
-    yyjson_val *calls = get(msg, "tool_calls");
-
-    if (calls && !(yyjson_is_arr(calls) && yyjson_arr_size(calls) == 0))
-        return "tool_calls";
-    return get(msg, "function_call") ? "function_call" : NULL;
-}
-
-static int check_content(struct parse *p, yyjson_val *msg, size_t index)
-{
-    yyjson_val *content = get(msg, "content");
-    const char *calls = calls_field(msg);
-    char where[WHERE_BYTES];
-    int rc;
-
-    if (calls) {
-        snprintf(where, sizeof where, "messages[%zu].%s", index, calls);
-        rc = note_beyond(p, where);
-        if (rc < 0)
-            return rc;
-    }
-    snprintf(where, sizeof where, "messages[%zu].content", index);
-    if (!content)
-        return calls ? 0 : api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
-    if (yyjson_is_str(content))
-        return 0;
-    if (!yyjson_is_arr(content) || yyjson_arr_size(content) == 0)
-        return bad_type(p, where, "a string or a non-empty array of parts");
-    return check_parts(p, content, index);
-}
-
-static int check_message(struct parse *p, yyjson_val *msg, size_t index)
-{
-    static const char *const roles[] = {"system",    "developer", "user",
-                                        "assistant", "tool",      "function"};
-    char where[WHERE_BYTES];
-    yyjson_val *role = get(msg, "role");
-    bool known = false;
-
-    snprintf(where, sizeof where, "messages[%zu]", index);
-    if (!yyjson_is_obj(msg))
-        return bad_type(p, where, "an object with role and content");
-    if (check_unique(p, msg, where) < 0)
-        return ERR_DENIED;
-    snprintf(where, sizeof where, "messages[%zu].role", index);
-    if (!role)
-        return api_error_set(p->e, API_MISSING_FIELD, where, "%s is required", where);
-    if (!yyjson_is_str(role))
-        return bad_type(p, where, "a string");
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-        known |= yyjson_equals_str(role, roles[i]);
-    if (!known)
-        return api_error_set(p->e, API_BAD_VALUE, where,
-                             "%s is `%.*s`, but must be one of system, developer, user, "
-                             "assistant, tool, function",
-                             where, STR_ARG(str_cut(str_from(yyjson_get_str(role)), SHOWN_BYTES)));
-    return check_content(p, msg, index);
-}
-
 static int take_messages(struct parse *p, yyjson_val *root)
 {
-    yyjson_val *v = get(root, "messages");
+    yyjson_val *v = chat_get(root, "messages");
+    struct chat_checked checked = {.region = p->region, .e = p->e};
     yyjson_arr_iter it;
     yyjson_val *msg;
     size_t i = 0;
@@ -246,12 +119,13 @@ static int take_messages(struct parse *p, yyjson_val *root)
                              "messages is empty; send at least one message");
     yyjson_arr_iter_init(v, &it);
     while ((msg = yyjson_arr_iter_next(&it))) {
-        int rc = check_message(p, msg, i++);
+        int rc = chat_check_message(&checked, msg, i++);
 
         if (rc < 0)
             return rc;
     }
     p->r->n_messages = i;
+    p->r->beyond_text = checked.beyond_text;
     p->r->messages = raw_of(p, "messages");
     p->r->prompt_bytes = p->r->messages.n + raw_of(p, "tools").n + raw_of(p, "functions").n +
                          raw_of(p, "response_format").n;
@@ -281,7 +155,7 @@ static int take_numbers(struct parse *p, yyjson_val *root)
 {
     p->r->temperature = p->r->top_p = 1;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        yyjson_val *v = get(root, numbers[i].name);
+        yyjson_val *v = chat_get(root, numbers[i].name);
         char *at = (char *)p->r + numbers[i].offset;
         double d = yyjson_get_num(v);
 
@@ -292,7 +166,7 @@ static int take_numbers(struct parse *p, yyjson_val *root)
         if (!(d >= numbers[i].min && d <= numbers[i].max))
             return api_error_set(p->e, API_BAD_VALUE, numbers[i].name,
                                  "%s is %.*s, but must be from %g to %g; %s", numbers[i].name,
-                                 STR_ARG(str_cut(raw_of(p, numbers[i].name), SHOWN_BYTES)),
+                                 STR_ARG(str_cut(raw_of(p, numbers[i].name), CHAT_SHOWN_BYTES)),
                                  numbers[i].min, numbers[i].max, numbers[i].advice);
         if (numbers[i].whole)
             *(int64_t *)(void *)at = yyjson_get_sint(v);
@@ -311,7 +185,7 @@ static int take_limits(struct parse *p, yyjson_val *root)
 {
     for (size_t i = 0; i < N_LIMIT_FIELDS; i++) {
         const char *name = limit_fields[i];
-        yyjson_val *v = get(root, name);
+        yyjson_val *v = chat_get(root, name);
         int64_t n;
 
         if (!v)
@@ -328,7 +202,7 @@ static int take_limits(struct parse *p, yyjson_val *root)
             return api_error_set(p->e, API_BAD_VALUE, name,
                                  "%s is %.*s, but must be from 1 to %d; leave it out for the "
                                  "default of %d",
-                                 name, STR_ARG(str_cut(raw_of(p, name), SHOWN_BYTES)),
+                                 name, STR_ARG(str_cut(raw_of(p, name), CHAT_SHOWN_BYTES)),
                                  CHAT_MAX_TOKENS_LIMIT, CHAT_DEFAULT_MAX_TOKENS);
         if (p->r->max_tokens == 0 || n < p->r->max_tokens)
             p->r->max_tokens = n;
@@ -340,7 +214,7 @@ static int take_limits(struct parse *p, yyjson_val *root)
 
 static int take_stops(struct parse *p, yyjson_val *root)
 {
-    yyjson_val *v = get(root, "stop");
+    yyjson_val *v = chat_get(root, "stop");
     size_t n = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
 
     if (!v)
@@ -371,10 +245,10 @@ static int take_stops(struct parse *p, yyjson_val *root)
 
 static int take_flags(struct parse *p, yyjson_val *root)
 {
-    yyjson_val *stream = get(root, "stream"), *options = get(root, "stream_options");
-    yyjson_val *usage = get(options, "include_usage");
-    yyjson_val *n = get(root, "n"), *seed = get(root, "seed");
-    yyjson_val *user = get(root, "user");
+    yyjson_val *stream = chat_get(root, "stream"), *options = chat_get(root, "stream_options");
+    yyjson_val *usage = chat_get(options, "include_usage");
+    yyjson_val *n = chat_get(root, "n"), *seed = chat_get(root, "seed");
+    yyjson_val *user = chat_get(root, "user");
 
     if (stream && !yyjson_is_bool(stream))
         return bad_type(p, "stream", "true or false");
