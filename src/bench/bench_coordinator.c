@@ -61,6 +61,7 @@ static int wait_until_routable(struct setup *s)
             return 0;
         loop_timer_set(s->loop, &timer, READY_WAIT_US, stop_loop, s->loop);
         (void)loop_run(s->loop);
+        loop_timer_clear(s->loop, &timer);
     }
     return ERR_TIMEOUT;
 }

@@ -35,6 +35,7 @@ void world_run_a_while(struct world *w)
 
     loop_timer_set(w->l, &t, 20000, stop_now, w);
     world_run(w);
+    loop_timer_clear(w->l, &t); /* something else may have stopped the loop */
 }
 
 static int make_uv(struct loop **ret_loop)
