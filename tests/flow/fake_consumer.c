@@ -127,6 +127,22 @@ void fake_consumer_listen(struct fake_consumer *c)
     fake_world_settle(c->w);
 }
 
+void fake_consumer_take(struct fake_consumer *c, size_t bytes)
+{
+    char piece[4096];
+
+    while (bytes > 0) {
+        size_t want = bytes < sizeof piece ? bytes : sizeof piece;
+        ssize_t n = loop_recv(c->w->loop, c->sock, piece, want);
+
+        if (n <= 0)
+            break;
+        assert_int_equal(buf_append(&c->in, piece, (size_t)n), 0);
+        bytes -= (size_t)n;
+    }
+    fake_world_settle(c->w);
+}
+
 void fake_consumer_leave(struct fake_consumer *c)
 {
     if (c->left)

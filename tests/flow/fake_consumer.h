@@ -39,6 +39,8 @@ struct fake_consumer *fake_consumer_whole(struct fake_world *w);  /* FAKE_WHOLE 
 void fake_consumer_ask_again(struct fake_consumer *c, const struct fake_ask *ask);
 /* Read from now on. */
 void fake_consumer_listen(struct fake_consumer *c);
+/* Read that many bytes, or what is there, and stay deaf. */
+void fake_consumer_take(struct fake_consumer *c, size_t bytes);
 /* Close the connection. */
 void fake_consumer_leave(struct fake_consumer *c);
 void fake_consumer_free(struct fake_consumer *c);

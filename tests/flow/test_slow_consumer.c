@@ -103,6 +103,32 @@ static void a_stream_in_many_small_pieces_is_counted_as_far_as_it_was_taken(void
     assert_in_range(fake_world_hold(w, 0).delivered_tokens, taken * 9 / 10, taken);
 }
 
+/* Who reads half as fast as the provider writes, and then hangs up, has taken half. */
+static void who_reads_too_slowly_is_counted_as_far_as_it_came(void **state)
+{
+    enum { SOCKET_BYTES = 64 << 10, PIECES = 1900, PIECE_BYTES = 200, LATE_BYTES = 20 << 10 };
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &(struct fake_provider_config){0});
+    struct fake_consumer *c = deaf_consumer(w);
+    size_t events, bytes;
+    int64_t taken;
+
+    fake_provider_accept(p, 0, PROMPT);
+    for (int i = 0; i < PIECES; i++) {
+        fake_provider_text(p, 0, "word ", 1);
+        fake_consumer_take(c, PIECE_BYTES / 2);
+    }
+    events = fake_consumer_events(c);
+    bytes = c->in.len;
+    taken = (int64_t)((bytes + SOCKET_BYTES) * events / bytes);
+    fake_consumer_leave(c);
+    fake_world_settle(w);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "consumer_gone");
+    assert_in_range(taken, 900, PIECES - 200); /* enough wait that not each can have a mark */
+    assert_in_range(fake_world_hold(w, 0).delivered_tokens,
+                    taken - (int64_t)(LATE_BYTES * events / bytes), taken + 5);
+}
+
 /* It is the provider that hands over so much at once. */
 static void a_chunk_beyond_the_limit_does_not_cut_who_keeps_up(void **state)
 {
@@ -219,6 +245,7 @@ int main(void)
         TEST(nothing_read_for_ten_seconds_cuts_the_stream),
         TEST(a_megabyte_unread_cuts_the_stream_at_once),
         TEST(a_stream_in_many_small_pieces_is_counted_as_far_as_it_was_taken),
+        TEST(who_reads_too_slowly_is_counted_as_far_as_it_came),
         TEST(a_chunk_beyond_the_limit_does_not_cut_who_keeps_up),
         TEST(reading_again_in_time_loses_nothing),
         TEST(the_end_waits_for_a_consumer_that_is_behind),

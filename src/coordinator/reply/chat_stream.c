@@ -40,25 +40,31 @@ static int64_t stream_delivered(struct request *r)
     return s->taken_tokens;
 }
 
-/* Of two neighbours the later one stays: it counts for both, only later. */
-static void thin_out(struct reply_state *s)
+static struct reply_mark *nth_mark(struct reply_state *s, size_t n)
 {
-    for (size_t i = 0; i < REPLY_MARKS / 2; i++)
-        s->marks[(s->first_mark + i) % REPLY_MARKS] =
-            s->marks[(s->first_mark + 2 * i + 1) % REPLY_MARKS];
-    s->n_marks = REPLY_MARKS / 2;
+    return &s->marks[(s->first_mark + n) % REPLY_MARKS];
+}
+
+/* The newest mark stands for this chunk too while it is within SPACING of the one before it. */
+static bool may_move_newest(struct reply_state *s, uint64_t end_offset)
+{
+    enum { SPACING = FLOW_CONSUMER_QUEUE_BYTES / (REPLY_MARKS / 2) };
+
+    return s->n_marks == REPLY_MARKS ||
+           (s->n_marks >= REPLY_MARKS / 2 &&
+            end_offset - nth_mark(s, s->n_marks - 2)->end_offset < SPACING);
 }
 
 static void mark(struct request *r)
 {
     struct reply_state *s = &r->reply_state;
+    const struct reply_mark m = {http_out_queued(r->x), r->relayed_tokens};
 
-    if (s->n_marks == REPLY_MARKS)
+    if (s->n_marks >= REPLY_MARKS / 2)
         (void)stream_delivered(r); /* forgets the marks that were reached */
-    if (s->n_marks == REPLY_MARKS)
-        thin_out(s);
-    s->marks[(s->first_mark + s->n_marks++) % REPLY_MARKS] =
-        (struct reply_mark){http_out_queued(r->x), r->relayed_tokens};
+    if (!may_move_newest(s, m.end_offset))
+        s->n_marks++;
+    *nth_mark(s, s->n_marks - 1) = m;
 }
 
 /* --- content --- */

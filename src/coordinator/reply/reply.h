@@ -11,8 +11,8 @@
 struct request;
 
 /* What the stream has handed over by which byte: to know how many tokens the consumer's socket has
- * taken. When full, every second mark is dropped, which counts late, never early, by at most a few
- * hundredths of what waits. */
+ * taken. Once half are waiting they are spaced, one each 16 KiB of what may wait at most, so that a
+ * count is late by at most that, never early. */
 enum { REPLY_MARKS = 128 };
 struct reply_mark {
     uint64_t end_offset; /* of the connection's output */
