@@ -140,7 +140,8 @@ int invariance_check(const struct model_ops *ops, void *model)
         return 1;
     t.seqs = t.limits.max_seqs < SEQS ? t.limits.max_seqs : SEQS;
     t.long_tokens = room < LONG_TOKENS ? room : LONG_TOKENS;
-    if (t.long_tokens <= START_TOKENS || t.limits.max_rows < t.long_tokens + SHORT_TOKENS)
+    if (t.long_tokens <= START_TOKENS ||
+        t.limits.max_rows < t.long_tokens + (t.seqs > OTHER ? SHORT_TOKENS : 0))
         return 0; /* too small to tell: nothing is claimed */
     t.rows = calloc((size_t)t.limits.max_rows, sizeof *t.rows);
     t.seen = calloc((size_t)POINTS * (size_t)t.limits.vocab, sizeof *t.seen);

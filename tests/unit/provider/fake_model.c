@@ -55,8 +55,10 @@ int fake_model_passes(struct fake_model *m)
 
 static struct model_limits limits(void *ud)
 {
-    (void)ud;
-    return (struct model_limits){FAKE_VOCAB, FAKE_CONTEXT, FAKE_SEQS, 512, FAKE_LONGEST_PIECE};
+    const struct fake_model *m = ud;
+
+    return (struct model_limits){FAKE_VOCAB, FAKE_CONTEXT, m->few_seqs ? m->few_seqs : FAKE_SEQS,
+                                 m->few_rows ? m->few_rows : 512, FAKE_LONGEST_PIECE};
 }
 
 static int render(void *ud, struct str messages_json, struct buf *out)

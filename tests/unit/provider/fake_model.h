@@ -21,6 +21,7 @@ enum {
 };
 
 struct fake_model {
+    int32_t few_seqs, few_rows; /* limits; 0: the usual ones */
     int32_t history[FAKE_SEQS][FAKE_CONTEXT + 1];
     int32_t length[FAKE_SEQS];
     float row[FAKE_VOCAB];

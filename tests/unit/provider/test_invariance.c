@@ -35,6 +35,16 @@ static void a_model_whose_rows_know_no_company_is_invariant(void **state)
         assert_int_equal(m->length[i], 0);
 }
 
+static void two_sequences_need_no_room_for_a_third(void **state)
+{
+    struct fake_model *m = *state;
+    m->few_seqs = 2;
+    m->few_rows = FAKE_CONTEXT - 4; /* one long text, with the steps behind it */
+    assert_int_equal(invariance_check(&fake_model_ops, m), 1);
+    m->few_rows--;
+    assert_int_equal(invariance_check(&fake_model_ops, m), 0);
+}
+
 static void one_whose_rows_change_with_the_size_of_the_batch_is_not(void **state)
 {
     struct fake_model *m = *state;
@@ -64,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_model_whose_rows_know_no_company_is_invariant),
+        TEST(two_sequences_need_no_room_for_a_third),
         TEST(one_whose_rows_change_with_the_size_of_the_batch_is_not),
         TEST(one_that_computes_a_lone_row_otherwise_over_a_long_text_is_not),
         TEST(a_model_that_fails_is_an_error),
