@@ -38,6 +38,7 @@ struct http_server_config {
     size_t max_head_bytes;    /* 431 beyond; 0: 16 KiB */
     size_t max_body_bytes;    /* 413 beyond, without reading the rest; 0: 6 MiB */
     size_t max_bodies_bytes;  /* of all requests at once; 503 beyond. 0: 256 MiB */
+    size_t small_body_bytes;  /* has room in any case: connections bound those. 0: 64 KiB */
     size_t out_max_bytes;     /* response bytes queued beyond the socket; 0: 2 MiB */
     int64_t head_timeout_ms;  /* first byte to end of head; then 408. 0: 10 s */
     int64_t body_timeout_ms;  /* no body byte for this long; then 408. 0: 10 s */
@@ -78,6 +79,9 @@ const struct http_request *http_request_of(const struct http_exchange *x);
 void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud);
 /* Called when queued output has all been taken after having had to wait. */
 void http_on_drain(struct http_exchange *x, void (*cb)(void *ud), void *ud);
+
+/* The request's body is needed no more: wiped, freed, and counted no longer. */
+void http_drop_body(struct http_exchange *x);
 
 /* A whole response with Content-Length. `headers` are extra ones (Content-Type among them). */
 void http_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t n,

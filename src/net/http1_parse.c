@@ -26,6 +26,13 @@ void http_body_release(struct http_exchange *x)
     x->body_counted = 0;
 }
 
+void http_drop_body(struct http_exchange *x)
+{
+    buf_free(&x->body);
+    x->request.body = (struct str){0};
+    http_body_release(x);
+}
+
 /* Whether the body may grow by `more` bytes, as they arrive or are announced. */
 static int check_body(struct http_exchange *x, uint64_t more)
 {
@@ -38,7 +45,8 @@ static int check_body(struct http_exchange *x, uint64_t more)
                  limits->max_body_bytes);
         return refuse(x, 413, x->limit_text);
     }
-    if (others + x->body.len + more > limits->max_bodies_bytes) {
+    if (x->body.len + more > limits->small_body_bytes &&
+        others + x->body.len + more > limits->max_bodies_bytes) {
         snprintf(x->limit_text, sizeof x->limit_text,
                  "the bodies of all requests together have reached the limit of %zu bytes; try "
                  "again in a second",

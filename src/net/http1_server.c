@@ -9,6 +9,7 @@ enum {
     DEFAULT_HEAD_BYTES = 16 << 10,
     DEFAULT_BODY_BYTES = 6 << 20,
     DEFAULT_BODIES_BYTES = 256 << 20,
+    DEFAULT_SMALL_BYTES = 64 << 10,
     DEFAULT_OUT_BYTES = 2 << 20,
     DEFAULT_TIMEOUT_MS = 10000,
     DEFAULT_DEADLINE_MS = 60000,
@@ -271,6 +272,7 @@ static void apply_defaults(struct http_server_config *c)
     c->max_head_bytes = c->max_head_bytes ? c->max_head_bytes : DEFAULT_HEAD_BYTES;
     c->max_body_bytes = c->max_body_bytes ? c->max_body_bytes : DEFAULT_BODY_BYTES;
     c->max_bodies_bytes = c->max_bodies_bytes ? c->max_bodies_bytes : DEFAULT_BODIES_BYTES;
+    c->small_body_bytes = c->small_body_bytes ? c->small_body_bytes : DEFAULT_SMALL_BYTES;
     c->out_max_bytes = c->out_max_bytes ? c->out_max_bytes : DEFAULT_OUT_BYTES;
     c->head_timeout_ms = c->head_timeout_ms ? c->head_timeout_ms : DEFAULT_TIMEOUT_MS;
     c->body_timeout_ms = c->body_timeout_ms ? c->body_timeout_ms : DEFAULT_TIMEOUT_MS;

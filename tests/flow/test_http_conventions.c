@@ -109,6 +109,31 @@ static void an_error_keeps_the_trace_id_of_its_request(void **state)
     assert_true(str_is(fake_consumer_header(c, "X-Request-Id"), "trace-2"));
 }
 
+static void a_body_that_goes_nowhere_is_refused_before_it_is_sent(void **state)
+{
+    static const struct {
+        const char *target;
+        int status;
+        const char *allow;
+    } cases[] = {{"POST /nowhere", 404, NULL},
+                 {"PUT /health", 405, "GET, HEAD, OPTIONS"},
+                 {"POST /v1/models", 405, "GET, HEAD, OPTIONS"}};
+    struct fake_world *w = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake_consumer *c =
+            fake_consumer_ask(w, &(struct fake_ask){.target = cases[i].target,
+                                                    .headers = "Expect: 100-continue\r\n"});
+
+        assert_int_equal(fake_consumer_status(c), cases[i].status); /* and no 100 before it */
+        assert_common_headers(c);
+        if (cases[i].allow)
+            assert_true(str_is(fake_consumer_header(c, "Allow"), cases[i].allow));
+        else
+            assert_null(fake_consumer_header(c, "Allow").p);
+    }
+}
+
 /* Six megabytes of whoever asks would be held for the time that they take to arrive. */
 static void a_body_without_a_key_is_refused_before_it_is_sent(void **state)
 {
@@ -152,6 +177,7 @@ int main(void)
         TEST(what_the_http_layer_refuses_looks_like_any_error),
         TEST(an_error_keeps_the_trace_id_of_its_request),
         TEST(a_body_without_a_key_is_refused_before_it_is_sent),
+        TEST(a_body_that_goes_nowhere_is_refused_before_it_is_sent),
         TEST(an_attested_provider_says_whether_it_has_a_secure_enclave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "coordinator/reply/answer.h"
 
 static const struct http_header no_more = {0};
+static const char stopping_text[] = "the coordinator is stopping; try again";
 
 static void chat(struct coord *c, struct http_exchange *x)
 {
@@ -79,7 +80,7 @@ static void refuse(struct coord *c, struct http_exchange *x, const struct route 
                       STR_ARG(path));
         more = (struct http_header){STR("Allow"), route->allow};
     } else {
-        api_error_set(&e, API_OVERLOADED, NULL, "the coordinator is stopping; try again");
+        api_error_set(&e, API_OVERLOADED, NULL, stopping_text);
     }
     answer_error(c, x, NULL, &e, more);
 }
@@ -98,17 +99,23 @@ static void on_request(void *ud, struct http_exchange *x)
         route->handle(c, x);
 }
 
-/* Nobody's megabytes are kept for a request that says nothing of a key. */
+/* Nobody's megabytes are kept for a request that goes nowhere or says nothing of a key. */
 static int on_head(void *ud, const struct http_request *req, const char **ret_why)
 {
+    const struct coord *c = ud;
     const struct route *route = route_of(req->path);
 
-    (void)ud;
-    if (!route || !takes(route, req->method) || !route->needs_key ||
-        identify_names_key(http_header_get(req, "Authorization")))
+    if (str_is(req->method, "OPTIONS"))
         return 0;
-    *ret_why = IDENTIFY_NO_KEY;
-    return 401;
+    if (!route)
+        return *ret_why = "there is nothing at this path", 404;
+    if (!takes(route, req->method))
+        return *ret_why = "this method is not allowed here; see Allow", 405;
+    if (c->draining && !route->while_draining)
+        return *ret_why = stopping_text, 503;
+    if (route->needs_key && !identify_names_key(http_header_get(req, "Authorization")))
+        return *ret_why = IDENTIFY_NO_KEY, 401;
+    return 0;
 }
 
 static const char *on_reject(void *ud, int status, const char *why, struct buf *ret_body)
@@ -121,7 +128,12 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
 static size_t reject_headers(void *ud, int status, const struct http_request *req,
                              struct http_header *ret_headers)
 {
-    return answer_rejection_headers(ud, status, req, ret_headers);
+    const struct route *route = req ? route_of(req->path) : NULL;
+    size_t n = answer_rejection_headers(ud, status, req, ret_headers);
+
+    if (status == 405 && route)
+        ret_headers[n++] = (struct http_header){STR("Allow"), route->allow};
+    return n;
 }
 
 const struct http_server_ops api_server_ops = {.on_request = on_request,

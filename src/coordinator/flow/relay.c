@@ -44,6 +44,9 @@ static void begin(struct request *r)
     r->content_sent = true;
     r->times.first_chunk = clock_mono_us(&r->coord->clock);
     loop_timer_clear(r->coord->loop, &r->attempt_timer);
+    if (r->x)
+        http_drop_body(r->x); /* kept for a retry until now */
+    r->body = (struct str){0};
     r->reply->head(r);
     if (r->stage == STAGE_DISPATCH)
         flow_move(r, STAGE_RELAY);

@@ -98,10 +98,8 @@ void answer_no_memory(struct coord *c, struct http_exchange *x)
 static const struct {
     int status;
     enum api_error_id id;
-} rejections[] = {{401, API_AUTH},
-                  {408, API_TIMEOUT_READ},
-                  {413, API_BODY_TOO_LARGE},
-                  {431, API_HEAD_TOO_LARGE},
+} rejections[] = {{401, API_AUTH},         {404, API_NOT_FOUND},      {405, API_METHOD},
+                  {408, API_TIMEOUT_READ}, {413, API_BODY_TOO_LARGE}, {431, API_HEAD_TOO_LARGE},
                   {503, API_OVERLOADED}};
 
 void answer_rejection(int status, const char *why, struct buf *ret_body)

@@ -115,6 +115,7 @@ int fake_http_setup(void **state)
                                                      .body_timeout_ms = 5000,
                                                      .body_deadline_ms = 30000,
                                                      .max_bodies_bytes = FAKE_BODIES_MAX_BYTES,
+                                                     .small_body_bytes = FAKE_SMALL_BYTES,
                                                      .idle_timeout_ms = 60000,
                                                      .max_connections = FAKE_CONNECTIONS_MAX};
     static struct fake_http h;

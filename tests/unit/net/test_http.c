@@ -374,6 +374,9 @@ static void bodies_of_all_connections_share_one_limit(void **state)
     assert_true(fake_http_status(h, 503));
     assert_true(fake_peer_got(&h->peer, "limit of 5000 bytes"));
     assert_int_equal(h->requests, 0);
+    fake_http_again(h); /* a small one has room all the same */
+    assert_true(fake_peer_send(&h->peer, STR(POST("Content-Length: 5\r\n\r\nsmall"))));
+    assert_int_equal(h->requests, 1);
     fake_peer_close(&others[0]);
     fake_peer_close(&others[1]);
     fake_http_again(h);
