@@ -290,7 +290,7 @@ int settings_check(const struct settings *s, struct err *ret_err)
 
 /* --- the existing coordinator's other variables --- */
 
-/* Those (reference/coordinator.md §9) that mean something there and nothing here. Silently ignored,
+/* Those of the existing coordinator's that mean something there and nothing here. Silently ignored,
  * each would leave somebody believing in a check, a payment or a database that is not there. */
 static const struct {
     const char *name, *consequence;

@@ -127,20 +127,24 @@ static bool is_code(struct str code)
     return ok;
 }
 
+/* Of a provider's words, behind ours and alone. */
+enum { PROVIDER_FAILURE_BYTES = 200, PROVIDER_ERROR_BYTES = 300 };
+
 /* A client error of the provider is passed on; anything else says nothing about the request. */
 static bool final_error(struct request *r, const struct msg_inference_error *m)
 {
     if (m->status_code < 400 || m->status_code > 499) {
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider failed: %.*s",
-                      (int)(m->error.n < 200 ? m->error.n : 200), m->error.p ? m->error.p : "");
+                      STR_ARG(str_cut(m->error, PROVIDER_FAILURE_BYTES)));
         return false;
     }
     api_error_set(&r->error, API_BAD_REQUEST, NULL, "%.*s",
-                  (int)(m->error.n < 300 ? m->error.n : 300), m->error.p ? m->error.p : "");
+                  STR_ARG(str_cut(m->error, PROVIDER_ERROR_BYTES)));
     r->error.status = (int)m->status_code;
     if (is_code(m->code))
         snprintf(r->error.code, sizeof r->error.code, "%.*s", STR_ARG(m->code));
-    snprintf(r->error.param, sizeof r->error.param, "%.*s", STR_ARG(m->param));
+    snprintf(r->error.param, sizeof r->error.param, "%.*s",
+             STR_ARG(str_cut(m->param, sizeof r->error.param - 1)));
     return true;
 }
 

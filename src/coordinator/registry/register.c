@@ -8,8 +8,8 @@
 #include "coordinator/registry/provider.h"
 #include "store/account.h"
 
-/* Which self-reported flags a native in-process backend must set before it may serve private text
-. They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
+/* Which self-reported flags a native in-process backend must set before it may serve private text.
+ * They are claims: what they are worth at each trust level is in THREAT-MODEL.md. */
 enum {
     NEEDS_INPROCESS = 1,
     NEEDS_NO_PROXY = 2,
