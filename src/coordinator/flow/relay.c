@@ -84,7 +84,7 @@ static void let_out(struct request *r)
         struct chunk_info info;
 
         memcpy(&head, v.p, sizeof head);
-        chunk_inspect((struct str){v.p + sizeof head, head.n}, &info);
+        chunk_inspect_next(&r->shape, (struct str){v.p + sizeof head, head.n}, &info);
         hand_to_consumer(r, &info, head.tokens);
         if (r->stage < STAGE_SETTLE)
             buf_consume(&r->early, sizeof head + head.n);
