@@ -22,8 +22,9 @@ enum {
     WARM_UP_TOKENS = 8
 };
 
-/* At most 3 % slower (the design asks it of one row). */
-static const double ratio_budget = 0.97;
+/* One row at most 3 % slower. More rows have another one, beside llama-server, which is not run
+ * here. */
+static const double one_row_budget = 0.97;
 
 struct bench {
     struct gguf *model;
@@ -235,9 +236,13 @@ static int row(struct bench *b, int32_t rows)
         best_bare = x > best_bare ? x : best_bare;
         best_scheduled = y > best_scheduled ? y : best_scheduled;
     }
-    printf("| %d | %.0f | %.0f | **%.2f** | ≥ %.2f | %s |\n", rows, best_bare, best_scheduled,
-           best_scheduled / best_bare, ratio_budget,
-           budget_at_least(best_scheduled / best_bare, ratio_budget).text);
+    printf("| %d | %.0f | %.0f | **%.2f** |", rows, best_bare, best_scheduled,
+           best_scheduled / best_bare);
+    if (rows == 1)
+        printf(" ≥ %.2f | %s |\n", one_row_budget,
+               budget_at_least(best_scheduled / best_bare, one_row_budget).text);
+    else
+        printf(" reported | |\n");
     return 0;
 }
 

@@ -40,8 +40,8 @@ static int parse(struct serve *s, struct chat_request *ret_chat, struct api_erro
                              "the request is not one that this provider can answer");
     if (ret_chat->beyond_text)
         return api_error_set(ret_error, API_UNSUPPORTED, ret_chat->beyond_text,
-                             "%s asks for more than plain text, which is all that this provider "
-                             "supports",
+                             "%s asks for what this provider does not do: it answers text with "
+                             "plain text; leave it out",
                              ret_chat->beyond_text);
     if (!str_eq(ret_chat->model, s->config.model_id))
         return api_error_set(ret_error, API_MODEL_NOT_FOUND, "model",
