@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
+
 enum { ARENA_FIRST_BYTES = 4096, ARENA_GROWN_MAX_BYTES = 1 << 20 };
 
 struct arena_block {
@@ -19,7 +21,7 @@ void arena_init(struct arena *a, size_t max_bytes)
     *a = (struct arena){.max_bytes = max_bytes};
 }
 
-static size_t next_cap(const struct arena *a, size_t need)
+static size_t arena_next_cap(const struct arena *a, size_t need)
 {
     size_t cap = a->head ? a->head->cap * 2 : ARENA_FIRST_BYTES;
 
@@ -34,11 +36,12 @@ void *arena_alloc(struct arena *a, size_t n)
     struct arena_block *b = a->head;
     void *p;
 
+    CHECK(a->used_bytes <= a->max_bytes);
     if (n > a->max_bytes - a->used_bytes || n > PTRDIFF_MAX / 2) /* rounding up must not wrap */
         return NULL;
     n = (n + align - 1) / align * align;
     if (!b || b->cap - b->used < n) {
-        size_t cap = next_cap(a, n);
+        size_t cap = arena_next_cap(a, n);
 
         b = malloc(sizeof *b + cap);
         if (!b)
@@ -46,6 +49,7 @@ void *arena_alloc(struct arena *a, size_t n)
         *b = (struct arena_block){.older = a->head, .cap = cap};
         a->head = b;
     }
+    CHECK(b->used <= b->cap && n <= b->cap - b->used);
     p = b->bytes + b->used;
     b->used += n;
     a->used_bytes = n > a->max_bytes - a->used_bytes ? a->max_bytes : a->used_bytes + n;
@@ -88,11 +92,12 @@ struct str arena_printf(struct arena *a, const char *fmt, ...)
     return (struct str){p, (size_t)n};
 }
 
-static void drop(struct arena_block *b)
+static void arena_drop(struct arena_block *b)
 {
     while (b) {
         struct arena_block *older = b->older;
 
+        CHECK(b->used <= b->cap);
         sodium_memzero(b->bytes, b->used);
         free(b);
         b = older;
@@ -101,7 +106,7 @@ static void drop(struct arena_block *b)
 
 void arena_free(struct arena *a)
 {
-    drop(a->head);
+    arena_drop(a->head);
     a->head = NULL;
     a->used_bytes = 0;
 }
@@ -112,7 +117,7 @@ void arena_reset(struct arena *a)
 
     if (!b)
         return;
-    drop(b->older);
+    arena_drop(b->older);
     sodium_memzero(b->bytes, b->used);
     b->older = NULL;
     b->used = 0;

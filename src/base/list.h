@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/check.h"
+
 struct list_node {
     struct list_node *prev, *next;
 };
@@ -26,8 +28,10 @@ static inline bool list_linked(const struct list_node *n)
     return n->next != NULL;
 }
 
+/* `n` must be on no list: it would stay half linked into the other. */
 static inline void list_push_back(struct list_node *head, struct list_node *n)
 {
+    CHECK(!list_linked(n));
     n->prev = head->prev;
     n->next = head;
     head->prev->next = n;
@@ -39,6 +43,7 @@ static inline void list_remove(struct list_node *n)
 {
     if (!n->next)
         return;
+    CHECK(n->prev->next == n && n->next->prev == n);
     n->prev->next = n->next;
     n->next->prev = n->prev;
     n->prev = n->next = NULL;

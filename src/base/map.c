@@ -4,11 +4,12 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/err.h"
 
 enum { MAP_MIN_CAP = 16 };
 
-static size_t home_of(const struct map *m, struct str key)
+static size_t map_home(const struct map *m, struct str key)
 {
     uint8_t out[crypto_shorthash_BYTES];
     uint64_t h;
@@ -19,10 +20,11 @@ static size_t home_of(const struct map *m, struct str key)
 }
 
 /* The slot that holds `key`, or the empty one where it would go. */
-static struct map_slot *find(const struct map *m, struct str key)
+static struct map_slot *map_find(const struct map *m, struct str key)
 {
-    size_t i = home_of(m, key);
+    size_t i = map_home(m, key);
 
+    CHECK(m->used < m->cap); /* else a probe for what is not there never ends */
     while (m->slots[i].key.p && !str_eq(m->slots[i].key, key))
         i = (i + 1) & (m->cap - 1);
     return &m->slots[i];
@@ -41,10 +43,10 @@ void map_free(struct map *m)
 
 void *map_get(const struct map *m, struct str key)
 {
-    return m->cap ? find(m, key)->value : NULL;
+    return m->cap ? map_find(m, key)->value : NULL;
 }
 
-static int grow(struct map *m)
+static int map_grow(struct map *m)
 {
     struct map next = {.cap = m->cap ? m->cap * 2 : MAP_MIN_CAP, .used = m->used};
 
@@ -54,7 +56,7 @@ static int grow(struct map *m)
     randombytes_buf(next.seed, sizeof next.seed);
     for (size_t i = 0; i < m->cap; i++) {
         if (m->slots[i].key.p)
-            *find(&next, m->slots[i].key) = m->slots[i];
+            *map_find(&next, m->slots[i].key) = m->slots[i];
     }
     free(m->slots);
     *m = next;
@@ -65,10 +67,11 @@ int map_put(struct map *m, struct str key, void *value)
 {
     struct map_slot *slot;
 
+    CHECK(key.p);
     /* At most 3/4 full, so that a probe always ends at an empty slot. */
-    if (4 * (m->used + 1) > 3 * m->cap && grow(m) < 0)
+    if (4 * (m->used + 1) > 3 * m->cap && map_grow(m) < 0)
         return ERR_NOMEM;
-    slot = find(m, key);
+    slot = map_find(m, key);
     if (!slot->key.p)
         m->used++;
     *slot = (struct map_slot){.key = key, .value = value};
@@ -77,7 +80,7 @@ int map_put(struct map *m, struct str key, void *value)
 
 void *map_remove(struct map *m, struct str key)
 {
-    struct map_slot *slot = m->cap ? find(m, key) : NULL;
+    struct map_slot *slot = m->cap ? map_find(m, key) : NULL;
     size_t hole, i;
     void *value;
 
@@ -87,7 +90,7 @@ void *map_remove(struct map *m, struct str key)
     hole = (size_t)(slot - m->slots);
     /* Close the gap: pull back every follower whose home is not between the hole and itself. */
     for (i = (hole + 1) & (m->cap - 1); m->slots[i].key.p; i = (i + 1) & (m->cap - 1)) {
-        size_t home = home_of(m, m->slots[i].key);
+        size_t home = map_home(m, m->slots[i].key);
 
         if (((i - home) & (m->cap - 1)) >= ((i - hole) & (m->cap - 1))) {
             m->slots[hole] = m->slots[i];
