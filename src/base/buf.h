@@ -4,18 +4,31 @@
 #ifndef DARKBLOOM_BASE_BUF_H
 #define DARKBLOOM_BASE_BUF_H
 
+#include "base/budget.h"
 #include "base/str.h"
 
 struct buf {
     char *mem;
-    size_t off;       /* first unread byte */
-    size_t len;       /* unread bytes */
-    size_t cap;       /* bytes allocated */
-    size_t max_bytes; /* len does not grow beyond this; the owner may change it */
+    size_t off;            /* first unread byte */
+    size_t len;            /* unread bytes */
+    size_t cap;            /* bytes allocated */
+    size_t max_bytes;      /* len does not grow beyond this; the owner may change it */
+    struct budget *budget; /* NULL, or what is charged `cap` bytes (buf_set_budget) */
 };
 
 /* Empty buffer of at most `max_bytes` unread bytes. Allocates nothing. */
 void buf_init(struct buf *b, size_t max_bytes);
+
+/* Charge the memory to `budget` (NULL: to none) from now on: what is allocated, also where it is
+ * not filled. Growing fails with ERR_LIMIT where the budget refuses; freeing gives back. Memory
+ * that is there already moves from the old budget to the new one. 0, or ERR_LIMIT: the new one has
+ * no room, and nothing has changed. The budget must outlive the buffer's memory. */
+int buf_set_budget(struct buf *b, struct budget *budget);
+
+/* Take over the memory and the contents of `from`, which is left empty, without a copy; what `b`
+ * held is wiped and freed. Each keeps its maximum and its budget; the charge moves. 0, or ERR_LIMIT
+ * (b's maximum or budget): nothing has changed. */
+int buf_move(struct buf *b, struct buf *from);
 
 /* The unread bytes (never NULL); valid until the next call that changes the buffer. */
 static inline struct str buf_view(const struct buf *b)
@@ -24,13 +37,13 @@ static inline struct str buf_view(const struct buf *b)
 }
 
 /* Make room for `n` more bytes behind the unread ones and return where they go (then call
- * buf_commit), or NULL when the maximum or memory is exhausted (the contents stay). */
+ * buf_commit), or NULL when the maximum, the budget or memory is exhausted (the contents stay). */
 char *buf_reserve(struct buf *b, size_t n);
 
 /* Count `n` bytes written at the place buf_reserve returned as unread data. */
 void buf_commit(struct buf *b, size_t n);
 
-/* Append bytes. 0, ERR_LIMIT (maximum) or ERR_NOMEM; nothing is appended on failure. */
+/* Append bytes. 0, ERR_LIMIT (maximum or budget) or ERR_NOMEM; nothing is appended on failure. */
 int buf_append(struct buf *b, const void *p, size_t n);
 int buf_append_str(struct buf *b, struct str s);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -44,7 +57,8 @@ void buf_clear(struct buf *b);
 /* Wipe the whole memory with sodium_memzero and forget the contents, keep the memory. */
 void buf_wipe(struct buf *b);
 
-/* Release the memory; the buffer stays usable with the same maximum. Accepts a zeroed struct. */
+/* Release the memory; the buffer stays usable with the same maximum and budget. Accepts a zeroed
+ * struct. */
 void buf_free(struct buf *b);
 
 #endif
