@@ -12,6 +12,18 @@ static const struct {
 #undef API_ERROR
 };
 
+#define PROVIDER_PARAM(name)
+static const struct {
+    const char *code, *param, *class, *sentence;
+} provider_errors[] = {
+#define PROVIDER_CODE(code, param, class, id, sentence) {"`" code "`", param, #class, sentence},
+#define PROVIDER_STATUS(status, class, id, sentence)    {"status " #status, NULL, #class, sentence},
+#include "proto/provider_errors.def"
+#undef PROVIDER_CODE
+#undef PROVIDER_STATUS
+};
+#undef PROVIDER_PARAM
+
 static const struct {
     const char *code, *help;
 } reasons[] = {
@@ -36,6 +48,14 @@ void docs_errors(struct page *p)
     for (size_t i = 0; i < sizeof api_errors / sizeof api_errors[0]; i++)
         page_add(p, "| %d | `%s` | `%s` |\n", api_errors[i].status, api_errors[i].type,
                  api_errors[i].code);
+    page_add(p, "\n# What a provider's error means\n\nREQUEST_FAULT: final, nobody's fault but the "
+                "request's. REFUSED_LOAD: tried elsewhere, never counted. FAULT, and whatever is "
+                "not listed: tried elsewhere and counted.\n\n| `code`, or status alone | `param` | "
+                "class | what the consumer reads |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < sizeof provider_errors / sizeof provider_errors[0]; i++)
+        page_add(p, "| %s | %s | %s | %s |\n", provider_errors[i].code,
+                 provider_errors[i].param ? provider_errors[i].param : "any",
+                 provider_errors[i].class, provider_errors[i].sentence);
     page_add(p, "\n# Reasons of a trust level\n\n| code | means |\n|---|---|\n");
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         page_add(p, "| `%s` | %s |\n", reasons[i].code, reasons[i].help);

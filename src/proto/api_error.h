@@ -17,11 +17,13 @@ enum api_error_id {
 
 struct api_error {
     enum api_error_id id;
-    int status; /* HTTP; from the table unless a provider's own 4xx is passed on */
+    int status; /* HTTP; from the table unless the caller sets another */
     char message[320];
     char param[64];    /* "" means null */
-    char code[64];     /* from the table unless a provider gave one */
+    char code[64];     /* from the table */
     int retry_after_s; /* > 0: Retry-After header */
+    /* Of a provider's CONTEXT_LENGTH, which sends them as numbers; 0: not known. */
+    int64_t prompt_tokens, context_tokens;
 };
 
 /* Fill from the table; `param` may be NULL. Returns ERR_DENIED (never 0) so that callers write

@@ -140,7 +140,9 @@ struct msg_inference_complete {
 struct msg_inference_error {
     struct str request_id, error;
     int64_t status_code;
-    struct str code, param; /* ours, optional: OpenAI error code and parameter */
+    struct str code, param; /* ours, optional: see provider_errors.def */
+    /* Ours, optional, of code context_length_exceeded. */
+    int64_t prompt_tokens, context_tokens;
 };
 
 struct msg_attestation_response {

@@ -194,8 +194,14 @@ int answer_error(struct serve *s, struct str request_id, const struct api_error 
                                .error = {.request_id = request_id,
                                          .error = str_from(error->message),
                                          .status_code = error->status,
-                                         .code = str_from(error->code)}};
+                                         .code = str_from(error->code),
+                                         .prompt_tokens = PROTO_UNSET,
+                                         .context_tokens = PROTO_UNSET}};
     if (error->param[0])
         msg.error.param = str_from(error->param);
+    if (error->prompt_tokens > 0)
+        msg.error.prompt_tokens = error->prompt_tokens;
+    if (error->context_tokens > 0)
+        msg.error.context_tokens = error->context_tokens;
     return send_plain(s, &msg);
 }

@@ -15,14 +15,18 @@ static const struct {
 static int too_long(int64_t prompt_tokens, int64_t context_tokens, struct api_error *ret_error)
 {
     if (prompt_tokens > 0)
-        return api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
-                             "the prompt has %lld tokens, and this provider's context holds %lld "
-                             "with the answer; shorten the messages",
-                             (long long)prompt_tokens, (long long)context_tokens);
-    return api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
-                         "the prompt has more tokens than this provider's context holds, which is "
-                         "%lld with the answer; shorten the messages",
-                         (long long)context_tokens);
+        (void)api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
+                            "the prompt has %lld tokens, and this provider's context holds %lld "
+                            "with the answer; shorten the messages",
+                            (long long)prompt_tokens, (long long)context_tokens);
+    else
+        (void)api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
+                            "the prompt has more tokens than this provider's context holds, which "
+                            "is %lld with the answer; shorten the messages",
+                            (long long)context_tokens);
+    ret_error->prompt_tokens = prompt_tokens;
+    ret_error->context_tokens = context_tokens;
+    return ERR_DENIED;
 }
 
 int refusal_of(int code, int64_t prompt_tokens, int64_t context_tokens, struct api_error *ret_error)

@@ -67,7 +67,8 @@ static const struct {
      "\"completion_tokens\":0}}"},
     {MSG_INFERENCE_ERROR,
      "{\"type\":\"inference_error\",\"request_id\":\"r\",\"error\":\"too \\\"long\\\"\\n\","
-     "\"status_code\":400,\"code\":\"context_length_exceeded\",\"param\":\"messages\"}",
+     "\"status_code\":400,\"code\":\"context_length_exceeded\",\"param\":\"messages\","
+     "\"prompt_tokens\":9000,\"context_tokens\":8192}",
      "{\"type\":\"inference_error\",\"request_id\":\"r\",\"error\":\"\",\"status_code\":0}"},
     {MSG_ATTESTATION_RESPONSE,
      "{\"type\":\"attestation_response\",\"nonce\":\"n\",\"signature\":\"s\","

@@ -298,14 +298,22 @@ static void a_prompt_that_does_not_fit_is_told_its_tokens_and_the_limit(void **s
     fake_engine_too_long(&w->engine, last_tag(w), 4010);
     fake_world_run(w);
     expect_error(w, 0, 400, "context_length_exceeded", "messages");
-    struct str counted = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 0)->error.error;
+    const struct provider_msg *first =
+        fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 0);
+    struct str counted = first->error.error;
+    assert_int_equal(first->error.prompt_tokens, 4010); /* the words are read by nobody: FR-46 */
+    assert_int_equal(first->error.context_tokens, 2048);
     assert_true(holds(counted, "the prompt has 4010 tokens"));
     assert_true(holds(counted, "context holds 2048"));
 
     w->engine.submit_answer = ERR_LIMIT; /* refused before anybody counted */
     box_session_close(ask(w, "r2", BODY_OF("")));
     expect_error(w, 1, 400, "context_length_exceeded", "messages");
-    struct str unread = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 1)->error.error;
+    const struct provider_msg *second =
+        fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 1);
+    struct str unread = second->error.error;
+    assert_int_equal(second->error.prompt_tokens, PROTO_UNSET);
+    assert_int_equal(second->error.context_tokens, 2048);
     assert_true(holds(unread, "more tokens than this provider's context"));
     assert_true(holds(unread, "2048"));
 }
