@@ -58,6 +58,8 @@ static void store_changed(void *ud)
 static int open_store(struct coord *c, const struct coord_config *config, struct err *ret_err)
 {
     struct store_config sc = {.path = c->settings->store_path.p,
+                              .id = c->settings->store_id.p,
+                              .begin_anew = c->settings->store_new,
                               .threaded = config->store_threaded,
                               .clock = c->clock,
                               .on_foreign_change = store_changed,

@@ -144,7 +144,9 @@ static int serve(struct settings *settings)
 
 static int run_command(const struct settings *settings, struct cfg_list rest)
 {
-    const struct command_env env = {.store_path = settings->store_path.p,
+    const struct command_env env = {.store = {.path = settings->store_path.p,
+                                              .id = settings->store_id.p,
+                                              .begin_anew = settings->store_new},
                                     .out = STDOUT_FILENO,
                                     .clock = clock_system(),
                                     .rand = rand_system()};

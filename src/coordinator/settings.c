@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "ledger/price.h"
 #include "net/loop.h"
+#include "store/place.h"
 
 enum { SHOWN_BYTES = 60 };
 
@@ -78,6 +79,20 @@ static const struct cfg_key keys[] = {
      AT(store_path),
      .deflt = "darkbloom.db",
      .help = "SQLite database with keys and ledger."},
+    {.key = "store.id",
+     .flag = "--store-id",
+     .env = "DARKBLOOM_STORE_ID",
+     .type = CFG_STR,
+     AT(store_id),
+     .help = "Start with the store of this id only (`store show` tells it), never with an empty "
+             "one: set it where the store lies on a volume that may be missing."},
+    {.key = "store.new",
+     .flag = "--store-new",
+     .type = CFG_BOOL,
+     AT(store_new),
+     .deflt = "false",
+     .help = "Begin with an empty store although the lock file says that there was one; for one "
+             "start, after the old one was moved away on purpose."},
     {.key = "routing.min_trust",
      .flag = "--min-trust",
      .env = "DARKBLOOM_MIN_TRUST",
@@ -262,6 +277,19 @@ static int check_store_path(const struct settings *s, struct err *ret_err)
                    s->store_path.p);
 }
 
+static int check_store_id(const struct settings *s, struct err *ret_err)
+{
+    if (s->store_id.n == 0)
+        return 0;
+    if (s->store_id.n == STORE_ID_BYTES - 1 &&
+        strspn(s->store_id.p, "0123456789abcdef") == s->store_id.n)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "store.id is `%.*s`, but must be the %d lower-case hex digits that `store show` "
+                   "prints",
+                   STR_ARG(str_cut(s->store_id, SHOWN_BYTES)), STORE_ID_BYTES - 1);
+}
+
 /* It stands in the head of every answer. */
 static int check_cors_origin(const struct settings *s, struct err *ret_err)
 {
@@ -281,6 +309,8 @@ int settings_check(const struct settings *s, struct err *ret_err)
 
     if (rc == 0)
         rc = check_store_path(s, ret_err);
+    if (rc == 0)
+        rc = check_store_id(s, ret_err);
     if (rc == 0)
         rc = check_cors_origin(s, ret_err);
     for (size_t i = 0; rc == 0 && i < s->n_models; i++)

@@ -21,7 +21,8 @@ struct settings {
     int loop; /* enum settings_loop */
     struct str cors_origin;
     int log_level; /* enum log_level */
-    struct str store_path;
+    struct str store_path, store_id;
+    bool store_new;
     int min_trust; /* enum trust_level */
     int64_t queue_wait_ms, queue_max;
     int64_t accept_timeout_ms, first_token_timeout_ms, request_deadline_ms;

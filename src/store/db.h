@@ -18,8 +18,8 @@ enum db_open_mode {
 
 /* Open the file. SQLite: write-ahead log, synchronous=FULL (a commit that returned survives power
  * loss), foreign keys enforced, other processes waited for up to 5 s. The first call of a process
- * must not race with another one (it configures SQLite). 0, ERR_NOT_FOUND, ERR_NOMEM
- * or ERR_STORE with a text that names the file and the way out. */
+ * must not race with another one (it configures SQLite). 0, ERR_NOT_FOUND, ERR_NOMEM or ERR_STORE
+ * with a text that names the file and the way out. */
 int db_open(const char *path, enum db_open_mode mode, struct db **ret_db, struct err *ret_err);
 /* NULL is allowed. */
 void db_close(struct db *db);

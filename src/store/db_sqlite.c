@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -39,7 +40,7 @@ static const char settings_sql[] = "PRAGMA journal_mode=WAL;"
                                    "PRAGMA wal_autocheckpoint=4096;";
 
 /* Keep the text of the failure: cleaning up afterwards overwrites SQLite's own. */
-static int failed(struct db *db)
+static int db_failed(struct db *db)
 {
     int extended = sqlite3_extended_errcode(db->handle);
 
@@ -52,15 +53,16 @@ static int failed(struct db *db)
 int db_exec(struct db *db, const char *sql)
 {
     if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return failed(db);
+        return db_failed(db);
     return 0;
 }
 
 /* Created before SQLite sees it, so that there is no moment with wider permissions; SQLite gives
  * its two side files the mode of the main one. A file that exists is not opened here: closing it
  * again would drop the locks of other connections in this process (fcntl(2)). */
-static int make_private_file(const char *path, enum db_open_mode mode, struct err *ret_err)
+static int db_make_file(const char *path, enum db_open_mode mode, struct err *ret_err)
 {
+    struct stat st;
     int fd;
 
     if (access(path, R_OK | W_OK) == 0)
@@ -77,8 +79,13 @@ static int make_private_file(const char *path, enum db_open_mode mode, struct er
             close(fd);
             return 0;
         }
-        if (errno == EEXIST) /* another process was faster */
+        if (errno == EEXIST && stat(path, &st) == 0) /* another process was faster */
             return 0;
+        if (errno == ENOENT && lstat(path, &st) == 0)
+            return err_set(ret_err, ERR_STORE,
+                           "the store %s is a symbolic link to a file that is not there: mount or "
+                           "restore that, or name another file with --store",
+                           path);
     }
     return err_errno(ret_err, ERR_STORE, errno,
                      "the store %s cannot be opened for reading and writing (its directory must "
@@ -86,7 +93,7 @@ static int make_private_file(const char *path, enum db_open_mode mode, struct er
                      path);
 }
 
-static int configure(struct db *db, const char *path, struct err *ret_err)
+static int db_configure(struct db *db, const char *path, struct err *ret_err)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
@@ -119,7 +126,7 @@ int db_open(const char *path, enum db_open_mode mode, struct db **ret_db, struct
     /* No statistics of memory: they cost a lock an allocation, an eighth of the ledger's time.
      * Refused, without harm, once SQLite is in use. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    rc = make_private_file(path, mode, ret_err);
+    rc = db_make_file(path, mode, ret_err);
     if (rc < 0)
         return rc;
     db = calloc(1, sizeof *db);
@@ -129,7 +136,7 @@ int db_open(const char *path, enum db_open_mode mode, struct db **ret_db, struct
         rc = err_set(ret_err, ERR_STORE, "%s cannot be opened: %s", path,
                      db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
     else
-        rc = configure(db, path, ret_err);
+        rc = db_configure(db, path, ret_err);
     if (rc < 0) {
         db_close(db);
         return rc;
@@ -148,7 +155,7 @@ void db_close(struct db *db)
     free(db);
 }
 
-static struct db_stmt *slot_of(struct db *db, const char *sql)
+static struct db_stmt *db_slot_of(struct db *db, const char *sql)
 {
     uint64_t h = (uint64_t)(uintptr_t)sql * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(h >> 32);
@@ -164,7 +171,7 @@ static struct db_stmt *slot_of(struct db *db, const char *sql)
 
 struct db_stmt *db_stmt(struct db *db, const char *sql)
 {
-    struct db_stmt *st = slot_of(db, sql);
+    struct db_stmt *st = db_slot_of(db, sql);
 
     if (!st) {
         snprintf(db->message, sizeof db->message, "more than %d different statements", STMT_SLOTS);
@@ -173,7 +180,7 @@ struct db_stmt *db_stmt(struct db *db, const char *sql)
     if (!st->sql) {
         if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &st->handle, NULL) !=
             SQLITE_OK) {
-            (void)failed(db);
+            (void)db_failed(db);
             return NULL;
         }
         st->sql = sql;
@@ -186,7 +193,7 @@ struct db_stmt *db_stmt(struct db *db, const char *sql)
     return st;
 }
 
-static void keep_bind_result(struct db_stmt *st, int rc)
+static void db_keep_bind_result(struct db_stmt *st, int rc)
 {
     if (rc != SQLITE_OK)
         st->bind_rc = rc;
@@ -195,21 +202,21 @@ static void keep_bind_result(struct db_stmt *st, int rc)
 void db_bind_i64(struct db_stmt *st, int index, int64_t value)
 {
     if (st)
-        keep_bind_result(st, sqlite3_bind_int64(st->handle, index, value));
+        db_keep_bind_result(st, sqlite3_bind_int64(st->handle, index, value));
 }
 
 void db_bind_str(struct db_stmt *st, int index, struct str value)
 {
     if (st)
-        keep_bind_result(st, sqlite3_bind_text64(st->handle, index, value.p, value.n, SQLITE_STATIC,
-                                                 SQLITE_UTF8));
+        db_keep_bind_result(st, sqlite3_bind_text64(st->handle, index, value.p, value.n,
+                                                    SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void db_bind_blob(struct db_stmt *st, int index, struct str bytes)
 {
     if (st)
-        keep_bind_result(st,
-                         sqlite3_bind_blob64(st->handle, index, bytes.p, bytes.n, SQLITE_STATIC));
+        db_keep_bind_result(
+            st, sqlite3_bind_blob64(st->handle, index, bytes.p, bytes.n, SQLITE_STATIC));
 }
 
 int db_step(struct db_stmt *st)
@@ -227,7 +234,7 @@ int db_step(struct db_stmt *st)
     case SQLITE_DONE:
         return 0;
     default:
-        return failed(st->db);
+        return db_failed(st->db);
     }
 }
 

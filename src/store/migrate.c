@@ -10,6 +10,7 @@ static const struct migration {
 } migrations[] = {
     /* version 1, 2, 3 … by position */
     {"keys and ledger", migration_001_sql},
+    {"identity", migration_002_sql},
 };
 
 enum { NEWEST = sizeof migrations / sizeof migrations[0] };
@@ -17,7 +18,7 @@ enum { NEWEST = sizeof migrations / sizeof migrations[0] };
 static const char version_table_sql[] =
     "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT";
 
-static int read_i64(struct db *db, const char *sql, int64_t *ret_value)
+static int migrate_read_i64(struct db *db, const char *sql, int64_t *ret_value)
 {
     struct db_stmt *st = db_stmt(db, sql);
     int rc = db_step(st);
@@ -28,22 +29,23 @@ static int read_i64(struct db *db, const char *sql, int64_t *ret_value)
     return rc > 0 ? 0 : ERR_STORE;
 }
 
-/* 0 for an empty database, −1 for one that has tables but is not ours. */
-static int read_version(struct db *db, int64_t *ret_version)
+int store_schema(struct db *db, int64_t *ret_version)
 {
     int64_t tables = 0, ours = 0;
 
-    if (read_i64(db, "SELECT count(*) FROM sqlite_schema", &tables) < 0 ||
-        read_i64(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'", &ours) < 0)
+    if (migrate_read_i64(db, "SELECT count(*) FROM sqlite_schema", &tables) < 0 ||
+        migrate_read_i64(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'",
+                         &ours) < 0)
         return ERR_STORE;
     if (!ours) {
         *ret_version = tables ? -1 : 0;
         return 0;
     }
-    return read_i64(db, "SELECT coalesce(max(version), 0) FROM schema_version", ret_version);
+    return migrate_read_i64(db, "SELECT coalesce(max(version), 0) FROM schema_version",
+                            ret_version);
 }
 
-static int apply(struct db *db, int64_t version)
+static int migrate_apply(struct db *db, int64_t version)
 {
     const struct migration *m = &migrations[version - 1];
     struct db_stmt *st;
@@ -59,14 +61,14 @@ static int apply(struct db *db, int64_t version)
 }
 
 /* Inside the write transaction: another process may have been here since the version was read. */
-static int apply_missing(struct db *db)
+static int migrate_apply_missing(struct db *db)
 {
     int64_t version;
 
-    if (read_version(db, &version) < 0)
+    if (store_schema(db, &version) < 0)
         return ERR_STORE;
     while (version >= 0 && version < NEWEST) {
-        if (apply(db, ++version) < 0)
+        if (migrate_apply(db, ++version) < 0)
             return ERR_STORE;
     }
     return db_commit(db);
@@ -77,7 +79,7 @@ int store_migrate(struct db *db, const char *path, struct err *ret_err)
     int64_t version;
     int rc;
 
-    if (read_version(db, &version) < 0)
+    if (store_schema(db, &version) < 0)
         return err_set(ret_err, ERR_STORE, "the schema of %s cannot be read: %s", path,
                        db_message(db));
     if (version < 0)
@@ -92,7 +94,7 @@ int store_migrate(struct db *db, const char *path, struct err *ret_err)
         return 0;
     rc = db_begin(db);
     if (rc == 0)
-        rc = apply_missing(db);
+        rc = migrate_apply_missing(db);
     if (rc == 0)
         return 0;
     db_rollback(db);

@@ -9,6 +9,10 @@
 
 /* One file a version in migrations/; the table that orders them is in migrate.c. */
 extern const char migration_001_sql[];
+extern const char migration_002_sql[];
+
+/* The version that `db` has: 0 without tables, −1 with another program's. 0 or ERR_STORE. */
+int store_schema(struct db *db, int64_t *ret_version);
 
 /* Bring `db` to the newest version; does nothing, and takes no lock, where it is there already.
  * `path` is its name in messages. 0 or ERR_STORE: newer than this program, another program's

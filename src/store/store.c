@@ -12,7 +12,6 @@
 
 #include "base/list.h"
 #include "store/batch.h"
-#include "store/migrate.h"
 #include "store/owner.h"
 
 #define FOREIGN_CHECK_US 1000000
@@ -25,7 +24,7 @@ struct op_queue {
 struct store {
     struct store_config config;
     struct db *db; /* the store thread's while it runs */
-    int owner_fd;
+    struct store_owner owner;
     pthread_t thread;
     pthread_mutex_t lock;  /* everything below */
     pthread_cond_t work;   /* submitted is not empty, or stopping */
@@ -164,22 +163,6 @@ static void *store_thread(void *ud)
     return NULL;
 }
 
-int store_open_db(const char *path, enum db_open_mode mode, struct db **ret_db, struct err *ret_err)
-{
-    struct db *db;
-    int rc = db_open(path, mode, &db, ret_err);
-
-    if (rc < 0)
-        return rc;
-    rc = store_migrate(db, path, ret_err);
-    if (rc < 0) {
-        db_close(db);
-        return rc;
-    }
-    *ret_db = db;
-    return 0;
-}
-
 static int start_thread(struct store *s, struct err *ret_err)
 {
     int errno_value = pthread_create(&s->thread, NULL, store_thread, s);
@@ -200,26 +183,48 @@ static void store_destroy(struct store *s)
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     db_close(s->db);
-    close(s->owner_fd);
+    store_disown(&s->owner);
     free(s);
+}
+
+/* Lock, open, and say whose it is. On failure nothing stays locked or open. */
+static int store_take(struct store *s, const struct store_place *place, struct err *ret_err)
+{
+    char id[STORE_ID_BYTES];
+    int rc = store_own(place->path, &s->owner, ret_err);
+
+    if (rc < 0)
+        return rc;
+    if (access(place->path, F_OK) == 0)
+        rc = store_own_file(&s->owner, place->path, ret_err);
+    if (rc == 0)
+        rc = store_open_place(place, DB_CREATE, &s->db, ret_err);
+    if (rc == 0 && s->owner.file_fd < 0)
+        rc = store_own_file(&s->owner, place->path, ret_err);
+    if (rc == 0 && store_id(s->db, id) < 0)
+        rc = err_set(ret_err, ERR_STORE, "the id of %.150s cannot be read: %s", place->path,
+                     db_message(s->db));
+    if (rc == 0)
+        rc = store_own_mark(&s->owner, place->path, id, ret_err);
+    if (rc < 0) {
+        db_close(s->db);
+        store_disown(&s->owner);
+    }
+    return rc;
 }
 
 int store_open(const struct store_config *config, struct store **ret_store, struct err *ret_err)
 {
+    const struct store_place place = {
+        .path = config->path, .id = config->id, .begin_anew = config->begin_anew};
     struct store *s = calloc(1, sizeof *s);
     pthread_condattr_t attr;
     int rc;
 
     if (!s)
         return err_set(ret_err, ERR_NOMEM, "no memory for the store");
-    rc = store_own(config->path, &s->owner_fd, ret_err);
+    rc = store_take(s, &place, ret_err);
     if (rc < 0) {
-        free(s);
-        return rc;
-    }
-    rc = store_open_db(config->path, DB_CREATE, &s->db, ret_err);
-    if (rc < 0) {
-        close(s->owner_fd);
         free(s);
         return rc;
     }

@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "store/db.h"
+#include "store/place.h"
 
 struct store_op {
     /* Runs on the store thread inside a savepoint; a negative result rolls this operation back and
@@ -33,6 +33,8 @@ struct store_op {
 
 struct store_config {
     const char *path; /* database file; directories must exist */
+    const char *id;   /* as in struct store_place */
+    bool begin_anew;
     bool threaded;
     struct clock clock;
     /* Called from the store thread when finished operations wait for store_poll: once a batch.
@@ -48,15 +50,10 @@ struct store_config {
 struct store;
 
 /* Open (creating the file with mode 0600), migrate to the newest schema, start the thread. A
- * database that is newer than this program, corrupt, not writable, or another coordinator's
- * (ERR_BUSY) is an error that says so. The store belongs to the calling thread, the owner:
- * everything below is called from it but for store_submit. */
+ * database that is newer than this program, corrupt, not writable, unexpectedly blank (place.h), or
+ * another coordinator's (ERR_BUSY, owner.h) is an error that says so. The store belongs to the
+ * calling thread, the owner: everything below is called from it but for store_submit. */
 int store_open(const struct store_config *config, struct store **ret_store, struct err *ret_err);
-
-/* Open and migrate a database without a store around it, for a command line that works beside a
- * running coordinator: transactions are the caller's (db_begin, db_commit). Close with db_close. */
-int store_open_db(const char *path, enum db_open_mode mode, struct db **ret_db,
-                  struct err *ret_err);
 
 /* Queue one operation; never waits for the disk. Any thread. `op` must live until done is called.
  */

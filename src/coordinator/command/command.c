@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"ledger check", "",
      "Recompute every balance from the entries and report; fails if one is off.",
      command_ledger_check},
+    {"store show", "", "Show the store's id (for store.id), schema and path.", command_store_show},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

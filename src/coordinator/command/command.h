@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands of darkbloom-coordinator that work on a store and end: keys and the ledger's audit. They
+/* Commands of darkbloom-coordinator that work on a store and end: keys, the ledger's audit. They
  * open the file themselves and so work beside a running coordinator, which notices within a second.
  */
 #ifndef DARKBLOOM_COORDINATOR_COMMAND_COMMAND_H
@@ -10,13 +10,14 @@
 #include "base/err.h"
 #include "base/rand.h"
 #include "base/str.h"
+#include "store/place.h"
 
 /* For "%.*s" in messages: an argument of any length, cut. */
 #define COMMAND_ARG(s) (int)((s).n < 60 ? (s).n : 60), (s).p
 
 /* What a command works with. */
 struct command_env {
-    const char *store_path;
+    struct store_place store;
     int out; /* descriptor of the answer; errors go back as struct err */
     struct clock clock;
     struct rand_src rand;
@@ -47,5 +48,7 @@ int command_key_revoke(const struct command_env *env, int argc, const struct str
                        struct err *ret_err);
 int command_ledger_check(const struct command_env *env, int argc, const struct str *argv,
                          struct err *ret_err);
+int command_store_show(const struct command_env *env, int argc, const struct str *argv,
+                       struct err *ret_err);
 
 #endif

@@ -116,7 +116,7 @@ static int create(struct db *db, const struct command_env *env, const struct key
     if (rc == ERR_RANGE)
         return err_set(ret_err, rc, "--credit: the balance of %.*s would exceed %lld USD",
                        STR_ARG(a->account), LEDGER_BALANCE_MAX_MICRO_USD / 1000000);
-    return err_set(ret_err, rc, "the key could not be stored in %s: %s", env->store_path,
+    return err_set(ret_err, rc, "the key could not be stored in %s: %s", env->store.path,
                    db_message(db));
 }
 
@@ -143,7 +143,7 @@ int command_key_create(const struct command_env *env, int argc, const struct str
     int rc = parse_create(argc, argv, &args, ret_err);
 
     if (rc == 0)
-        rc = store_open_db(env->store_path, DB_CREATE, &db, ret_err);
+        rc = store_open_place(&env->store, DB_CREATE, &db, ret_err);
     if (rc < 0)
         return rc;
     rc = create(db, env, &args, key, ret_err);
@@ -182,14 +182,14 @@ int command_key_list(const struct command_env *env, int argc, const struct str *
     int rc = no_arguments("key list", argc, argv, ret_err);
 
     if (rc == 0)
-        rc = store_open_db(env->store_path, DB_MUST_EXIST, &db, ret_err);
+        rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
     if (rc < 0)
         return rc;
     dprintf(env->out, "%-*s  %-24s  %-20s  %-7s  %16s\n", KEY_PREFIX_BYTES + 3, "PREFIX", "ACCOUNT",
             "CREATED", "STATE", "BALANCE USD");
     rc = key_list(db, print_row, &copy);
     if (rc < 0)
-        err_set(ret_err, rc, "the keys of %s cannot be read: %s", env->store_path, db_message(db));
+        err_set(ret_err, rc, "the keys of %s cannot be read: %s", env->store.path, db_message(db));
     db_close(db);
     return rc;
 }
@@ -220,7 +220,7 @@ static int revoke(struct db *db, const struct command_env *env, struct str key, 
     case ERR_CONFLICT:
         return err_set(ret_err, rc, "several active keys have this prefix; give the whole key");
     default:
-        return err_set(ret_err, rc, "the key could not be revoked in %s: %s", env->store_path,
+        return err_set(ret_err, rc, "the key could not be revoked in %s: %s", env->store.path,
                        db_message(db));
     }
 }
@@ -234,7 +234,7 @@ int command_key_revoke(const struct command_env *env, int argc, const struct str
     if (argc != 1)
         return err_set(ret_err, ERR_USAGE, "%s: key revoke KEY_OR_PREFIX",
                        argc == 0 ? "KEY_OR_PREFIX is missing" : "one key at a time");
-    rc = store_open_db(env->store_path, DB_MUST_EXIST, &db, ret_err);
+    rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
     if (rc < 0)
         return rc;
     rc = revoke(db, env, without_dots(argv[0]), ret_err);

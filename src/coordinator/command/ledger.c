@@ -55,14 +55,14 @@ int command_ledger_check(const struct command_env *env, int argc, const struct s
     if (argc > 0)
         return err_set(ret_err, ERR_USAGE, "ledger check takes no arguments, and \"%.*s\" is one",
                        COMMAND_ARG(argv[0]));
-    rc = store_open_db(env->store_path, DB_MUST_EXIST, &db, ret_err);
+    rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
     if (rc < 0)
         return rc;
     rc = db_begin_read(db);
     if (rc == 0)
         rc = ledger_check(db, clock_wall_us(&env->clock), &report);
     if (rc < 0)
-        rc = err_set(ret_err, ERR_STORE, "the ledger in %s cannot be read: %s", env->store_path,
+        rc = err_set(ret_err, ERR_STORE, "the ledger in %s cannot be read: %s", env->store.path,
                      db_message(db));
     db_rollback(db);
     db_close(db);
@@ -73,7 +73,7 @@ int command_ledger_check(const struct command_env *env, int argc, const struct s
         return err_set(ret_err, ERR_INTERNAL,
                        "the ledger does not balance: see the lines marked WRONG; stop the "
                        "coordinator and keep a copy of %s",
-                       env->store_path);
+                       env->store.path);
     dprintf(env->out, "The ledger balances.\n");
     return 0;
 }

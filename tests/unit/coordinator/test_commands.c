@@ -34,7 +34,7 @@ static int setup(void **state)
     snprintf(x.dir, sizeof x.dir, "/tmp/darkbloom-command-XXXXXX");
     assert_non_null(mkdtemp(x.dir));
     snprintf(x.path, sizeof x.path, "%s/test.db", x.dir);
-    x.env = (struct command_env){.store_path = x.path,
+    x.env = (struct command_env){.store = {.path = x.path},
                                  .clock = {.mono_us = fake_now, .wall_us = fake_now, .ud = &x},
                                  .rand = rand_system()};
     *state = &x;
@@ -199,7 +199,7 @@ static void bad_input_is_named_with_the_way_out(void **state)
         int rc;
         const char *says;
     } cases[] = {
-        {"", ERR_USAGE, "key create, key list, key revoke, ledger check"},
+        {"", ERR_USAGE, "key create, key list, key revoke, ledger check, store show"},
         {"key", ERR_USAGE, "there is no command \"key\""},
         {"key creat", ERR_USAGE, "there is no command \"key creat\""},
         {"keycreate", ERR_USAGE, "there are: key create"},
@@ -221,10 +221,12 @@ static void bad_input_is_named_with_the_way_out(void **state)
         {"key revoke", ERR_USAGE, "KEY_OR_PREFIX is missing"},
         {"key revoke a b", ERR_USAGE, "one key at a time"},
         {"ledger check now", ERR_USAGE, "takes no arguments"},
+        {"store show me", ERR_USAGE, "takes no arguments"},
         /* no store there, and none is made */
         {"key list", ERR_NOT_FOUND, "there is no store at"},
         {"key revoke x", ERR_NOT_FOUND, "there is no store at"},
         {"ledger check", ERR_NOT_FOUND, "there is no store at"},
+        {"store show", ERR_NOT_FOUND, "there is no store at"},
     };
     struct fixture *x = *state;
 
@@ -309,6 +311,45 @@ static void the_help_names_every_command(void **state)
     assert_non_null(strstr(x->out, "key list\n"));
     assert_non_null(strstr(x->out, "key revoke KEY_OR_PREFIX\n"));
     assert_non_null(strstr(x->out, "ledger check\n"));
+    assert_non_null(strstr(x->out, "store show\n"));
+}
+
+static void store_show_prints_the_id_that_store_id_demands(void **state)
+{
+    struct fixture *x = *state;
+    char id[STORE_ID_BYTES], row[64];
+    struct db *db;
+
+    assert_int_equal(command(x, "key create alice"), 0);
+    db = open_store(x);
+    assert_int_equal(store_id(db, id), 0);
+    db_close(db);
+    assert_int_equal(command(x, "store show"), 0);
+    snprintf(row, sizeof row, "id      %s\n", id);
+    assert_non_null(strstr(x->out, row));
+    assert_non_null(strstr(x->out, x->path));
+    x->env.store.id = id;
+    assert_int_equal(command(x, "key list"), 0);
+    x->env.store.id = "00000000000000000000000000000000";
+    assert_int_equal(command(x, "key create bob"), ERR_STORE);
+    assert_non_null(strstr(x->e.text, "store.id"));
+}
+
+/* FR-50: a key made while the volume is away must not begin an empty store. */
+static void key_create_begins_no_store_where_one_was(void **state)
+{
+    struct fixture *x = *state;
+    struct store_config config = {.path = x->path, .clock = x->env.clock};
+    struct store *store = NULL;
+
+    assert_int_equal(store_open(&config, &store, NULL), 0);
+    store_close(store);
+    assert_int_equal(unlink(x->path), 0);
+    assert_int_equal(command(x, "key create alice"), ERR_STORE);
+    assert_non_null(strstr(x->e.text, "--store-new"));
+    assert_int_equal(access(x->path, F_OK), -1);
+    x->env.store.begin_anew = true;
+    assert_int_equal(command(x, "key create alice"), 0);
 }
 
 int main(void)
@@ -324,6 +365,8 @@ int main(void)
         TEST(an_account_name_of_129_bytes_is_refused),
         TEST(usd_is_read_and_written_exactly),
         TEST(the_help_names_every_command),
+        TEST(store_show_prints_the_id_that_store_id_demands),
+        TEST(key_create_begins_no_store_where_one_was),
     };
 
     return cmocka_run_group_tests_name("coordinator: commands", tests, NULL, NULL);

@@ -208,6 +208,8 @@ static void a_bad_value_is_refused_by_name(void **state)
         {"[server]\nhost = \"127.0.0.1\\u0000.example\"\n", "server.host"},
         {"[server]\ncors_origin = \"https://a\\r\\nX-Mine: 1\"\n", "server.cors_origin"},
         {"[store]\npath = \"\"\n", "store.path"},
+        {"[store]\nid = \"0123456789abcdef0123456789ABCDEF\"\n", "store.id is `0123"},
+        {"[store]\nid = \"0123456789abcdef\"\n", "32 lower-case hex digits"},
         {"[routing]\nmin_trust = \"most\"\n", "min_trust"},
         {"[routing]\nqueue_wait_ms = -1\n", "queue_wait_ms"},
         {"[limits]\nrate_burst = 0\n", "rate_burst"},

@@ -10,6 +10,8 @@
 
 #include "unit/store/fake_store.h"
 
+enum { SCHEMA_NEWEST = 2 };
+
 static int setup(void **state)
 {
     static struct fake_store f;
@@ -55,7 +57,8 @@ static void a_new_store_is_private_and_has_the_newest_schema(void **state)
     assert_int_equal(stat(f->path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     db = fake_store_side_door(f);
-    assert_int_equal(fake_store_number(db, "SELECT max(version) FROM schema_version"), 1);
+    assert_int_equal(fake_store_number(db, "SELECT max(version) FROM schema_version"),
+                     SCHEMA_NEWEST);
     assert_int_equal(fake_store_number(db, "SELECT count(*) FROM accounts"), 4);
     db_close(db);
 }
@@ -73,7 +76,7 @@ static void what_was_committed_is_there_after_reopening(void **state)
     db = fake_store_side_door(f);
     assert_int_equal(fake_store_number(db, "SELECT count(*) FROM accounts WHERE name = 'alice'"),
                      1);
-    assert_int_equal(fake_store_number(db, "SELECT count(*) FROM schema_version"), 1);
+    assert_int_equal(fake_store_number(db, "SELECT count(*) FROM schema_version"), SCHEMA_NEWEST);
     db_close(db);
 }
 
