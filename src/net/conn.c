@@ -40,12 +40,12 @@ struct conn {
     size_t discarded;
 };
 
-static void on_ready(void *ud, unsigned events);
-static void flush(void *ud);
+static void conn_ready(void *ud, unsigned events);
+static void conn_flush(void *ud);
 
 /* --- life --- */
 
-static void leave_group(struct conn *c)
+static void conn_leave_group(struct conn *c)
 {
     if (!c->group)
         return;
@@ -54,13 +54,13 @@ static void leave_group(struct conn *c)
     c->group = NULL;
 }
 
-static void destroy(struct conn *c)
+static void conn_destroy(struct conn *c)
 {
     loop_defer_remove(c->loop, &c->flush);
     loop_defer_remove(c->loop, &c->resume);
     loop_timer_clear(c->loop, &c->end);
     list_remove(&c->orphan.link);
-    leave_group(c);
+    conn_leave_group(c);
     loop_watch_remove(c->watch);
     loop_close(c->loop, c->sock);
     buf_free(&c->in);
@@ -74,22 +74,22 @@ void conn_free(struct conn *c)
         return;
     c->state = CONN_DEAD;
     if (c->busy == 0)
-        destroy(c);
+        conn_destroy(c);
 }
 
 /* Leave a callback; false when the connection was freed in it. */
-static bool leave(struct conn *c)
+static bool conn_leave(struct conn *c)
 {
     c->busy--;
     if (c->state != CONN_DEAD || c->busy > 0)
         return c->state != CONN_DEAD;
-    destroy(c);
+    conn_destroy(c);
     return false;
 }
 
-static void orphan_free(struct loop_orphan *o)
+static void conn_orphan_free(struct loop_orphan *o)
 {
-    destroy(list_owner(o, struct conn, orphan));
+    conn_destroy(list_owner(o, struct conn, orphan));
 }
 
 int conn_new(struct loop *l, int sock, const struct conn_config *config, const struct conn_ops *ops,
@@ -104,12 +104,12 @@ int conn_new(struct loop *l, int sock, const struct conn_config *config, const s
     }
     c->loop = l;
     c->sock = sock;
-    c->orphan.free = orphan_free;
+    c->orphan.free = conn_orphan_free;
     c->watching = LOOP_READABLE;
     c->last_taken_us = clock_mono_us(&clock);
     conn_set_ops(c, config, ops, ud);
-    if (loop_watch_add(l, sock, LOOP_READABLE, on_ready, c, &c->watch) < 0) {
-        destroy(c);
+    if (loop_watch_add(l, sock, LOOP_READABLE, conn_ready, c, &c->watch) < 0) {
+        conn_destroy(c);
         return ERR_NOMEM;
     }
     *ret_conn = c;
@@ -136,7 +136,7 @@ void conn_group_init(struct conn_group *g)
 
 void conn_join(struct conn *c, struct conn_group *g)
 {
-    leave_group(c);
+    conn_leave_group(c);
     c->group = g;
     list_push_back(&g->members, &c->of_group);
     g->n++;
@@ -145,21 +145,21 @@ void conn_join(struct conn *c, struct conn_group *g)
 void conn_group_disband(struct conn_group *g)
 {
     while (!list_empty(&g->members))
-        leave_group(list_owner(g->members.next, struct conn, of_group));
+        conn_leave_group(list_owner(g->members.next, struct conn, of_group));
 }
 
 /* Tell the owner once that the stream ended; the owner frees. */
-static void report_close(struct conn *c, int reason)
+static void conn_report_close(struct conn *c, int reason)
 {
     if (c->state != CONN_OPEN || c->reported)
         return;
     c->reported = true;
     c->busy++;
     c->ops->on_close(c->ud, reason);
-    (void)leave(c);
+    (void)conn_leave(c);
 }
 
-static void watch_for(struct conn *c)
+static void conn_watch_for(struct conn *c)
 {
     unsigned want = (c->eof || c->in.len >= c->config.in_max_bytes ? 0 : LOOP_READABLE) |
                     (c->blocked ? LOOP_WRITABLE : 0);
@@ -173,11 +173,11 @@ static void watch_for(struct conn *c)
 /* --- reading --- */
 
 /* What waits in the connection's own buffer; memory that held a large message is not kept. */
-static bool hand_over(struct conn *c)
+static bool conn_hand_over(struct conn *c)
 {
     c->busy++;
     c->ops->on_data(c->ud);
-    if (!leave(c))
+    if (!conn_leave(c))
         return false;
     if (c->in.len == 0 && c->in.cap > IN_KEEP_BYTES)
         buf_free(&c->in);
@@ -185,7 +185,7 @@ static bool hand_over(struct conn *c)
 }
 
 /* Fresh bytes stand in the scratch. With nothing waiting the owner reads them there. */
-static bool take_scratch(struct conn *c, size_t n)
+static bool conn_take_scratch(struct conn *c, size_t n)
 {
     struct buf own;
     int rc = 0;
@@ -193,10 +193,10 @@ static bool take_scratch(struct conn *c, size_t n)
     if (c->in.len > 0 || c->paused) {
         rc = buf_append(&c->in, c->loop->scratch, n);
         if (rc < 0) {
-            report_close(c, rc);
+            conn_report_close(c, rc);
             return false;
         }
-        return c->paused || hand_over(c);
+        return c->paused || conn_hand_over(c);
     }
     own = c->in;
     c->in = (struct buf){.mem = c->loop->scratch,
@@ -212,11 +212,11 @@ static bool take_scratch(struct conn *c, size_t n)
         rc = buf_append(&own, c->in.mem + c->in.off, n);
     c->in = own;
     if (rc < 0)
-        report_close(c, rc);
-    return leave(c) && rc == 0;
+        conn_report_close(c, rc);
+    return conn_leave(c) && rc == 0;
 }
 
-static void discard(struct conn *c, ssize_t n)
+static void conn_discard(struct conn *c, ssize_t n)
 {
     if (n > 0)
         c->discarded += (size_t)n;
@@ -224,7 +224,7 @@ static void discard(struct conn *c, ssize_t n)
         conn_free(c);
 }
 
-static void read_some(struct conn *c)
+static void conn_read_some(struct conn *c)
 {
     size_t max = c->config.in_max_bytes;
     size_t room = c->in.len < max ? max - c->in.len : 0;
@@ -233,7 +233,7 @@ static void read_some(struct conn *c)
     if (room > LOOP_SCRATCH_BYTES || c->state == CONN_FINISHING)
         room = LOOP_SCRATCH_BYTES;
     if (room == 0 && c->watching & LOOP_READABLE) {
-        watch_for(c);
+        conn_watch_for(c);
         return;
     }
     /* Ready without having been asked for: the connection broke. */
@@ -241,27 +241,27 @@ static void read_some(struct conn *c)
     if (n == ERR_AGAIN)
         return;
     if (c->state == CONN_FINISHING) {
-        discard(c, n);
+        conn_discard(c, n);
         return;
     }
     if (n > 0) {
-        if (take_scratch(c, (size_t)n) && c->state == CONN_OPEN)
-            watch_for(c);
+        if (conn_take_scratch(c, (size_t)n) && c->state == CONN_OPEN)
+            conn_watch_for(c);
         return;
     }
     c->eof = true;
-    watch_for(c);
-    report_close(c, ERR_CLOSED);
+    conn_watch_for(c);
+    conn_report_close(c, ERR_CLOSED);
 }
 
-static void resume_later(void *ud)
+static void conn_resume_later(void *ud)
 {
     struct conn *c = ud;
 
     if (c->state != CONN_OPEN || c->paused || c->in.len == 0)
         return;
-    if (hand_over(c))
-        watch_for(c);
+    if (conn_hand_over(c))
+        conn_watch_for(c);
 }
 
 void conn_pause(struct conn *c)
@@ -272,7 +272,7 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
     c->paused = false;
-    loop_defer_add(c->loop, &c->resume, resume_later, c);
+    loop_defer_add(c->loop, &c->resume, conn_resume_later, c);
 }
 
 struct buf *conn_in(struct conn *c)
@@ -282,17 +282,17 @@ struct buf *conn_in(struct conn *c)
 
 /* --- writing --- */
 
-static void end_over(void *ud)
+static void conn_end_over(void *ud)
 {
     conn_free(ud);
 }
 
-static void end_in(struct conn *c, int64_t ms)
+static void conn_end_in(struct conn *c, int64_t ms)
 {
-    loop_timer_set(c->loop, &c->end, ms * 1000, end_over, c);
+    loop_timer_set(c->loop, &c->end, ms * 1000, conn_end_over, c);
 }
 
-static void sent_all(struct conn *c)
+static void conn_sent_all(struct conn *c)
 {
     bool drained = c->was_blocked;
 
@@ -301,17 +301,17 @@ static void sent_all(struct conn *c)
         buf_free(&c->out);
     if (c->state == CONN_FINISHING) {
         loop_shutdown(c->loop, c->sock);
-        end_in(c, c->linger_ms);
+        conn_end_in(c, c->linger_ms);
         return;
     }
     if (drained && c->ops->on_drain) {
         c->busy++;
         c->ops->on_drain(c->ud);
-        (void)leave(c);
+        (void)conn_leave(c);
     }
 }
 
-static void flush(void *ud)
+static void conn_flush(void *ud)
 {
     struct conn *c = ud;
     struct clock clock = loop_clock(c->loop);
@@ -323,30 +323,30 @@ static void flush(void *ud)
 
         if (n == ERR_AGAIN) {
             c->blocked = c->was_blocked = true;
-            watch_for(c);
+            conn_watch_for(c);
             return;
         }
         if (n < 0) {
             if (c->state == CONN_FINISHING)
                 conn_free(c);
             else
-                report_close(c, ERR_CLOSED);
+                conn_report_close(c, ERR_CLOSED);
             return;
         }
         c->taken += (uint64_t)n;
         c->last_taken_us = clock_mono_us(&clock);
         buf_consume(&c->out, (size_t)n);
         if (c->state == CONN_FINISHING)
-            end_in(c, STALL_MS);
+            conn_end_in(c, STALL_MS);
     }
-    watch_for(c);
-    sent_all(c);
+    conn_watch_for(c);
+    conn_sent_all(c);
 }
 
 void conn_dirty(struct conn *c)
 {
     if (!c->blocked)
-        loop_defer_add(c->loop, &c->flush, flush, c);
+        loop_defer_add(c->loop, &c->flush, conn_flush, c);
 }
 
 int conn_write(struct conn *c, const struct str *parts, int n)
@@ -390,23 +390,23 @@ void conn_finish(struct conn *c, int64_t linger_ms)
         buf_free(&c->in);
     list_push_back(&c->loop->orphans, &c->orphan.link);
     c->linger_ms = linger_ms;
-    end_in(c, c->eof ? 0 : STALL_MS);
+    conn_end_in(c, c->eof ? 0 : STALL_MS);
     if (c->eof) /* nobody reads any more, and nobody sends */
         return;
-    watch_for(c);
+    conn_watch_for(c);
     conn_dirty(c);
 }
 
-static void on_ready(void *ud, unsigned events)
+static void conn_ready(void *ud, unsigned events)
 {
     struct conn *c = ud;
 
     c->busy++; /* both halves run before the connection may go */
     if (events & LOOP_WRITABLE && c->blocked)
-        flush(c);
+        conn_flush(c);
     if (events & LOOP_READABLE && c->state != CONN_DEAD)
-        read_some(c);
-    (void)leave(c);
+        conn_read_some(c);
+    (void)conn_leave(c);
 }
 
 size_t conn_out_pending(const struct conn *c)

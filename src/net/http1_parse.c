@@ -4,18 +4,18 @@
 
 #include "net/http1_conn.h"
 
-static int refuse(struct http_exchange *x, int status, const char *why)
+static int http_parse_refuse(struct http_exchange *x, int status, const char *why)
 {
     x->reject_status = status;
     x->reject_why = why;
     return HPE_USER;
 }
 
-static int refuse_head(struct http_exchange *x, const char *what)
+static int http_parse_refuse_head(struct http_exchange *x, const char *what)
 {
     snprintf(x->limit_text, sizeof x->limit_text, "%s larger than the limit of %zu bytes", what,
              x->server->config.max_head_bytes);
-    return refuse(x, 431, x->limit_text);
+    return http_parse_refuse(x, 431, x->limit_text);
 }
 
 /* --- room for bodies --- */
@@ -34,7 +34,7 @@ void http_drop_body(struct http_exchange *x)
 }
 
 /* Whether the body may grow by `more` bytes, as they arrive or are announced. */
-static int check_body(struct http_exchange *x, uint64_t more)
+static int http_check_body(struct http_exchange *x, uint64_t more)
 {
     const struct http_server_config *limits = &x->server->config;
     size_t others = x->server->body_bytes - x->body_counted;
@@ -43,7 +43,7 @@ static int check_body(struct http_exchange *x, uint64_t more)
         snprintf(x->limit_text, sizeof x->limit_text,
                  "the body is larger than the limit of %zu bytes; send less",
                  limits->max_body_bytes);
-        return refuse(x, 413, x->limit_text);
+        return http_parse_refuse(x, 413, x->limit_text);
     }
     if (x->body.len + more > limits->small_body_bytes &&
         others + x->body.len + more > limits->max_bodies_bytes) {
@@ -51,7 +51,7 @@ static int check_body(struct http_exchange *x, uint64_t more)
                  "the bodies of all requests together have reached the limit of %zu bytes; try "
                  "again in a second",
                  limits->max_bodies_bytes);
-        return refuse(x, 503, x->limit_text);
+        return http_parse_refuse(x, 503, x->limit_text);
     }
     return 0;
 }
@@ -59,70 +59,70 @@ static int check_body(struct http_exchange *x, uint64_t more)
 /* --- pieces, as the parser finds them --- */
 
 /* Append to the span that is being received; its bytes are the newest of `head`. */
-static int grow_span(struct http_exchange *x, struct http_span *span, const char *at, size_t n)
+static int http_grow_span(struct http_exchange *x, struct http_span *span, const char *at, size_t n)
 {
     if (x->head.len + n > x->server->config.max_head_bytes)
-        return refuse_head(x, "the request's head is");
+        return http_parse_refuse_head(x, "the request's head is");
     if (span->n == 0)
         span->at = x->head.len;
     if (buf_append(&x->head, at, n) < 0)
-        return refuse(x, 503, "out of memory");
+        return http_parse_refuse(x, 503, "out of memory");
     span->n += n;
     return 0;
 }
 
-static int on_url(llhttp_t *p, const char *at, size_t n)
+static int http_parse_on_url(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
-    return grow_span(x, &x->target, at, n);
+    return http_grow_span(x, &x->target, at, n);
 }
 
 /* What follows a chunked body is read past; what it says must not be taken for a header. */
-static int skip_trailer(struct http_exchange *x, size_t n)
+static int http_skip_trailer(struct http_exchange *x, size_t n)
 {
     x->trailer_bytes += n;
     if (x->trailer_bytes > x->server->config.max_head_bytes)
-        return refuse_head(x, "the request's trailers are");
+        return http_parse_refuse_head(x, "the request's trailers are");
     return 0;
 }
 
-static int on_field(llhttp_t *p, const char *at, size_t n)
+static int http_parse_on_field(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
     if (x->head_done)
-        return skip_trailer(x, n);
+        return http_skip_trailer(x, n);
     if (x->in_value) {
         x->in_value = false;
         x->n_headers++;
     }
     if (x->n_headers >= HTTP_MAX_HEADERS)
-        return refuse(x, 431, "the request has more than 64 headers");
-    return grow_span(x, &x->names[x->n_headers], at, n);
+        return http_parse_refuse(x, 431, "the request has more than 64 headers");
+    return http_grow_span(x, &x->names[x->n_headers], at, n);
 }
 
-static int on_value(llhttp_t *p, const char *at, size_t n)
+static int http_parse_on_value(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
     if (x->head_done)
-        return skip_trailer(x, n);
+        return http_skip_trailer(x, n);
     x->in_value = true;
-    return grow_span(x, &x->values[x->n_headers], at, n);
+    return http_grow_span(x, &x->values[x->n_headers], at, n);
 }
 
-static struct str text_of(const struct http_exchange *x, struct http_span s)
+static struct str http_span_text(const struct http_exchange *x, struct http_span s)
 {
     return (struct str){s.n > 0 ? x->head.mem + x->head.off + s.at : "", s.n};
 }
 
-static bool speaks(const llhttp_t *p)
+static bool http_speaks(const llhttp_t *p)
 {
     return p->http_major == 1 && p->http_minor <= 1;
 }
 
-static size_t count_of(const struct http_request *req, struct str name)
+static size_t http_header_count(const struct http_request *req, struct str name)
 {
     size_t n = 0;
 
@@ -132,24 +132,25 @@ static size_t count_of(const struct http_request *req, struct str name)
 }
 
 /* What llhttp lets through and we do not. */
-static int check_head(struct http_exchange *x)
+static int http_check_head(struct http_exchange *x)
 {
     const struct http_request *req = &x->request;
     const llhttp_t *p = &x->parser;
-    size_t hosts = count_of(req, STR("Host"));
+    size_t hosts = http_header_count(req, STR("Host"));
 
-    if (!speaks(p))
-        return refuse(x, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
+    if (!http_speaks(p))
+        return http_parse_refuse(x, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
     if (hosts > 1 || (hosts == 0 && p->http_minor == 1)) /* RFC 9112 §3.2 */
-        return refuse(x, 400, "a request needs one Host header");
-    if (count_of(req, STR("Transfer-Encoding")) > 1)
-        return refuse(x, 400, "a request needs at most one Transfer-Encoding header");
+        return http_parse_refuse(x, 400, "a request needs one Host header");
+    if (http_header_count(req, STR("Transfer-Encoding")) > 1)
+        return http_parse_refuse(x, 400, "a request needs at most one Transfer-Encoding header");
     if (p->flags & F_CHUNKED && !str_ieq(http_header_get(req, "Transfer-Encoding"), STR("chunked")))
-        return refuse(x, 501, "of transfer codings, this server understands `chunked` only");
-    return p->flags & F_CONTENT_LENGTH ? check_body(x, p->content_length) : 0;
+        return http_parse_refuse(x, 501,
+                                 "of transfer codings, this server understands `chunked` only");
+    return p->flags & F_CONTENT_LENGTH ? http_check_body(x, p->content_length) : 0;
 }
 
-static bool token_in(struct str list, struct str token)
+static bool http_list_has(struct str list, struct str token)
 {
     while (list.n > 0) {
         const char *comma = memchr(list.p, ',', list.n);
@@ -164,28 +165,28 @@ static bool token_in(struct str list, struct str token)
 }
 
 /* A header of that name may stand several times; together they are one list (RFC 9110 §5.3). */
-static bool token_in_header(const struct http_request *req, struct str name, struct str token)
+static bool http_header_has(const struct http_request *req, struct str name, struct str token)
 {
     for (size_t i = 0; i < req->n_headers; i++) {
-        if (str_ieq(req->headers[i].name, name) && token_in(req->headers[i].value, token))
+        if (str_ieq(req->headers[i].name, name) && http_list_has(req->headers[i].value, token))
             return true;
     }
     return false;
 }
 
 /* RFC 6455 §4.2.1. */
-static bool is_ws_upgrade(const struct http_request *req)
+static bool http_is_ws_upgrade(const struct http_request *req)
 {
     return str_is(req->method, "GET") &&
            str_ieq(http_header_get(req, "Upgrade"), STR("websocket")) &&
-           token_in_header(req, STR("Connection"), STR("upgrade")) &&
+           http_header_has(req, STR("Connection"), STR("upgrade")) &&
            str_is(http_header_get(req, "Sec-WebSocket-Version"), "13") &&
            http_header_get(req, "Sec-WebSocket-Key").n == 24;
 }
 
 /* The part of a target that names something here: all of it, or in the absolute form, as proxies
  * send it, what follows the authority (RFC 9112 §3.2.2). */
-static struct str origin_form(struct str target)
+static struct str http_origin_form(struct str target)
 {
     const char *authority =
         target.n > 0 && target.p[0] != '/' ? memmem(target.p, target.n, "://", 3) : NULL;
@@ -197,38 +198,38 @@ static struct str origin_form(struct str target)
 }
 
 /* Who must not send a body hears so before it is asked for (RFC 9110 §10.1.1). */
-static int ask_owner(struct http_exchange *x)
+static int http_ask_owner(struct http_exchange *x)
 {
     const struct http_server *s = x->server;
     const char *why = "";
     int status = s->ops->on_head ? s->ops->on_head(s->ud, &x->request, &why) : 0;
 
-    return status ? refuse(x, status, why) : 0;
+    return status ? http_parse_refuse(x, status, why) : 0;
 }
 
-static void take_head(struct http_exchange *x)
+static void http_take_head(struct http_exchange *x)
 {
     struct http_request *req = &x->request;
-    struct str target = origin_form(text_of(x, x->target));
+    struct str target = http_origin_form(http_span_text(x, x->target));
     const char *question = memchr(target.p, '?', target.n);
 
     req->n_headers = x->n_headers;
     for (size_t i = 0; i < x->n_headers; i++)
-        req->headers[i] =
-            (struct http_header){text_of(x, x->names[i]), str_trim(text_of(x, x->values[i]))};
+        req->headers[i] = (struct http_header){http_span_text(x, x->names[i]),
+                                               str_trim(http_span_text(x, x->values[i]))};
     req->method = str_from(llhttp_method_name((llhttp_method_t)x->parser.method));
     req->path = question ? (struct str){target.p, (size_t)(question - target.p)} : target;
     req->query = question ? (struct str){question + 1, target.n - req->path.n - 1} : STR("");
     if (req->path.n == 0)
         req->path = STR("/");
-    req->wants_upgrade = is_ws_upgrade(req);
+    req->wants_upgrade = http_is_ws_upgrade(req);
     x->http10 = x->parser.http_major == 1 && x->parser.http_minor == 0;
     x->is_head = x->parser.method == HTTP_HEAD;
-    x->keep_alive = !x->http10 && !token_in_header(req, STR("Connection"), STR("close"));
+    x->keep_alive = !x->http10 && !http_header_has(req, STR("Connection"), STR("close"));
 }
 
 /* Requests with neither length nor chunks have no body; GET with one is tolerated. */
-static int on_headers_complete(llhttp_t *p)
+static int http_parse_on_headers_complete(llhttp_t *p)
 {
     struct http_exchange *x = p->data;
     bool has_body = p->flags & F_CHUNKED || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
@@ -238,8 +239,8 @@ static int on_headers_complete(llhttp_t *p)
     x->in_value = false;
     x->head_done = true;
     x->head_done_us = clock_mono_us(&x->server->clock);
-    take_head(x);
-    if (check_head(x) != 0 || (has_body && ask_owner(x) != 0))
+    http_take_head(x);
+    if (http_check_head(x) != 0 || (has_body && http_ask_owner(x) != 0))
         return HPE_USER;
     if (p->http_minor == 1 &&
         str_ieq(http_header_get(&x->request, "Expect"), STR("100-continue"))) {
@@ -251,25 +252,25 @@ static int on_headers_complete(llhttp_t *p)
 }
 
 /* A chunk's size is known before its bytes come. */
-static int on_chunk_header(llhttp_t *p)
+static int http_parse_on_chunk_header(llhttp_t *p)
 {
-    return check_body(p->data, p->content_length);
+    return http_check_body(p->data, p->content_length);
 }
 
-static int on_body(llhttp_t *p, const char *at, size_t n)
+static int http_parse_on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct http_exchange *x = p->data;
 
-    if (check_body(x, n) != 0)
+    if (http_check_body(x, n) != 0)
         return HPE_USER;
     if (buf_append(&x->body, at, n) < 0)
-        return refuse(x, 503, "out of memory");
+        return http_parse_refuse(x, 503, "out of memory");
     x->server->body_bytes += x->body.cap - x->body_counted;
     x->body_counted = x->body.cap;
     return 0;
 }
 
-static int on_complete(llhttp_t *p)
+static int http_parse_on_complete(llhttp_t *p)
 {
     struct http_exchange *x = p->data;
 
@@ -280,13 +281,13 @@ static int on_complete(llhttp_t *p)
 void http_parse_init(struct http_server *s)
 {
     llhttp_settings_init(&s->settings);
-    s->settings.on_url = on_url;
-    s->settings.on_header_field = on_field;
-    s->settings.on_header_value = on_value;
-    s->settings.on_headers_complete = on_headers_complete;
-    s->settings.on_chunk_header = on_chunk_header;
-    s->settings.on_body = on_body;
-    s->settings.on_message_complete = on_complete;
+    s->settings.on_url = http_parse_on_url;
+    s->settings.on_header_field = http_parse_on_field;
+    s->settings.on_header_value = http_parse_on_value;
+    s->settings.on_headers_complete = http_parse_on_headers_complete;
+    s->settings.on_chunk_header = http_parse_on_chunk_header;
+    s->settings.on_body = http_parse_on_body;
+    s->settings.on_message_complete = http_parse_on_complete;
 }
 
 void http_parse_reset(struct http_exchange *x)
@@ -304,7 +305,7 @@ void http_parse_reset(struct http_exchange *x)
     x->reject_status = 0;
 }
 
-static void finish_request(struct http_exchange *x)
+static void http_finish_request(struct http_exchange *x)
 {
     x->request.body = buf_view(&x->body);
     x->request.received_us = clock_mono_us(&x->server->clock);
@@ -328,14 +329,14 @@ int http_parse(struct http_exchange *x)
     }
     buf_consume(in, used);
     if (x->complete) {
-        finish_request(x);
+        http_finish_request(x);
         return 1;
     }
     if (rc == HPE_OK)
         return 0;
     if (!x->reject_status)
-        refuse(x, rc == HPE_INVALID_VERSION && !speaks(&x->parser) ? 505 : 400,
-               llhttp_get_error_reason(&x->parser));
+        http_parse_refuse(x, rc == HPE_INVALID_VERSION && !http_speaks(&x->parser) ? 505 : 400,
+                          llhttp_get_error_reason(&x->parser));
     return ERR_PARSE;
 }
 

@@ -46,7 +46,7 @@ const char *http_status_text(int status)
 }
 
 /* IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
-static const char *date_of(struct http_server *s)
+static const char *http_date(struct http_server *s)
 {
     time_t now = (time_t)(clock_wall_us(&s->clock) / 1000000);
     struct tm tm;
@@ -61,7 +61,7 @@ static const char *date_of(struct http_server *s)
 
 /* A value from elsewhere must not end the line it stands in, nor make clients refuse the whole
  * answer: no control character but the tab (RFC 9110 §5.5). */
-static bool is_field_value(struct str v)
+static bool http_is_field_value(struct str v)
 {
     for (size_t i = 0; i < v.n; i++) {
         unsigned char c = (unsigned char)v.p[i];
@@ -72,12 +72,12 @@ static bool is_field_value(struct str v)
     return true;
 }
 
-static int header_append(const struct http_header *h, struct buf *out)
+static int http_header_append(const struct http_header *h, struct buf *out)
 {
     const struct str parts[] = {h->name, STR(": "), h->value, STR("\r\n")};
     int rc = 0;
 
-    if (!is_field_value(h->value))
+    if (!http_is_field_value(h->value))
         return 0;
     for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
         rc = buf_append_str(out, parts[i]);
@@ -88,17 +88,17 @@ int http_head_append(struct http_exchange *x, int status, const struct http_head
                      size_t n, struct buf *out)
 {
     int rc = buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
-                        date_of(x->server));
+                        http_date(x->server));
 
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = header_append(&headers[i], out);
+        rc = http_header_append(&headers[i], out);
     if (rc == 0 && (!x->keep_alive || x->server->draining))
         rc = buf_append_str(out, STR("Connection: close\r\n"));
     return rc;
 }
 
 /* The output cannot even take a head: give the connection up. */
-static void give_up(struct http_exchange *x)
+static void http_give_up(struct http_exchange *x)
 {
     x->keep_alive = false;
     conn_dirty(x->conn);
@@ -123,7 +123,7 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
         rc = buf_append_str(out, body);
     }
     if (rc < 0) {
-        give_up(x);
+        http_give_up(x);
         return;
     }
     conn_dirty(x->conn);
@@ -144,7 +144,7 @@ void http_stream_begin(struct http_exchange *x, int status, const struct http_he
     conn_dirty(x->conn);
 }
 
-static size_t hex_digits(size_t n)
+static size_t http_hex_digits(size_t n)
 {
     size_t digits = 1;
 
@@ -153,16 +153,16 @@ static size_t hex_digits(size_t n)
     return digits;
 }
 
-static char *put_hex(char *at, size_t n)
+static char *http_put_hex(char *at, size_t n)
 {
     static const char digit[] = "0123456789abcdef";
 
-    for (size_t i = hex_digits(n); i > 0; i--)
+    for (size_t i = http_hex_digits(n); i > 0; i--)
         *at++ = digit[n >> (4 * (i - 1)) & 15];
     return at;
 }
 
-static char *put(char *at, const char *p, size_t n)
+static char *http_put(char *at, const char *p, size_t n)
 {
     if (n > 0)
         memcpy(at, p, n);
@@ -179,16 +179,16 @@ int http_stream_write(struct http_exchange *x, const struct str *parts, int n)
         payload += parts[i].n;
     if (payload == 0 || x->is_head)
         return 0; /* an empty chunk would end the stream; HEAD has no body */
-    framing = x->http10 ? 0 : hex_digits(payload) + 4;
+    framing = x->http10 ? 0 : http_hex_digits(payload) + 4;
     at = buf_reserve(out, payload + framing);
     if (!at)
         return ERR_LIMIT;
     if (!x->http10)
-        at = put(put_hex(at, payload), "\r\n", 2);
+        at = http_put(http_put_hex(at, payload), "\r\n", 2);
     for (int i = 0; i < n; i++)
-        at = put(at, parts[i].p, parts[i].n);
+        at = http_put(at, parts[i].p, parts[i].n);
     if (!x->http10)
-        put(at, "\r\n", 2);
+        http_put(at, "\r\n", 2);
     buf_commit(out, payload + framing);
     conn_dirty(x->conn);
     return 0;
@@ -204,7 +204,7 @@ void http_stream_end(struct http_exchange *x)
 
 void http_stream_abort(struct http_exchange *x)
 {
-    give_up(x);
+    http_give_up(x);
 }
 
 const struct http_request *http_request_of(const struct http_exchange *x)

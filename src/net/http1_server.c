@@ -21,20 +21,20 @@ enum {
     KEEP_BYTES = 4 << 10
 };
 
-static const struct conn_ops stream_ops;
+static const struct conn_ops http_stream_ops;
 
 /* --- ends --- */
 
-static bool open_now(const struct http_exchange *x)
+static bool http_exchange_open(const struct http_exchange *x)
 {
     return x->state == HTTP_HANDLING || x->state == HTTP_STREAMING;
 }
 
-static void exchange_free(struct http_exchange *x)
+static void http_exchange_free(struct http_exchange *x)
 {
     struct http_server *s = x->server;
 
-    if (open_now(x))
+    if (http_exchange_open(x))
         s->n_open--;
     x->state = HTTP_CLOSED;
     loop_timer_clear(s->loop, &x->timer);
@@ -46,17 +46,17 @@ static void exchange_free(struct http_exchange *x)
     free(x);
 }
 
-static void abort_exchange(struct http_exchange *x, int reason)
+static void http_exchange_abort(struct http_exchange *x, int reason)
 {
-    if (open_now(x) && x->on_abort)
+    if (http_exchange_open(x) && x->on_abort)
         x->on_abort(x->abort_ud, reason);
 }
 
 /* Answer, then close: the peer may still be sending, so the connection lingers to be heard. */
-static void finish_connection(struct http_exchange *x)
+static void http_exchange_finish(struct http_exchange *x)
 {
     conn_finish(x->conn, HTTP_LINGER_MS);
-    exchange_free(x);
+    http_exchange_free(x);
 }
 
 void http_reject(struct http_exchange *x)
@@ -79,51 +79,52 @@ void http_reject(struct http_exchange *x)
         (void)buf_append_str(conn_out(x->conn), buf_view(&body));
     buf_free(&body);
     conn_dirty(x->conn);
-    finish_connection(x);
+    http_exchange_finish(x);
 }
 
 void http_exchange_release(struct http_exchange *x)
 {
-    exchange_free(x);
+    http_exchange_free(x);
 }
 
 /* --- time-outs --- */
 
-static void too_slow(void *ud);
+static void http_exchange_too_slow(void *ud);
 
-static void watch_time(struct http_exchange *x, int64_t ms)
+static void http_exchange_watch_time(struct http_exchange *x, int64_t ms)
 {
-    loop_timer_set(x->server->loop, &x->timer, ms * 1000, too_slow, x);
+    loop_timer_set(x->server->loop, &x->timer, ms * 1000, http_exchange_too_slow, x);
 }
 
 /* Each piece of body earns more time, up to the deadline of the whole. */
-static void watch_body(struct http_exchange *x)
+static void http_exchange_watch_body(struct http_exchange *x)
 {
     const struct http_server_config *limits = &x->server->config;
     int64_t spent_ms = (clock_mono_us(&x->server->clock) - x->head_done_us) / 1000;
 
-    watch_time(x, num_min(limits->body_timeout_ms, limits->body_deadline_ms - spent_ms));
+    http_exchange_watch_time(x,
+                             num_min(limits->body_timeout_ms, limits->body_deadline_ms - spent_ms));
 }
 
 /* Whether the peer is still reading the answer before, and took some of it in the idle time. */
-static bool still_reading(const struct http_exchange *x)
+static bool http_exchange_reading(const struct http_exchange *x)
 {
     int64_t idle_us = clock_mono_us(&x->server->clock) - conn_last_taken_us(x->conn);
 
     return conn_out_pending(x->conn) > 0 && idle_us < x->server->config.idle_timeout_ms * 1000;
 }
 
-static void too_slow(void *ud)
+static void http_exchange_too_slow(void *ud)
 {
     struct http_exchange *x = ud;
 
-    if (!x->got_bytes && still_reading(x)) {
-        watch_time(x, x->server->config.idle_timeout_ms);
+    if (!x->got_bytes && http_exchange_reading(x)) {
+        http_exchange_watch_time(x, x->server->config.idle_timeout_ms);
         return;
     }
     if (!x->got_bytes) { /* idle between requests: nothing to say */
         conn_free(x->conn);
-        exchange_free(x);
+        http_exchange_free(x);
         return;
     }
     x->reject_status = 408;
@@ -133,7 +134,7 @@ static void too_slow(void *ud)
 
 /* --- requests --- */
 
-static void hand_over(struct http_exchange *x)
+static void http_exchange_hand_over(struct http_exchange *x)
 {
     loop_timer_clear(x->server->loop, &x->timer);
     x->state = HTTP_HANDLING;
@@ -145,7 +146,7 @@ static void hand_over(struct http_exchange *x)
     x->server->ops->on_request(x->server->ud, x);
 }
 
-static void on_data(void *ud)
+static void http_exchange_data(void *ud)
 {
     struct http_exchange *x = ud;
     bool had_bytes = x->got_bytes, had_head = x->head_done;
@@ -160,17 +161,17 @@ static void on_data(void *ud)
     }
     rc = http_parse(x);
     if (rc > 0) {
-        hand_over(x);
+        http_exchange_hand_over(x);
     } else if (rc < 0) {
         http_reject(x);
     } else if (x->head_done) {
-        watch_body(x);
+        http_exchange_watch_body(x);
     } else if (x->got_bytes && (!had_bytes || had_head)) {
-        watch_time(x, x->server->config.head_timeout_ms);
+        http_exchange_watch_time(x, x->server->config.head_timeout_ms);
     }
 }
 
-static void on_drain(void *ud)
+static void http_exchange_drained(void *ud)
 {
     struct http_exchange *x = ud;
 
@@ -180,17 +181,18 @@ static void on_drain(void *ud)
         x->on_drain(x->drain_ud);
 }
 
-static void on_close(void *ud, int reason)
+static void http_exchange_closed(void *ud, int reason)
 {
     struct http_exchange *x = ud;
 
-    abort_exchange(x, reason);
+    http_exchange_abort(x, reason);
     conn_free(x->conn);
-    exchange_free(x);
+    http_exchange_free(x);
 }
 
-static const struct conn_ops stream_ops = {
-    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+static const struct conn_ops http_stream_ops = {.on_data = http_exchange_data,
+                                                .on_drain = http_exchange_drained,
+                                                .on_close = http_exchange_closed};
 
 void http_exchange_done(struct http_exchange *x)
 {
@@ -199,7 +201,7 @@ void http_exchange_done(struct http_exchange *x)
     x->on_abort = NULL;
     x->on_drain = NULL;
     if (!x->keep_alive || x->server->draining) {
-        finish_connection(x);
+        http_exchange_finish(x);
         return;
     }
     http_parse_reset(x);
@@ -207,13 +209,13 @@ void http_exchange_done(struct http_exchange *x)
         buf_free(&x->head);
     if (x->body.cap > KEEP_BYTES)
         buf_free(&x->body);
-    watch_time(x, x->server->config.idle_timeout_ms);
+    http_exchange_watch_time(x, x->server->config.idle_timeout_ms);
     conn_resume(x->conn);
 }
 
 /* --- accepting --- */
 
-static void serve_socket(struct http_server *s, int sock)
+static void http_server_serve(struct http_server *s, int sock)
 {
     const struct conn_config config = {IN_MAX_BYTES, s->config.out_max_bytes};
     struct http_exchange *x = calloc(1, sizeof *x);
@@ -225,14 +227,14 @@ static void serve_socket(struct http_server *s, int sock)
     x->server = s;
     buf_init(&x->head, s->config.max_head_bytes);
     buf_init(&x->body, s->config.max_body_bytes);
-    if (conn_new(s->loop, sock, &config, &stream_ops, x, &x->conn) < 0) {
+    if (conn_new(s->loop, sock, &config, &http_stream_ops, x, &x->conn) < 0) {
         free(x);
         return;
     }
     list_push_back(&s->connections, &x->link);
     s->n_connections++;
     http_parse_reset(x);
-    watch_time(x, s->config.idle_timeout_ms);
+    http_exchange_watch_time(x, s->config.idle_timeout_ms);
     if (s->n_connections + s->upgraded.n > (size_t)s->config.max_connections) {
         x->reject_status = 503;
         x->reject_why = "too many connections are open; try again later";
@@ -240,7 +242,7 @@ static void serve_socket(struct http_server *s, int sock)
     }
 }
 
-static void accept_again(void *ud)
+static void http_server_accept_again(void *ud)
 {
     struct http_server *s = ud;
 
@@ -248,7 +250,7 @@ static void accept_again(void *ud)
         loop_watch_set(s->watch, LOOP_READABLE);
 }
 
-static void on_listener(void *ud, unsigned events)
+static void http_server_ready(void *ud, unsigned events)
 {
     struct http_server *s = ud;
 
@@ -260,14 +262,14 @@ static void on_listener(void *ud, unsigned events)
             return;
         if (sock < 0) { /* out of descriptors: let some connections end first */
             loop_watch_set(s->watch, 0);
-            loop_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_US, accept_again, s);
+            loop_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_US, http_server_accept_again, s);
             return;
         }
-        serve_socket(s, sock);
+        http_server_serve(s, sock);
     }
 }
 
-static void apply_defaults(struct http_server_config *c)
+static void http_server_defaults(struct http_server_config *c)
 {
     c->max_head_bytes = c->max_head_bytes ? c->max_head_bytes : DEFAULT_HEAD_BYTES;
     c->max_body_bytes = c->max_body_bytes ? c->max_body_bytes : DEFAULT_BODY_BYTES;
@@ -297,11 +299,11 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
                               .ud = ud,
                               .listen_sock = listen_sock,
                               .date_s = -1};
-    apply_defaults(&s->config);
+    http_server_defaults(&s->config);
     list_init(&s->connections);
     conn_group_init(&s->upgraded);
     http_parse_init(s);
-    if (loop_watch_add(l, listen_sock, LOOP_READABLE, on_listener, s, &s->watch) < 0) {
+    if (loop_watch_add(l, listen_sock, LOOP_READABLE, http_server_ready, s, &s->watch) < 0) {
         loop_close(l, listen_sock);
         free(s);
         return ERR_NOMEM;
@@ -310,7 +312,7 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
     return 0;
 }
 
-static void stop_listening(struct http_server *s)
+static void http_server_stop_listening(struct http_server *s)
 {
     if (!s->watch)
         return;
@@ -324,7 +326,7 @@ void http_server_drain(struct http_server *s)
 {
     struct list_node *n = s->connections.next;
 
-    stop_listening(s);
+    http_server_stop_listening(s);
     s->draining = true;
     while (n != &s->connections) {
         struct http_exchange *x = list_owner(n, struct http_exchange, link);
@@ -333,10 +335,10 @@ void http_server_drain(struct http_server *s)
         if (x->state != HTTP_READING || x->got_bytes)
             continue;
         if (conn_out_pending(x->conn) > 0) { /* its last answer is still leaving */
-            finish_connection(x);
+            http_exchange_finish(x);
         } else {
             conn_free(x->conn);
-            exchange_free(x);
+            http_exchange_free(x);
         }
     }
 }
@@ -350,13 +352,13 @@ void http_server_free(struct http_server *s)
 {
     if (!s)
         return;
-    stop_listening(s);
+    http_server_stop_listening(s);
     while (!list_empty(&s->connections)) {
         struct http_exchange *x = list_owner(s->connections.next, struct http_exchange, link);
 
-        abort_exchange(x, ERR_CANCELLED);
+        http_exchange_abort(x, ERR_CANCELLED);
         conn_free(x->conn);
-        exchange_free(x);
+        http_exchange_free(x);
     }
     conn_group_disband(&s->upgraded);
     free(s);

@@ -26,7 +26,7 @@ void loop_base_free(struct loop *l)
     l->scratch = NULL;
 }
 
-static void run_first(struct loop_queue *q)
+static void loop_run_first(struct loop_queue *q)
 {
     struct loop_defer *d = q->head;
 
@@ -38,12 +38,12 @@ static void run_first(struct loop_queue *q)
     d->cb(d->ud);
 }
 
-static void run_deferred(struct loop *l)
+static void loop_run_deferred(struct loop *l)
 {
     /* What is queued while this runs runs too: a flush may end an exchange that lets the next
      * request in. */
     while (l->deferred.head || l->late.head)
-        run_first(l->deferred.head ? &l->deferred : &l->late);
+        loop_run_first(l->deferred.head ? &l->deferred : &l->late);
 }
 
 int64_t loop_run_due(struct loop *l)
@@ -55,7 +55,7 @@ int64_t loop_run_due(struct loop *l)
 
     while ((t = timer_heap_pop_due(&l->timers, now)))
         t->cb(t->ud);
-    run_deferred(l);
+    loop_run_deferred(l);
     next = timer_heap_next_us(&l->timers);
     if (next == INT64_MAX)
         return -1;
@@ -160,7 +160,8 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t)
     timer_heap_clear(&l->timers, t);
 }
 
-static void defer(struct loop_queue *q, struct loop_defer *d, void (*cb)(void *ud), void *ud)
+static void loop_defer_to(struct loop_queue *q, struct loop_defer *d, void (*cb)(void *ud),
+                          void *ud)
 {
     if (d->queue)
         return;
@@ -171,12 +172,12 @@ static void defer(struct loop_queue *q, struct loop_defer *d, void (*cb)(void *u
 
 void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
 {
-    defer(&l->deferred, d, cb, ud);
+    loop_defer_to(&l->deferred, d, cb, ud);
 }
 
 void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
 {
-    defer(&l->late, d, cb, ud);
+    loop_defer_to(&l->late, d, cb, ud);
 }
 
 void loop_defer_remove(struct loop *l, struct loop_defer *d)

@@ -48,18 +48,18 @@ struct loop_epoll {
     int n_signals;
 };
 
-static struct loop_epoll *epoll_of(struct loop *l)
+static struct loop_epoll *loop_epoll_of(struct loop *l)
 {
     return list_owner(l, struct loop_epoll, base);
 }
 
-static struct clock epoll_time(struct loop *l)
+static struct clock loop_epoll_time(struct loop *l)
 {
     (void)l;
     return clock_system();
 }
 
-static void free_removed(struct loop_epoll *e)
+static void loop_epoll_free_removed(struct loop_epoll *e)
 {
     while (e->removed) {
         struct loop_watch *w = e->removed;
@@ -71,26 +71,27 @@ static void free_removed(struct loop_epoll *e)
 
 /* To the microsecond: libuv and epoll_wait know milliseconds only, and what is measured against
  * this loop's timers should not see their steps. Negative: no timer. */
-static int wait_events(const struct loop_epoll *e, struct epoll_event *events, int64_t wait_us)
+static int loop_epoll_wait_events(const struct loop_epoll *e, struct epoll_event *events,
+                                  int64_t wait_us)
 {
     const struct timespec t = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
 
     return epoll_pwait2(e->epoll, events, EVENTS_MAX, wait_us < 0 ? NULL : &t, NULL);
 }
 
-static int epoll_run(struct loop *l)
+static int loop_epoll_run(struct loop *l)
 {
-    struct loop_epoll *e = epoll_of(l);
+    struct loop_epoll *e = loop_epoll_of(l);
     struct epoll_event events[EVENTS_MAX];
 
     while (!l->stopped) {
         int64_t wait_us = loop_run_due(l);
         int n;
 
-        free_removed(e);
+        loop_epoll_free_removed(e);
         if (l->stopped)
             break;
-        n = wait_events(e, events, wait_us);
+        n = loop_epoll_wait_events(e, events, wait_us);
         if (n < 0 && errno != EINTR)
             return ERR_IO;
         for (int i = 0; i < n; i++) {
@@ -106,22 +107,22 @@ static int epoll_run(struct loop *l)
     return 0;
 }
 
-static uint32_t mask_of(unsigned events)
+static uint32_t loop_epoll_mask_of(unsigned events)
 {
     return (events & LOOP_READABLE ? (uint32_t)EPOLLIN | EPOLLRDHUP : 0) |
            (events & LOOP_WRITABLE ? EPOLLOUT : 0);
 }
 
-static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
-                     struct loop_watch **ret_watch)
+static int loop_epoll_watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb,
+                                void *ud, struct loop_watch **ret_watch)
 {
     struct loop_watch *w = calloc(1, sizeof *w);
-    struct epoll_event ev = {.events = mask_of(events), .data.ptr = w};
+    struct epoll_event ev = {.events = loop_epoll_mask_of(events), .data.ptr = w};
 
     if (!w)
         return ERR_NOMEM;
     *w = (struct loop_watch){.part = {l}, .fd = sock, .cb = cb, .ud = ud};
-    if (epoll_ctl(epoll_of(l)->epoll, EPOLL_CTL_ADD, sock, &ev) < 0) {
+    if (epoll_ctl(loop_epoll_of(l)->epoll, EPOLL_CTL_ADD, sock, &ev) < 0) {
         free(w);
         return ERR_IO;
     }
@@ -129,16 +130,16 @@ static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *c
     return 0;
 }
 
-static void watch_set(struct loop *l, struct loop_watch *w, unsigned events)
+static void loop_epoll_watch_set(struct loop *l, struct loop_watch *w, unsigned events)
 {
-    struct epoll_event ev = {.events = mask_of(events), .data.ptr = w};
+    struct epoll_event ev = {.events = loop_epoll_mask_of(events), .data.ptr = w};
 
-    (void)epoll_ctl(epoll_of(l)->epoll, EPOLL_CTL_MOD, w->fd, &ev);
+    (void)epoll_ctl(loop_epoll_of(l)->epoll, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
-static void watch_remove(struct loop *l, struct loop_watch *w)
+static void loop_epoll_watch_remove(struct loop *l, struct loop_watch *w)
 {
-    struct loop_epoll *e = epoll_of(l);
+    struct loop_epoll *e = loop_epoll_of(l);
 
     (void)epoll_ctl(e->epoll, EPOLL_CTL_DEL, w->fd, NULL);
     w->removed = true;
@@ -146,8 +147,8 @@ static void watch_remove(struct loop *l, struct loop_watch *w)
     e->removed = w;
 }
 
-static void epoll_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
-                          void *ud)
+static void loop_epoll_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
+                               void *ud)
 {
     struct sockaddr_storage addr;
     socklen_t len;
@@ -158,7 +159,7 @@ static void epoll_connect(struct loop *l, const char *host, uint16_t port, loop_
         socket_dial_failed(l, ERR_NOT_FOUND, cb, ud);
 }
 
-static void on_eventfd(void *ud, unsigned events)
+static void loop_epoll_on_eventfd(void *ud, unsigned events)
 {
     struct loop_waker *w = ud;
     uint64_t count;
@@ -168,7 +169,8 @@ static void on_eventfd(void *ud, unsigned events)
         w->cb(w->ud);
 }
 
-static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)
+static int loop_epoll_waker_new(struct loop *l, void (*cb)(void *ud), void *ud,
+                                struct loop_waker **ret_waker)
 {
     struct loop_waker *w = calloc(1, sizeof *w);
 
@@ -176,7 +178,8 @@ static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop
         return ERR_NOMEM;
     *w = (struct loop_waker){.part = {l}, .cb = cb, .ud = ud};
     w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (w->fd < 0 || watch_add(l, w->fd, LOOP_READABLE, on_eventfd, w, &w->watch) < 0) {
+    if (w->fd < 0 ||
+        loop_epoll_watch_add(l, w->fd, LOOP_READABLE, loop_epoll_on_eventfd, w, &w->watch) < 0) {
         if (w->fd >= 0)
             close(w->fd);
         free(w);
@@ -186,7 +189,7 @@ static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop
     return 0;
 }
 
-static void waker_wake(struct loop_waker *w)
+static void loop_epoll_waker_wake(struct loop_waker *w)
 {
     uint64_t one = 1;
     ssize_t n = write(w->fd, &one, sizeof one);
@@ -194,14 +197,14 @@ static void waker_wake(struct loop_waker *w)
     (void)n; /* a full counter is a wake-up that is already there */
 }
 
-static void waker_free(struct loop_waker *w)
+static void loop_epoll_waker_free(struct loop_waker *w)
 {
     loop_watch_remove(w->watch);
     close(w->fd);
     free(w);
 }
 
-static void on_signalfd(void *ud, unsigned events)
+static void loop_epoll_on_signalfd(void *ud, unsigned events)
 {
     struct epoll_signal *s = ud;
     struct signalfd_siginfo info;
@@ -211,9 +214,10 @@ static void on_signalfd(void *ud, unsigned events)
         s->cb(s->ud, (int)info.ssi_signo);
 }
 
-static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
+static int loop_epoll_on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
+                                void *ud)
 {
-    struct loop_epoll *e = epoll_of(l);
+    struct loop_epoll *e = loop_epoll_of(l);
     struct epoll_signal *s;
     sigset_t set;
 
@@ -227,7 +231,7 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
     s->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (s->fd < 0)
         return ERR_IO;
-    if (watch_add(l, s->fd, LOOP_READABLE, on_signalfd, s, &s->watch) < 0) {
+    if (loop_epoll_watch_add(l, s->fd, LOOP_READABLE, loop_epoll_on_signalfd, s, &s->watch) < 0) {
         close(s->fd);
         return ERR_IO;
     }
@@ -235,43 +239,43 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
     return 0;
 }
 
-static void epoll_free(struct loop *l)
+static void loop_epoll_free(struct loop *l)
 {
-    struct loop_epoll *e = epoll_of(l);
+    struct loop_epoll *e = loop_epoll_of(l);
 
     loop_base_free(l);
     for (int i = 0; i < e->n_signals; i++) {
-        watch_remove(l, e->signals[i].watch);
+        loop_epoll_watch_remove(l, e->signals[i].watch);
         close(e->signals[i].fd);
     }
-    free_removed(e);
+    loop_epoll_free_removed(e);
     close(e->epoll);
     free(e);
 }
 
-static const struct loop_ops ops = {.free = epoll_free,
-                                    .run = epoll_run,
-                                    .clock = epoll_time,
-                                    .listen = socket_listen,
-                                    .accept = socket_accept,
-                                    .connect = epoll_connect,
-                                    .recv = socket_recv,
-                                    .sendv = socket_sendv,
-                                    .shutdown = socket_shutdown,
-                                    .close = socket_close,
-                                    .watch_add = watch_add,
-                                    .watch_set = watch_set,
-                                    .watch_remove = watch_remove,
-                                    .waker_new = waker_new,
-                                    .waker_wake = waker_wake,
-                                    .waker_free = waker_free,
-                                    .on_signal = on_signal};
+static const struct loop_ops loop_epoll_ops = {.free = loop_epoll_free,
+                                               .run = loop_epoll_run,
+                                               .clock = loop_epoll_time,
+                                               .listen = socket_listen,
+                                               .accept = socket_accept,
+                                               .connect = loop_epoll_connect,
+                                               .recv = socket_recv,
+                                               .sendv = socket_sendv,
+                                               .shutdown = socket_shutdown,
+                                               .close = socket_close,
+                                               .watch_add = loop_epoll_watch_add,
+                                               .watch_set = loop_epoll_watch_set,
+                                               .watch_remove = loop_epoll_watch_remove,
+                                               .waker_new = loop_epoll_waker_new,
+                                               .waker_wake = loop_epoll_waker_wake,
+                                               .waker_free = loop_epoll_waker_free,
+                                               .on_signal = loop_epoll_on_signal};
 
 int loop_epoll_new(struct loop **ret_loop, struct err *ret_err)
 {
     struct loop_epoll *e = calloc(1, sizeof *e);
 
-    if (!e || loop_base_init(&e->base, &ops) < 0) {
+    if (!e || loop_base_init(&e->base, &loop_epoll_ops) < 0) {
         free(e);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the event loop");
     }

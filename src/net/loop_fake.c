@@ -58,38 +58,38 @@ struct loop_fake {
     struct list_node wakers;
 };
 
-static struct loop_fake *fake_of(struct loop *l)
+static struct loop_fake *loop_fake_of(struct loop *l)
 {
     return list_owner(l, struct loop_fake, base);
 }
 
 /* --- time --- */
 
-static int64_t fake_mono(void *ud)
+static int64_t loop_fake_mono(void *ud)
 {
     return ((struct loop_fake *)ud)->mono_us;
 }
 
-static int64_t fake_wall(void *ud)
+static int64_t loop_fake_wall(void *ud)
 {
     return ((struct loop_fake *)ud)->wall_us;
 }
 
-static struct clock fake_clock(struct loop *l)
+static struct clock loop_fake_clock(struct loop *l)
 {
-    return (struct clock){fake_mono, fake_wall, fake_of(l)};
+    return (struct clock){loop_fake_mono, loop_fake_wall, loop_fake_of(l)};
 }
 
 /* --- sockets --- */
 
-static size_t socket_room(const struct loop_fake *f, const struct fake_socket *s)
+static size_t loop_fake_socket_room(const struct loop_fake *f, const struct fake_socket *s)
 {
     size_t cap = f->faults.socket_bytes ? f->faults.socket_bytes : SOCKET_BYTES;
 
     return s->in.len < cap ? cap - s->in.len : 0;
 }
 
-static int new_socket(struct loop_fake *f, enum fake_kind kind)
+static int loop_fake_new_socket(struct loop_fake *f, enum fake_kind kind)
 {
     int i = 0;
 
@@ -104,11 +104,11 @@ static int new_socket(struct loop_fake *f, enum fake_kind kind)
     return i;
 }
 
-static int fake_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock,
-                       uint16_t *ret_port, struct err *ret_err)
+static int loop_fake_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+                            uint16_t *ret_port, struct err *ret_err)
 {
-    struct loop_fake *f = fake_of(l);
-    int sock = new_socket(f, FAKE_LISTENER);
+    struct loop_fake *f = loop_fake_of(l);
+    int sock = loop_fake_new_socket(f, FAKE_LISTENER);
 
     (void)host;
     if (sock < 0)
@@ -119,9 +119,9 @@ static int fake_listen(struct loop *l, const char *host, uint16_t port, int *ret
     return 0;
 }
 
-static int fake_accept(struct loop *l, int listen_sock, char ret_peer[64])
+static int loop_fake_accept(struct loop *l, int listen_sock, char ret_peer[64])
 {
-    struct fake_socket *s = &fake_of(l)->sockets[listen_sock];
+    struct fake_socket *s = &loop_fake_of(l)->sockets[listen_sock];
     int sock;
 
     if (s->n_waiting == 0)
@@ -133,7 +133,7 @@ static int fake_accept(struct loop *l, int listen_sock, char ret_peer[64])
     return sock;
 }
 
-static struct fake_socket *listener_on(struct loop_fake *f, uint16_t port)
+static struct fake_socket *loop_fake_listener_on(struct loop_fake *f, uint16_t port)
 {
     for (int i = 0; i < f->n_sockets; i++) {
         if (f->sockets[i].kind == FAKE_LISTENER && f->sockets[i].port == port)
@@ -142,15 +142,15 @@ static struct fake_socket *listener_on(struct loop_fake *f, uint16_t port)
     return NULL;
 }
 
-static int join(struct loop_fake *f, uint16_t port)
+static int loop_fake_join(struct loop_fake *f, uint16_t port)
 {
-    struct fake_socket *listener = listener_on(f, port);
+    struct fake_socket *listener = loop_fake_listener_on(f, port);
     int near_end, far_end;
 
     if (!listener || listener->n_waiting == 64)
         return ERR_IO;
-    near_end = new_socket(f, FAKE_STREAM);
-    far_end = near_end < 0 ? near_end : new_socket(f, FAKE_STREAM);
+    near_end = loop_fake_new_socket(f, FAKE_STREAM);
+    far_end = near_end < 0 ? near_end : loop_fake_new_socket(f, FAKE_STREAM);
     if (far_end < 0)
         return ERR_IO;
     f->sockets[near_end].peer = far_end;
@@ -159,7 +159,7 @@ static int join(struct loop_fake *f, uint16_t port)
     return near_end;
 }
 
-static void dial_free(struct loop_orphan *o)
+static void loop_fake_dial_free(struct loop_orphan *o)
 {
     struct fake_dial *d = list_owner(o, struct fake_dial, orphan);
 
@@ -168,16 +168,16 @@ static void dial_free(struct loop_orphan *o)
     free(d);
 }
 
-static void dial_now(void *ud)
+static void loop_fake_dial_now(void *ud)
 {
     struct fake_dial d = *(struct fake_dial *)ud;
 
-    dial_free(&((struct fake_dial *)ud)->orphan);
-    d.cb(d.ud, join(fake_of(d.loop), d.port));
+    loop_fake_dial_free(&((struct fake_dial *)ud)->orphan);
+    d.cb(d.ud, loop_fake_join(loop_fake_of(d.loop), d.port));
 }
 
-static void fake_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
-                         void *ud)
+static void loop_fake_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
+                              void *ud)
 {
     struct fake_dial *d = calloc(1, sizeof *d);
 
@@ -185,14 +185,14 @@ static void fake_connect(struct loop *l, const char *host, uint16_t port, loop_c
     if (!d)
         abort();
     *d = (struct fake_dial){
-        .orphan = {.free = dial_free}, .loop = l, .port = port, .cb = cb, .ud = ud};
+        .orphan = {.free = loop_fake_dial_free}, .loop = l, .port = port, .cb = cb, .ud = ud};
     list_push_back(&l->orphans, &d->orphan.link);
-    loop_defer_add(l, &d->later, dial_now, d);
+    loop_defer_add(l, &d->later, loop_fake_dial_now, d);
 }
 
-static ssize_t fake_recv(struct loop *l, int sock, void *ret_bytes, size_t cap)
+static ssize_t loop_fake_recv(struct loop *l, int sock, void *ret_bytes, size_t cap)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
     struct fake_socket *s = &f->sockets[sock];
     size_t n = s->in.len < cap ? s->in.len : cap;
 
@@ -205,16 +205,16 @@ static ssize_t fake_recv(struct loop *l, int sock, void *ret_bytes, size_t cap)
     return (ssize_t)n;
 }
 
-static ssize_t fake_sendv(struct loop *l, int sock, const struct iovec *iov, int n)
+static ssize_t loop_fake_sendv(struct loop *l, int sock, const struct iovec *iov, int n)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
     struct fake_socket *peer;
     size_t room, sent = 0;
 
     if (f->sockets[sock].peer < 0)
         return ERR_CLOSED;
     peer = &f->sockets[f->sockets[sock].peer];
-    room = socket_room(f, peer);
+    room = loop_fake_socket_room(f, peer);
     if (f->faults.send_max && room > f->faults.send_max)
         room = f->faults.send_max;
     for (int i = 0; i < n && room > sent; i++) {
@@ -227,18 +227,18 @@ static ssize_t fake_sendv(struct loop *l, int sock, const struct iovec *iov, int
     return sent > 0 ? (ssize_t)sent : ERR_AGAIN;
 }
 
-static void fake_shutdown(struct loop *l, int sock)
+static void loop_fake_shutdown(struct loop *l, int sock)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
     int peer = f->sockets[sock].peer;
 
     if (peer >= 0)
         f->sockets[peer].peer_ended = true;
 }
 
-static void fake_close(struct loop *l, int sock)
+static void loop_fake_close(struct loop *l, int sock)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
     struct fake_socket *s = &f->sockets[sock];
 
     if (s->peer >= 0) {
@@ -246,62 +246,63 @@ static void fake_close(struct loop *l, int sock)
         f->sockets[s->peer].peer_ended = true;
     }
     for (int i = 0; i < s->n_waiting; i++)
-        fake_close(l, s->waiting[i]);
+        loop_fake_close(l, s->waiting[i]);
     buf_free(&s->in);
     *s = (struct fake_socket){.kind = FAKE_FREE, .peer = -1};
 }
 
 /* --- watches and wakers --- */
 
-static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
-                     struct loop_watch **ret_watch)
+static int loop_fake_watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb,
+                               void *ud, struct loop_watch **ret_watch)
 {
     struct loop_watch *w = calloc(1, sizeof *w);
 
     if (!w)
         return ERR_NOMEM;
     *w = (struct loop_watch){.part = {l}, .sock = sock, .events = events, .cb = cb, .ud = ud};
-    fake_of(l)->sockets[sock].watch = w;
+    loop_fake_of(l)->sockets[sock].watch = w;
     *ret_watch = w;
     return 0;
 }
 
-static void watch_set(struct loop *l, struct loop_watch *w, unsigned events)
+static void loop_fake_watch_set(struct loop *l, struct loop_watch *w, unsigned events)
 {
     (void)l;
     w->events = events;
 }
 
-static void watch_remove(struct loop *l, struct loop_watch *w)
+static void loop_fake_watch_remove(struct loop *l, struct loop_watch *w)
 {
-    fake_of(l)->sockets[w->sock].watch = NULL;
+    loop_fake_of(l)->sockets[w->sock].watch = NULL;
     free(w);
 }
 
-static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)
+static int loop_fake_waker_new(struct loop *l, void (*cb)(void *ud), void *ud,
+                               struct loop_waker **ret_waker)
 {
     struct loop_waker *w = calloc(1, sizeof *w);
 
     if (!w)
         return ERR_NOMEM;
     *w = (struct loop_waker){.part = {l}, .cb = cb, .ud = ud};
-    list_push_back(&fake_of(l)->wakers, &w->link);
+    list_push_back(&loop_fake_of(l)->wakers, &w->link);
     *ret_waker = w;
     return 0;
 }
 
-static void waker_wake(struct loop_waker *w)
+static void loop_fake_waker_wake(struct loop_waker *w)
 {
     w->woken = true;
 }
 
-static void waker_free(struct loop_waker *w)
+static void loop_fake_waker_free(struct loop_waker *w)
 {
     list_remove(&w->link);
     free(w);
 }
 
-static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
+static int loop_fake_on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
 {
     (void)l;
     (void)signo;
@@ -312,7 +313,7 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
 
 /* --- running --- */
 
-static unsigned ready_events(const struct loop_fake *f, const struct fake_socket *s)
+static unsigned loop_fake_ready_events(const struct loop_fake *f, const struct fake_socket *s)
 {
     unsigned ready = 0;
 
@@ -320,19 +321,19 @@ static unsigned ready_events(const struct loop_fake *f, const struct fake_socket
         return s->n_waiting > 0 ? LOOP_READABLE : 0;
     if (s->in.len > 0 || s->peer_ended || s->peer < 0)
         ready |= LOOP_READABLE;
-    if (s->peer < 0 || socket_room(f, &f->sockets[s->peer]) > 0)
+    if (s->peer < 0 || loop_fake_socket_room(f, &f->sockets[s->peer]) > 0)
         ready |= LOOP_WRITABLE;
     return ready;
 }
 
 /* One iteration; whether anything happened. */
-static bool iterate(struct loop_fake *f)
+static bool loop_fake_iterate(struct loop_fake *f)
 {
     bool busy = false;
 
     for (int i = 0; i < f->n_sockets; i++) {
         struct loop_watch *w = f->sockets[i].watch;
-        unsigned ready = w ? ready_events(f, &f->sockets[i]) & w->events : 0;
+        unsigned ready = w ? loop_fake_ready_events(f, &f->sockets[i]) & w->events : 0;
 
         if (ready) {
             busy = true;
@@ -357,7 +358,7 @@ static bool iterate(struct loop_fake *f)
 
 void loop_fake_settle(struct loop *l)
 {
-    for (int i = 0; iterate(fake_of(l)); i++) {
+    for (int i = 0; loop_fake_iterate(loop_fake_of(l)); i++) {
         if (i > ITERATIONS_MAX)
             abort(); /* something is ready forever and nobody takes it */
     }
@@ -365,7 +366,7 @@ void loop_fake_settle(struct loop *l)
 
 void loop_fake_advance(struct loop *l, int64_t us)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
     int64_t end = f->mono_us + us;
 
     loop_fake_settle(l);
@@ -379,14 +380,14 @@ void loop_fake_advance(struct loop *l, int64_t us)
     }
 }
 
-static int fake_run(struct loop *l)
+static int loop_fake_run(struct loop *l)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
 
     while (!l->stopped) {
         int64_t next;
 
-        if (iterate(f))
+        if (loop_fake_iterate(f))
             continue;
         next = timer_heap_next_us(&l->timers);
         if (next == INT64_MAX)
@@ -397,9 +398,9 @@ static int fake_run(struct loop *l)
     return 0;
 }
 
-static void fake_free(struct loop *l)
+static void loop_fake_free(struct loop *l)
 {
-    struct loop_fake *f = fake_of(l);
+    struct loop_fake *f = loop_fake_of(l);
 
     loop_base_free(l);
     for (int i = 0; i < f->n_sockets; i++)
@@ -407,29 +408,29 @@ static void fake_free(struct loop *l)
     free(f);
 }
 
-static const struct loop_ops ops = {.free = fake_free,
-                                    .run = fake_run,
-                                    .clock = fake_clock,
-                                    .listen = fake_listen,
-                                    .accept = fake_accept,
-                                    .connect = fake_connect,
-                                    .recv = fake_recv,
-                                    .sendv = fake_sendv,
-                                    .shutdown = fake_shutdown,
-                                    .close = fake_close,
-                                    .watch_add = watch_add,
-                                    .watch_set = watch_set,
-                                    .watch_remove = watch_remove,
-                                    .waker_new = waker_new,
-                                    .waker_wake = waker_wake,
-                                    .waker_free = waker_free,
-                                    .on_signal = on_signal};
+static const struct loop_ops loop_fake_ops = {.free = loop_fake_free,
+                                              .run = loop_fake_run,
+                                              .clock = loop_fake_clock,
+                                              .listen = loop_fake_listen,
+                                              .accept = loop_fake_accept,
+                                              .connect = loop_fake_connect,
+                                              .recv = loop_fake_recv,
+                                              .sendv = loop_fake_sendv,
+                                              .shutdown = loop_fake_shutdown,
+                                              .close = loop_fake_close,
+                                              .watch_add = loop_fake_watch_add,
+                                              .watch_set = loop_fake_watch_set,
+                                              .watch_remove = loop_fake_watch_remove,
+                                              .waker_new = loop_fake_waker_new,
+                                              .waker_wake = loop_fake_waker_wake,
+                                              .waker_free = loop_fake_waker_free,
+                                              .on_signal = loop_fake_on_signal};
 
 int loop_fake_new(int64_t wall_us, struct loop **ret_loop)
 {
     struct loop_fake *f = calloc(1, sizeof *f);
 
-    if (!f || loop_base_init(&f->base, &ops) < 0) {
+    if (!f || loop_base_init(&f->base, &loop_fake_ops) < 0) {
         free(f);
         return ERR_NOMEM;
     }
@@ -443,5 +444,5 @@ int loop_fake_new(int64_t wall_us, struct loop **ret_loop)
 
 void loop_fake_set_faults(struct loop *l, struct loop_fake_faults faults)
 {
-    fake_of(l)->faults = faults;
+    loop_fake_of(l)->faults = faults;
 }

@@ -37,12 +37,12 @@ struct loop_waker {
     void *ud;
 };
 
-static struct loop_uv *uv_of(struct loop *l)
+static struct loop_uv *loop_uv_of(struct loop *l)
 {
     return list_owner(l, struct loop_uv, base);
 }
 
-static struct clock uv_loop_time(struct loop *l)
+static struct clock loop_uv_time(struct loop *l)
 {
     (void)l;
     return clock_system();
@@ -50,14 +50,14 @@ static struct clock uv_loop_time(struct loop *l)
 
 /* --- running --- */
 
-static void on_timer(uv_timer_t *t)
+static void loop_uv_on_timer(uv_timer_t *t)
 {
     (void)t; /* our timers run after the poll */
 }
 
-static int uv_loop_run(struct loop *l)
+static int loop_uv_run(struct loop *l)
 {
-    struct loop_uv *u = uv_of(l);
+    struct loop_uv *u = loop_uv_of(l);
 
     while (!l->stopped) {
         int64_t wait_us = loop_run_due(l);
@@ -68,7 +68,7 @@ static int uv_loop_run(struct loop *l)
             uv_timer_stop(&u->timer);
         } else {
             uv_update_time(&u->uv);
-            uv_timer_start(&u->timer, on_timer, (uint64_t)(wait_us + 999) / 1000, 0);
+            uv_timer_start(&u->timer, loop_uv_on_timer, (uint64_t)(wait_us + 999) / 1000, 0);
         }
         uv_run(&u->uv, UV_RUN_ONCE);
     }
@@ -77,7 +77,7 @@ static int uv_loop_run(struct loop *l)
 
 /* --- watches --- */
 
-static void on_poll(uv_poll_t *p, int status, int events)
+static void loop_uv_on_poll(uv_poll_t *p, int status, int events)
 {
     struct loop_watch *w = p->data;
     unsigned ready = status < 0 ? LOOP_READABLE | LOOP_WRITABLE : 0; /* the next call says why */
@@ -89,50 +89,50 @@ static void on_poll(uv_poll_t *p, int status, int events)
     w->cb(w->ud, ready);
 }
 
-static void start_poll(struct loop_watch *w, unsigned events)
+static void loop_uv_start_poll(struct loop_watch *w, unsigned events)
 {
     int e = (events & LOOP_READABLE ? UV_READABLE : 0) | (events & LOOP_WRITABLE ? UV_WRITABLE : 0);
 
     if (e)
-        uv_poll_start(&w->poll, e, on_poll);
+        uv_poll_start(&w->poll, e, loop_uv_on_poll);
     else
         uv_poll_stop(&w->poll);
 }
 
-static int watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
-                     struct loop_watch **ret_watch)
+static int loop_uv_watch_add(struct loop *l, int sock, unsigned events, loop_ready_cb *cb, void *ud,
+                             struct loop_watch **ret_watch)
 {
     struct loop_watch *w = calloc(1, sizeof *w);
 
     if (!w)
         return ERR_NOMEM;
     *w = (struct loop_watch){.part = {l}, .cb = cb, .ud = ud};
-    if (uv_poll_init(&uv_of(l)->uv, &w->poll, sock) < 0) {
+    if (uv_poll_init(&loop_uv_of(l)->uv, &w->poll, sock) < 0) {
         free(w);
         return ERR_IO;
     }
     w->poll.data = w;
-    start_poll(w, events);
+    loop_uv_start_poll(w, events);
     *ret_watch = w;
     return 0;
 }
 
-static void watch_set(struct loop *l, struct loop_watch *w, unsigned events)
+static void loop_uv_watch_set(struct loop *l, struct loop_watch *w, unsigned events)
 {
     (void)l;
-    start_poll(w, events);
+    loop_uv_start_poll(w, events);
 }
 
-static void free_watch(uv_handle_t *h)
+static void loop_uv_free_watch(uv_handle_t *h)
 {
     free(h->data);
 }
 
-static void watch_remove(struct loop *l, struct loop_watch *w)
+static void loop_uv_watch_remove(struct loop *l, struct loop_watch *w)
 {
     (void)l;
     uv_poll_stop(&w->poll);
-    uv_close((uv_handle_t *)&w->poll, free_watch);
+    uv_close((uv_handle_t *)&w->poll, loop_uv_free_watch);
 }
 
 /* --- connecting --- */
@@ -147,7 +147,7 @@ struct lookup {
     void *ud;
 };
 
-static void lookup_free(struct loop_orphan *o)
+static void loop_uv_lookup_free(struct loop_orphan *o)
 {
     struct lookup *q = list_owner(o, struct lookup, orphan);
 
@@ -156,46 +156,46 @@ static void lookup_free(struct loop_orphan *o)
     free(q);
 }
 
-static void on_dialled(void *ud, int sock);
+static void loop_uv_on_dialled(void *ud, int sock);
 
-static void dial_next(struct lookup *q)
+static void loop_uv_dial_next(struct lookup *q)
 {
     struct addrinfo *a = q->next;
 
     q->next = a->ai_next;
-    socket_dial(q->loop, a->ai_addr, a->ai_addrlen, on_dialled, q);
+    socket_dial(q->loop, a->ai_addr, a->ai_addrlen, loop_uv_on_dialled, q);
 }
 
-static void on_dialled(void *ud, int sock)
+static void loop_uv_on_dialled(void *ud, int sock)
 {
     struct lookup *q = ud;
     loop_connect_cb *cb = q->cb;
 
     if (sock < 0 && q->next) {
-        dial_next(q);
+        loop_uv_dial_next(q);
         return;
     }
     ud = q->ud;
-    lookup_free(&q->orphan);
+    loop_uv_lookup_free(&q->orphan);
     cb(ud, sock);
 }
 
-static void on_address(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+static void loop_uv_on_address(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
     struct lookup *q = req->data;
 
     q->all = q->next = res;
     if (status < 0 || !res) {
         socket_dial_failed(q->loop, ERR_NOT_FOUND, q->cb, q->ud);
-        lookup_free(&q->orphan);
+        loop_uv_lookup_free(&q->orphan);
         return;
     }
     list_push_back(&q->loop->orphans, &q->orphan.link);
-    dial_next(q);
+    loop_uv_dial_next(q);
 }
 
-static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
-                          void *ud)
+static void loop_uv_connect(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb,
+                            void *ud)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct sockaddr_storage addr;
@@ -212,10 +212,11 @@ static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_
         socket_dial_failed(l, ERR_NOMEM, cb, ud);
         return;
     }
-    *q = (struct lookup){.orphan = {.free = lookup_free}, .loop = l, .cb = cb, .ud = ud};
+    *q = (struct lookup){.orphan = {.free = loop_uv_lookup_free}, .loop = l, .cb = cb, .ud = ud};
     q->req.data = q;
     snprintf(service, sizeof service, "%u", port);
-    if (uv_getaddrinfo(&uv_of(l)->uv, &q->req, on_address, host, service, &hints) < 0) {
+    if (uv_getaddrinfo(&loop_uv_of(l)->uv, &q->req, loop_uv_on_address, host, service, &hints) <
+        0) {
         free(q);
         socket_dial_failed(l, ERR_NOT_FOUND, cb, ud);
     }
@@ -223,21 +224,22 @@ static void uv_connect_to(struct loop *l, const char *host, uint16_t port, loop_
 
 /* --- wakers and signals --- */
 
-static void on_async(uv_async_t *a)
+static void loop_uv_on_async(uv_async_t *a)
 {
     struct loop_waker *w = a->data;
 
     w->cb(w->ud);
 }
 
-static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop_waker **ret_waker)
+static int loop_uv_waker_new(struct loop *l, void (*cb)(void *ud), void *ud,
+                             struct loop_waker **ret_waker)
 {
     struct loop_waker *w = calloc(1, sizeof *w);
 
     if (!w)
         return ERR_NOMEM;
     *w = (struct loop_waker){.part = {l}, .cb = cb, .ud = ud};
-    if (uv_async_init(&uv_of(l)->uv, &w->async, on_async) < 0) {
+    if (uv_async_init(&loop_uv_of(l)->uv, &w->async, loop_uv_on_async) < 0) {
         free(w);
         return ERR_IO;
     }
@@ -246,26 +248,26 @@ static int waker_new(struct loop *l, void (*cb)(void *ud), void *ud, struct loop
     return 0;
 }
 
-static void waker_wake(struct loop_waker *w)
+static void loop_uv_waker_wake(struct loop_waker *w)
 {
     uv_async_send(&w->async);
 }
 
-static void waker_free(struct loop_waker *w)
+static void loop_uv_waker_free(struct loop_waker *w)
 {
-    uv_close((uv_handle_t *)&w->async, free_watch);
+    uv_close((uv_handle_t *)&w->async, loop_uv_free_watch);
 }
 
-static void on_uv_signal(uv_signal_t *h, int signo)
+static void loop_uv_signalled(uv_signal_t *h, int signo)
 {
     struct uv_signal *s = h->data;
 
     s->cb(s->ud, signo);
 }
 
-static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
+static int loop_uv_on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo), void *ud)
 {
-    struct loop_uv *u = uv_of(l);
+    struct loop_uv *u = loop_uv_of(l);
     struct uv_signal *s;
 
     if (u->n_signals == SIGNALS_MAX)
@@ -275,14 +277,14 @@ static int on_signal(struct loop *l, int signo, void (*cb)(void *ud, int signo),
     s->ud = ud;
     s->handle.data = s;
     uv_signal_init(&u->uv, &s->handle);
-    return uv_signal_start(&s->handle, on_uv_signal, signo) < 0 ? ERR_IO : 0;
+    return uv_signal_start(&s->handle, loop_uv_signalled, signo) < 0 ? ERR_IO : 0;
 }
 
 /* --- life --- */
 
-static void uv_loop_free(struct loop *l)
+static void loop_uv_free(struct loop *l)
 {
-    struct loop_uv *u = uv_of(l);
+    struct loop_uv *u = loop_uv_of(l);
 
     loop_base_free(l);
     uv_close((uv_handle_t *)&u->timer, NULL);
@@ -295,29 +297,29 @@ static void uv_loop_free(struct loop *l)
         free(u);
 }
 
-static const struct loop_ops ops = {.free = uv_loop_free,
-                                    .run = uv_loop_run,
-                                    .clock = uv_loop_time,
-                                    .listen = socket_listen,
-                                    .accept = socket_accept,
-                                    .connect = uv_connect_to,
-                                    .recv = socket_recv,
-                                    .sendv = socket_sendv,
-                                    .shutdown = socket_shutdown,
-                                    .close = socket_close,
-                                    .watch_add = watch_add,
-                                    .watch_set = watch_set,
-                                    .watch_remove = watch_remove,
-                                    .waker_new = waker_new,
-                                    .waker_wake = waker_wake,
-                                    .waker_free = waker_free,
-                                    .on_signal = on_signal};
+static const struct loop_ops loop_uv_ops = {.free = loop_uv_free,
+                                            .run = loop_uv_run,
+                                            .clock = loop_uv_time,
+                                            .listen = socket_listen,
+                                            .accept = socket_accept,
+                                            .connect = loop_uv_connect,
+                                            .recv = socket_recv,
+                                            .sendv = socket_sendv,
+                                            .shutdown = socket_shutdown,
+                                            .close = socket_close,
+                                            .watch_add = loop_uv_watch_add,
+                                            .watch_set = loop_uv_watch_set,
+                                            .watch_remove = loop_uv_watch_remove,
+                                            .waker_new = loop_uv_waker_new,
+                                            .waker_wake = loop_uv_waker_wake,
+                                            .waker_free = loop_uv_waker_free,
+                                            .on_signal = loop_uv_on_signal};
 
 int loop_uv_new(struct loop **ret_loop, struct err *ret_err)
 {
     struct loop_uv *u = calloc(1, sizeof *u);
 
-    if (!u || loop_base_init(&u->base, &ops) < 0) {
+    if (!u || loop_base_init(&u->base, &loop_uv_ops) < 0) {
         free(u);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the event loop");
     }

@@ -42,14 +42,14 @@ bool loop_is_address(const char *host)
 }
 
 /* One small answer must not wait for the next one (Nagle). */
-static void no_delay(int sock)
+static void socket_no_delay(int sock)
 {
     int on = 1;
 
     (void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static int open_listener(const struct sockaddr *addr, socklen_t len, int *ret_sock)
+static int socket_open_listener(const struct sockaddr *addr, socklen_t len, int *ret_sock)
 {
     int sock = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -78,7 +78,7 @@ int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock
     if (socket_address(host, port, &addr, &len) < 0)
         return err_set(ret_err, ERR_CONFIG,
                        "cannot listen on `%s`: give a numeric address such as 127.0.0.1", host);
-    if (open_listener((struct sockaddr *)&addr, len, ret_sock) < 0) {
+    if (socket_open_listener((struct sockaddr *)&addr, len, ret_sock) < 0) {
         if (errno == EADDRINUSE)
             return err_set(ret_err, ERR_IO,
                            "port %u on %s is taken by another program; stop it or choose another "
@@ -106,7 +106,7 @@ int socket_accept(struct loop *l, int listen_sock, char ret_peer[64])
     while (sock < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (sock < 0)
         return errno == EAGAIN ? ERR_AGAIN : ERR_IO;
-    no_delay(sock);
+    socket_no_delay(sock);
     if (ret_peer) {
         const void *ip = addr.ss_family == AF_INET6
                              ? (const void *)&((struct sockaddr_in6 *)(void *)&addr)->sin6_addr
@@ -169,7 +169,7 @@ struct dial {
     void *ud;
 };
 
-static void dial_free(struct loop_orphan *o)
+static void socket_dial_free(struct loop_orphan *o)
 {
     struct dial *d = list_owner(o, struct dial, orphan);
 
@@ -181,25 +181,25 @@ static void dial_free(struct loop_orphan *o)
     free(d);
 }
 
-static void dial_finish(struct dial *d, int result)
+static void socket_dial_finish(struct dial *d, int result)
 {
     loop_connect_cb *cb = d->cb;
     void *ud = d->ud;
 
     if (result >= 0)
         d->sock = -1; /* the callback's now */
-    dial_free(&d->orphan);
+    socket_dial_free(&d->orphan);
     cb(ud, result);
 }
 
-static void dial_failed_later(void *ud)
+static void socket_dial_failed_later(void *ud)
 {
     struct dial *d = ud;
 
-    dial_finish(d, d->error);
+    socket_dial_finish(d, d->error);
 }
 
-static void dial_ready(void *ud, unsigned events)
+static void socket_dial_ready(void *ud, unsigned events)
 {
     struct dial *d = ud;
     int error = 0;
@@ -209,40 +209,41 @@ static void dial_ready(void *ud, unsigned events)
     loop_watch_remove(d->watch);
     d->watch = NULL;
     if (getsockopt(d->sock, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0) {
-        dial_finish(d, ERR_IO);
+        socket_dial_finish(d, ERR_IO);
         return;
     }
-    no_delay(d->sock);
-    dial_finish(d, d->sock);
+    socket_no_delay(d->sock);
+    socket_dial_finish(d, d->sock);
 }
 
-static struct dial *dial_new(struct loop *l, loop_connect_cb *cb, void *ud)
+static struct dial *socket_dial_new(struct loop *l, loop_connect_cb *cb, void *ud)
 {
     struct dial *d = calloc(1, sizeof *d);
 
     if (!d)
         abort(); /* the callback must come, and there is no memory to remember it in */
-    *d = (struct dial){.orphan = {.free = dial_free}, .loop = l, .sock = -1, .cb = cb, .ud = ud};
+    *d = (struct dial){
+        .orphan = {.free = socket_dial_free}, .loop = l, .sock = -1, .cb = cb, .ud = ud};
     list_push_back(&l->orphans, &d->orphan.link);
     return d;
 }
 
 void socket_dial_failed(struct loop *l, int error, loop_connect_cb *cb, void *ud)
 {
-    struct dial *d = dial_new(l, cb, ud);
+    struct dial *d = socket_dial_new(l, cb, ud);
 
     d->error = error;
-    loop_defer_add(l, &d->later, dial_failed_later, d);
+    loop_defer_add(l, &d->later, socket_dial_failed_later, d);
 }
 
 void socket_dial(struct loop *l, const struct sockaddr *addr, socklen_t len, loop_connect_cb *cb,
                  void *ud)
 {
-    struct dial *d = dial_new(l, cb, ud);
+    struct dial *d = socket_dial_new(l, cb, ud);
 
     d->error = ERR_IO;
     d->sock = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (d->sock < 0 || (connect(d->sock, addr, len) < 0 && errno != EINPROGRESS) ||
-        loop_watch_add(l, d->sock, LOOP_WRITABLE, dial_ready, d, &d->watch) < 0)
-        loop_defer_add(l, &d->later, dial_failed_later, d);
+        loop_watch_add(l, d->sock, LOOP_WRITABLE, socket_dial_ready, d, &d->watch) < 0)
+        loop_defer_add(l, &d->later, socket_dial_failed_later, d);
 }

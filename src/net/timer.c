@@ -4,24 +4,24 @@
 #include <stdlib.h>
 
 /* A timer's `place` is its index + 1, so that a zeroed timer is one that is not set. */
-static void put(struct timer_heap *h, size_t i, struct loop_timer *t)
+static void timer_heap_put(struct timer_heap *h, size_t i, struct loop_timer *t)
 {
     h->items[i] = t;
     t->place = i + 1;
 }
 
-static void up(struct timer_heap *h, size_t i)
+static void timer_heap_up(struct timer_heap *h, size_t i)
 {
     struct loop_timer *t = h->items[i];
 
     while (i > 0 && t->due_us < h->items[(i - 1) / 2]->due_us) {
-        put(h, i, h->items[(i - 1) / 2]);
+        timer_heap_put(h, i, h->items[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
-    put(h, i, t);
+    timer_heap_put(h, i, t);
 }
 
-static void down(struct timer_heap *h, size_t i)
+static void timer_heap_down(struct timer_heap *h, size_t i)
 {
     struct loop_timer *t = h->items[i];
 
@@ -34,10 +34,10 @@ static void down(struct timer_heap *h, size_t i)
             child++;
         if (h->items[child]->due_us >= t->due_us)
             break;
-        put(h, i, h->items[child]);
+        timer_heap_put(h, i, h->items[child]);
         i = child;
     }
-    put(h, i, t);
+    timer_heap_put(h, i, t);
 }
 
 int timer_heap_set(struct timer_heap *h, struct loop_timer *t)
@@ -52,10 +52,10 @@ int timer_heap_set(struct timer_heap *h, struct loop_timer *t)
             h->items = items;
             h->cap = cap;
         }
-        put(h, h->n++, t);
+        timer_heap_put(h, h->n++, t);
     }
-    up(h, t->place - 1);
-    down(h, t->place - 1);
+    timer_heap_up(h, t->place - 1);
+    timer_heap_down(h, t->place - 1);
     return 0;
 }
 
@@ -71,9 +71,9 @@ void timer_heap_clear(struct timer_heap *h, struct loop_timer *t)
     last = h->items[--h->n];
     if (last == t)
         return;
-    put(h, i, last);
-    up(h, i);
-    down(h, last->place - 1);
+    timer_heap_put(h, i, last);
+    timer_heap_up(h, i);
+    timer_heap_down(h, last->place - 1);
 }
 
 struct loop_timer *timer_heap_pop_due(struct timer_heap *h, int64_t now_us)

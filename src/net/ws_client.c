@@ -16,7 +16,7 @@ struct answer {
     bool upgrade_ok, accept_ok, complete;
 };
 
-static void failed(struct ws_conn *w, int reason, const char *text)
+static void ws_client_failed(struct ws_conn *w, int reason, const char *text)
 {
     conn_free(w->conn);
     w->conn = NULL;
@@ -26,7 +26,7 @@ static void failed(struct ws_conn *w, int reason, const char *text)
     w->ops->on_close(w->ud, reason, text);
 }
 
-static int on_field(llhttp_t *p, const char *at, size_t n)
+static int ws_client_on_field(llhttp_t *p, const char *at, size_t n)
 {
     struct answer *a = p->data;
 
@@ -34,7 +34,7 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
-static int on_value(llhttp_t *p, const char *at, size_t n)
+static int ws_client_on_value(llhttp_t *p, const char *at, size_t n)
 {
     struct answer *a = p->data;
     struct str v = str_trim((struct str){at, n});
@@ -46,7 +46,7 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
-static int on_complete(llhttp_t *p)
+static int ws_client_on_complete(llhttp_t *p)
 {
     struct answer *a = p->data;
 
@@ -55,7 +55,7 @@ static int on_complete(llhttp_t *p)
 }
 
 /* Parse a head that stands whole in the input; what follows it are frames. */
-static void check_answer(struct ws_conn *w, struct str head)
+static void ws_client_check_answer(struct ws_conn *w, struct str head)
 {
     struct answer a = {.w = w};
     llhttp_settings_t settings;
@@ -63,27 +63,28 @@ static void check_answer(struct ws_conn *w, struct str head)
     char text[96];
 
     llhttp_settings_init(&settings);
-    settings.on_header_field = on_field;
-    settings.on_header_value = on_value;
-    settings.on_headers_complete = on_complete;
+    settings.on_header_field = ws_client_on_field;
+    settings.on_header_value = ws_client_on_value;
+    settings.on_headers_complete = ws_client_on_complete;
     llhttp_init(&parser, HTTP_RESPONSE, &settings);
     parser.data = &a;
     (void)llhttp_execute(&parser, head.p, head.n); /* judged by what was seen */
     if (!a.complete) {
-        failed(w, ERR_PROTOCOL, "the server's answer is not HTTP");
+        ws_client_failed(w, ERR_PROTOCOL, "the server's answer is not HTTP");
     } else if (parser.status_code != 101) {
         snprintf(text, sizeof text, "the server answered %d to the WebSocket upgrade",
                  parser.status_code);
-        failed(w, ERR_PROTOCOL, text);
+        ws_client_failed(w, ERR_PROTOCOL, text);
     } else if (!a.upgrade_ok || !a.accept_ok) {
-        failed(w, ERR_PROTOCOL, "the server's upgrade lacks Upgrade or a right Accept header");
+        ws_client_failed(w, ERR_PROTOCOL,
+                         "the server's upgrade lacks Upgrade or a right Accept header");
     } else {
         w->open = true;
         w->ops->on_open(w->ud);
     }
 }
 
-static void on_data(void *ud)
+static void ws_client_on_data(void *ud)
 {
     struct ws_conn *w = ud;
     struct buf *in = conn_in(w->conn);
@@ -93,12 +94,12 @@ static void on_data(void *ud)
 
     if (!end) {
         if (v.n > RESPONSE_MAX_BYTES)
-            failed(w, ERR_LIMIT, "the server's answer to the upgrade has no end");
+            ws_client_failed(w, ERR_LIMIT, "the server's answer to the upgrade has no end");
         return;
     }
     v.n = (size_t)(end - v.p) + 4;
     w->busy++;
-    check_answer(w, v);
+    ws_client_check_answer(w, v);
     if (!w->dead && !w->over && w->conn) {
         buf_consume(in, v.n);
         conn_set_ops(w->conn, &limits, &ws_conn_stream_ops, w);
@@ -111,9 +112,9 @@ static void on_data(void *ud)
     }
 }
 
-static void on_connect(void *ud, int sock)
+static void ws_client_on_connect(void *ud, int sock)
 {
-    static const struct conn_ops ops = {.on_data = on_data, .on_close = ws_conn_on_close};
+    static const struct conn_ops ops = {.on_data = ws_client_on_data, .on_close = ws_conn_on_close};
     struct conn_config limits;
     struct ws_conn *w = ud;
     struct str request = str_from(w->request);
@@ -131,14 +132,14 @@ static void on_connect(void *ud, int sock)
         return;
     }
     if (sock < 0) {
-        failed(w, sock,
-               sock == ERR_NOT_FOUND ? "the server's name does not resolve"
-                                     : "the server refuses the connection");
+        ws_client_failed(w, sock,
+                         sock == ERR_NOT_FOUND ? "the server's name does not resolve"
+                                               : "the server refuses the connection");
         return;
     }
     rc = conn_new(w->loop, sock, &limits, &ops, w, &w->conn);
     if (rc < 0) {
-        failed(w, rc, "out of memory for the connection");
+        ws_client_failed(w, rc, "out of memory for the connection");
         return;
     }
     (void)conn_write(w->conn, &request, 1);
@@ -169,7 +170,7 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
     }
     w->loop = l;
     w->dialling = true;
-    loop_connect(l, host, port, on_connect, w);
+    loop_connect(l, host, port, ws_client_on_connect, w);
     *ret_ws = w;
     return 0;
 }

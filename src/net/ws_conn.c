@@ -9,7 +9,7 @@
 enum { CLOSE_LINGER_MS = 2000, CLOSE_TEXT_MAX_BYTES = 123, FRAME_HEAD_ROOM = 16 };
 
 /* Tell the owner once; afterwards nothing comes. The owner frees. */
-static void ended(struct ws_conn *w, int reason, const char *text)
+static void ws_conn_ended(struct ws_conn *w, int reason, const char *text)
 {
     if (w->over)
         return;
@@ -17,7 +17,7 @@ static void ended(struct ws_conn *w, int reason, const char *text)
     w->ops->on_close(w->ud, reason, text);
 }
 
-static const uint8_t *next_mask(struct ws_conn *w)
+static const uint8_t *ws_conn_next_mask(struct ws_conn *w)
 {
     if (!w->client)
         return NULL;
@@ -25,19 +25,19 @@ static const uint8_t *next_mask(struct ws_conn *w)
     return w->mask;
 }
 
-static int send_frame(struct ws_conn *w, enum ws_opcode opcode, struct str payload)
+static int ws_conn_send_frame(struct ws_conn *w, enum ws_opcode opcode, struct str payload)
 {
     int rc;
 
     if (w->over || !w->conn || !w->open)
         return ERR_CLOSED;
-    rc = ws_frame_append(conn_out(w->conn), opcode, payload, next_mask(w));
+    rc = ws_frame_append(conn_out(w->conn), opcode, payload, ws_conn_next_mask(w));
     if (rc == 0)
         conn_dirty(w->conn);
     return rc;
 }
 
-static void send_close(struct ws_conn *w, int code, struct str why)
+static void ws_conn_send_close(struct ws_conn *w, int code, struct str why)
 {
     char payload[2 + CLOSE_TEXT_MAX_BYTES];
 
@@ -46,11 +46,11 @@ static void send_close(struct ws_conn *w, int code, struct str why)
     payload[1] = (char)code;
     if (why.n > 0)
         memcpy(payload + 2, why.p, why.n);
-    (void)send_frame(w, WS_CLOSE, (struct str){payload, 2 + why.n});
+    (void)ws_conn_send_frame(w, WS_CLOSE, (struct str){payload, 2 + why.n});
 }
 
 /* The peer closes: echo its code and end. */
-static void on_peer_close(struct ws_conn *w, struct str payload)
+static void ws_conn_on_peer_close(struct ws_conn *w, struct str payload)
 {
     char text[160] = "the peer closed the WebSocket";
     int code = payload.n >= 2 ? (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1] : 0;
@@ -58,31 +58,31 @@ static void on_peer_close(struct ws_conn *w, struct str payload)
     if (code)
         snprintf(text, sizeof text, "the peer closed the WebSocket with %d: %.*s", code,
                  (int)(payload.n - 2), payload.p + 2);
-    (void)send_frame(w, WS_CLOSE, (struct str){payload.p, payload.n >= 2 ? 2 : 0});
+    (void)ws_conn_send_frame(w, WS_CLOSE, (struct str){payload.p, payload.n >= 2 ? 2 : 0});
     conn_finish(w->conn, CLOSE_LINGER_MS);
     w->conn = NULL;
-    ended(w, ERR_CLOSED, text);
+    ws_conn_ended(w, ERR_CLOSED, text);
 }
 
-static void on_message(struct ws_conn *w, const struct ws_message *m)
+static void ws_conn_frame(struct ws_conn *w, const struct ws_message *m)
 {
     switch (m->opcode) {
     case WS_PING:
-        (void)send_frame(w, WS_PONG, m->payload); /* a full output is its own trouble */
+        (void)ws_conn_send_frame(w, WS_PONG, m->payload); /* a full output is its own trouble */
         break;
     case WS_PONG:
         if (w->ops->on_pong)
             w->ops->on_pong(w->ud);
         break;
     case WS_CLOSE:
-        on_peer_close(w, m->payload);
+        ws_conn_on_peer_close(w, m->payload);
         break;
     default:
         w->ops->on_message(w->ud, m->payload);
     }
 }
 
-static bool ws_leave(struct ws_conn *w)
+static bool ws_conn_leave(struct ws_conn *w)
 {
     w->busy--;
     if (!w->dead || w->busy > 0)
@@ -93,7 +93,7 @@ static bool ws_leave(struct ws_conn *w)
     return false;
 }
 
-static const char *parse_words(int rc)
+static const char *ws_conn_parse_words(int rc)
 {
     return rc == ERR_LIMIT   ? "a message is larger than the limit"
            : rc == ERR_PARSE ? "a text message is not UTF-8"
@@ -109,17 +109,17 @@ void ws_conn_on_data(void *ud)
     w->busy++;
     while (!w->dead && !w->over && w->conn &&
            (rc = ws_parser_next(&w->parser, conn_in(w->conn), &m, &code)) > 0)
-        on_message(w, &m);
+        ws_conn_frame(w, &m);
     if (!w->dead && !w->over && w->conn && rc < 0) {
-        send_close(w, code, str_from(parse_words(rc)));
+        ws_conn_send_close(w, code, str_from(ws_conn_parse_words(rc)));
         conn_finish(w->conn, CLOSE_LINGER_MS);
         w->conn = NULL;
-        ended(w, rc, parse_words(rc));
+        ws_conn_ended(w, rc, ws_conn_parse_words(rc));
     }
-    (void)ws_leave(w);
+    (void)ws_conn_leave(w);
 }
 
-static void on_drain(void *ud)
+static void ws_conn_on_drain(void *ud)
 {
     struct ws_conn *w = ud;
 
@@ -133,12 +133,13 @@ void ws_conn_on_close(void *ud, int reason)
 
     conn_free(w->conn);
     w->conn = NULL;
-    ended(w, reason,
-          w->open ? "the connection broke" : "the server closed before the WebSocket opened");
+    ws_conn_ended(w, reason,
+                  w->open ? "the connection broke"
+                          : "the server closed before the WebSocket opened");
 }
 
 const struct conn_ops ws_conn_stream_ops = {
-    .on_data = ws_conn_on_data, .on_drain = on_drain, .on_close = ws_conn_on_close};
+    .on_data = ws_conn_on_data, .on_drain = ws_conn_on_drain, .on_close = ws_conn_on_close};
 
 struct ws_conn *ws_conn_alloc(const struct ws_conn_config *config, const struct ws_conn_ops *ops,
                               void *ud, bool client)
@@ -178,12 +179,12 @@ int ws_conn_accept(struct conn *c, const struct ws_conn_config *config,
 
 int ws_send(struct ws_conn *w, struct str text)
 {
-    return send_frame(w, WS_TEXT, text);
+    return ws_conn_send_frame(w, WS_TEXT, text);
 }
 
 int ws_ping(struct ws_conn *w, struct str payload)
 {
-    return send_frame(w, WS_PING, payload);
+    return ws_conn_send_frame(w, WS_PING, payload);
 }
 
 size_t ws_out_pending(const struct ws_conn *w)
@@ -200,7 +201,7 @@ char *ws_send_begin(struct ws_conn *w, size_t n)
 
     if (w->over || !w->conn || !w->open)
         return NULL;
-    mask = next_mask(w);
+    mask = ws_conn_next_mask(w);
     head_n = ws_frame_head(WS_TEXT, n, mask, head);
     at = buf_reserve(conn_out(w->conn), head_n + n);
     if (!at)
@@ -222,7 +223,7 @@ void ws_conn_close(struct ws_conn *w, int code, struct str why)
     if (!w)
         return;
     if (w->conn && w->open) {
-        send_close(w, code, why);
+        ws_conn_send_close(w, code, why);
         conn_finish(w->conn, CLOSE_LINGER_MS);
         w->conn = NULL;
     }
@@ -239,5 +240,5 @@ void ws_conn_free(struct ws_conn *w)
     if (w->dialling) /* its callback frees what is left */
         return;
     w->busy++;
-    (void)ws_leave(w);
+    (void)ws_conn_leave(w);
 }

@@ -27,7 +27,7 @@ void ws_parser_free(struct ws_parser *p)
     buf_free(&p->message);
 }
 
-static void apply_mask(uint8_t *p, size_t n, const uint8_t mask[4])
+static void ws_frame_apply_mask(uint8_t *p, size_t n, const uint8_t mask[4])
 {
     uint64_t wide, word;
     uint32_t narrow;
@@ -45,7 +45,7 @@ static void apply_mask(uint8_t *p, size_t n, const uint8_t mask[4])
 }
 
 /* 1 and the head; 0: more bytes are needed. */
-static int read_head(const uint8_t *p, size_t n, struct frame_head *ret_head)
+static int ws_frame_read_head(const uint8_t *p, size_t n, struct frame_head *ret_head)
 {
     struct frame_head h = {0};
     size_t length_bytes, at = 2;
@@ -70,26 +70,26 @@ static int read_head(const uint8_t *p, size_t n, struct frame_head *ret_head)
     return 1;
 }
 
-static bool is_control(enum ws_opcode opcode)
+static bool ws_frame_is_control(enum ws_opcode opcode)
 {
     return opcode >= WS_CLOSE;
 }
 
-static bool known(enum ws_opcode opcode)
+static bool ws_frame_known(enum ws_opcode opcode)
 {
     return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
 }
 
 /* The rules that a head alone can break. 0, or the error and its close code. */
-static int check_head(const struct ws_parser *p, const struct frame_head *h, uint8_t first,
-                      int *ret_close_code)
+static int ws_frame_check_head(const struct ws_parser *p, const struct frame_head *h, uint8_t first,
+                               int *ret_close_code)
 {
     bool fragmented = p->opcode != WS_CONTINUATION;
 
     *ret_close_code = WS_CLOSE_PROTOCOL;
-    if (first & RESERVED || !known(h->opcode) || h->masked != p->expect_mask)
+    if (first & RESERVED || !ws_frame_known(h->opcode) || h->masked != p->expect_mask)
         return ERR_PROTOCOL;
-    if (is_control(h->opcode))
+    if (ws_frame_is_control(h->opcode))
         return h->fin && h->payload_bytes <= CONTROL_MAX_BYTES ? 0 : ERR_PROTOCOL;
     if ((h->opcode == WS_CONTINUATION) != fragmented)
         return ERR_PROTOCOL;
@@ -99,7 +99,7 @@ static int check_head(const struct ws_parser *p, const struct frame_head *h, uin
     return 0;
 }
 
-static int check_text(enum ws_opcode opcode, struct str payload, int *ret_close_code)
+static int ws_frame_check_text(enum ws_opcode opcode, struct str payload, int *ret_close_code)
 {
     if (opcode != WS_TEXT || str_is_utf8(payload))
         return 1;
@@ -108,14 +108,14 @@ static int check_text(enum ws_opcode opcode, struct str payload, int *ret_close_
 }
 
 /* Codes that an end may send (RFC 6455 §7.4, IANA's registry up to 1014). */
-static bool may_be_sent(int code)
+static bool ws_frame_may_be_sent(int code)
 {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
            (code >= 3000 && code <= 4999);
 }
 
 /* A close is empty, or a code and a reason in UTF-8. */
-static int check_close(struct str payload, int *ret_close_code)
+static int ws_frame_check_close(struct str payload, int *ret_close_code)
 {
     int code;
 
@@ -123,18 +123,18 @@ static int check_close(struct str payload, int *ret_close_code)
         return 1;
     code = payload.n == 1 ? 0 : (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1];
     *ret_close_code = WS_CLOSE_PROTOCOL;
-    if (!may_be_sent(code))
+    if (!ws_frame_may_be_sent(code))
         return ERR_PROTOCOL;
-    return check_text(WS_TEXT, (struct str){payload.p + 2, payload.n - 2}, ret_close_code);
+    return ws_frame_check_text(WS_TEXT, (struct str){payload.p + 2, payload.n - 2}, ret_close_code);
 }
 
 /* A data frame: a whole message, or a fragment that is collected. */
-static int take_data(struct ws_parser *p, const struct frame_head *h, struct str payload,
-                     struct ws_message *ret_message, int *ret_close_code)
+static int ws_frame_take_data(struct ws_parser *p, const struct frame_head *h, struct str payload,
+                              struct ws_message *ret_message, int *ret_close_code)
 {
     if (h->fin && h->opcode != WS_CONTINUATION) {
         *ret_message = (struct ws_message){h->opcode, payload};
-        return check_text(h->opcode, payload, ret_close_code);
+        return ws_frame_check_text(h->opcode, payload, ret_close_code);
     }
     if (h->opcode != WS_CONTINUATION)
         p->opcode = h->opcode;
@@ -147,7 +147,7 @@ static int take_data(struct ws_parser *p, const struct frame_head *h, struct str
     *ret_message = (struct ws_message){p->opcode, buf_view(&p->message)};
     p->opcode = WS_CONTINUATION;
     p->joined = true;
-    return check_text(ret_message->opcode, ret_message->payload, ret_close_code);
+    return ws_frame_check_text(ret_message->opcode, ret_message->payload, ret_close_code);
 }
 
 int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_message,
@@ -168,22 +168,22 @@ int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_m
         buf_consume(in, p->consume);
         p->consume = 0;
         v = buf_view(in);
-        if (!read_head((const uint8_t *)v.p, v.n, &h))
+        if (!ws_frame_read_head((const uint8_t *)v.p, v.n, &h))
             return 0;
-        rc = check_head(p, &h, (uint8_t)v.p[0], ret_close_code);
+        rc = ws_frame_check_head(p, &h, (uint8_t)v.p[0], ret_close_code);
         if (rc < 0)
             return rc;
         if (v.n - h.head_bytes < h.payload_bytes)
             return 0;
         payload = (struct str){v.p + h.head_bytes, (size_t)h.payload_bytes};
         if (h.masked)
-            apply_mask((uint8_t *)in->mem + in->off + h.head_bytes, payload.n, h.mask);
+            ws_frame_apply_mask((uint8_t *)in->mem + in->off + h.head_bytes, payload.n, h.mask);
         p->consume = h.head_bytes + payload.n;
-        if (is_control(h.opcode)) {
+        if (ws_frame_is_control(h.opcode)) {
             *ret_message = (struct ws_message){h.opcode, payload};
-            return h.opcode == WS_CLOSE ? check_close(payload, ret_close_code) : 1;
+            return h.opcode == WS_CLOSE ? ws_frame_check_close(payload, ret_close_code) : 1;
         }
-        rc = take_data(p, &h, payload, ret_message, ret_close_code);
+        rc = ws_frame_take_data(p, &h, payload, ret_message, ret_close_code);
     }
     return rc;
 }
@@ -209,7 +209,7 @@ size_t ws_frame_head(enum ws_opcode opcode, size_t n, const uint8_t mask[4],
 
 void ws_mask(char *payload, size_t n, const uint8_t mask[4])
 {
-    apply_mask((uint8_t *)payload, n, mask);
+    ws_frame_apply_mask((uint8_t *)payload, n, mask);
 }
 
 int ws_frame_append(struct buf *out, enum ws_opcode opcode, struct str payload,
