@@ -8,6 +8,7 @@
 #include "coordinator/api/api.h"
 #include "coordinator/flow/checkpoint.h"
 #include "coordinator/flow/flow.h"
+#include "coordinator/metrics.h"
 #include "coordinator/registry/registry.h"
 
 enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40 };
@@ -184,6 +185,7 @@ static int make_parts(struct coord *c)
                                  .log = c->log,
                                  .rand = c->rand,
                                  .settings = c->settings,
+                                 .metrics = c->metrics,
                                  .hooks = {on_capacity, c}};
 
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
@@ -228,7 +230,8 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     c->settings = config->settings;
     list_init(&c->requests);
     rand_uuid(&c->rand, c->boot_id);
-    rc = make_parts(c);
+    c->metrics = metrics_new(&metrics_table);
+    rc = c->metrics ? make_parts(c) : ERR_NOMEM;
     if (rc < 0)
         err_set(ret_err, rc, "the coordinator's parts could not be made: %s", err_str(rc));
     if (rc == 0)
@@ -306,5 +309,6 @@ void coord_free(struct coord *c)
     accounts_free(c->accounts);
     free(c->checkpoints);
     free(c->sweep);
+    metrics_free(c->metrics);
     free(c);
 }

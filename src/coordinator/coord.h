@@ -16,6 +16,7 @@ struct accounts;
 struct box_slab;
 struct checkpoints;
 struct coord_sweep;
+struct metrics;
 struct registry;
 
 enum { ANSWER_TRACE_ID_MAX_BYTES = 64 }; /* X-Request-Id */
@@ -26,6 +27,7 @@ struct coord {
     struct rand_src rand;
     const struct log *log;
     const struct settings *settings;
+    struct metrics *metrics; /* of this loop: coordinator/metrics.h */
     char boot_id[RAND_UUID_BYTES];
 
     struct store *store;

@@ -25,5 +25,6 @@ void docs_protocol(struct page *p); /* wire messages and their objects */
 void docs_settings(struct page *p); /* of both programs */
 void docs_errors(struct page *p);   /* API errors, trust reasons */
 void docs_events(struct page *p);   /* log events */
+void docs_metrics(struct page *p);  /* of the coordinator */
 
 #endif

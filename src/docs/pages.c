@@ -7,11 +7,9 @@
 
 enum { LINE_MAX_BYTES = 4096 };
 
-const struct docs_page docs_pages[] = {{"protocol.md", docs_protocol},
-                                       {"settings.md", docs_settings},
-                                       {"errors.md", docs_errors},
-                                       {"log-events.md", docs_events},
-                                       {NULL, NULL}};
+const struct docs_page docs_pages[] = {
+    {"protocol.md", docs_protocol}, {"settings.md", docs_settings}, {"errors.md", docs_errors},
+    {"log-events.md", docs_events}, {"metrics.md", docs_metrics},   {NULL, NULL}};
 
 void page_add(struct page *p, const char *fmt, ...)
 {

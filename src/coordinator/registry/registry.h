@@ -20,6 +20,7 @@
 
 struct box_session;
 struct box_slab;
+struct metrics;
 struct registry;
 struct provider;
 struct offer;
@@ -88,7 +89,8 @@ struct registry_config {
     const struct log *log;
     struct rand_src rand;
     const struct settings *settings;
-    struct box_slab *slab; /* sessions with providers; outlives the registry */
+    struct box_slab *slab;   /* sessions with providers; outlives the registry */
+    struct metrics *metrics; /* coordinator/metrics.h; NULL: nothing is recorded */
     struct registry_hooks hooks;
 };
 

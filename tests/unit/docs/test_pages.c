@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "attest/trust.h"
+#include "coordinator/metrics.h"
 #include "coordinator/settings.h"
 #include "docs/docs.h"
 #include "proto/api_error.h"
@@ -133,6 +134,26 @@ static void every_log_event_is_listed_as_logs_spell_it(void **state)
     buf_free(&p.out);
 }
 
+static void every_metric_has_a_row_with_all_its_names(void **state)
+{
+    struct page p = written(docs_metrics);
+
+    (void)state;
+    for (size_t i = 0; i < metrics_table.n_rows; i++) {
+        const struct metric_row *r = &metrics_table.rows[i];
+
+        assert_says(&p, "\n| `%s` | ", r->name);
+        assert_says(&p, " | %s |\n", r->help);
+        if (r->alias)
+            assert_says(&p, " | `%s` | ", r->alias);
+        if (r->statsd)
+            assert_says(&p, " | `darkbloom.%s` | ", r->statsd);
+    }
+    for (size_t i = 1; i < metrics_table.n_labels; i++)
+        assert_says(&p, "\n## %s\n", metrics_table.labels[i].name);
+    buf_free(&p.out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +161,7 @@ int main(void)
         cmocka_unit_test(every_setting_of_both_programs_has_its_row),
         cmocka_unit_test(every_error_and_every_reason_is_listed),
         cmocka_unit_test(every_log_event_is_listed_as_logs_spell_it),
+        cmocka_unit_test(every_metric_has_a_row_with_all_its_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
