@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # make bench: the release build's figures beside their budgets; BENCH_ARGS chooses sections
-# (latency requests relay store engine numerics), e.g. make bench BENCH_ARGS="engine numerics".
+# (latency requests relay instructions store engine numerics), e.g. make bench BENCH_ARGS="engine numerics".
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$ROOT/scripts/lib/build.sh"

@@ -12,7 +12,7 @@ done
 
 # What a command needs: groups of system packages, and the steps that fill deps/.
 declare -A GROUPS_OF=(
-	[run]='build run' [bench]='build run' [test]='build run test'
+	[run]='build run' [bench]='build run bench' [test]='build run test'
 	[lint]='build lint' [format]='format' [fuzz]='build fuzz' [docs]='build'
 )
 declare -A STEPS_OF=(

@@ -24,6 +24,7 @@ model   cmd:python3          python3
 model   py:pip               python3-pip
 run     cmd:python3          python3
 run     cmd:curl             curl
+bench   cmd:valgrind         valgrind
 test    lib:cmocka           libcmocka-dev
 test    cmd:node             nodejs
 clients cmd:npm              npm

@@ -8,19 +8,13 @@
 
 #include "bench/bare_relay.h"
 #include "bench/budget.h"
-#include "bench/child.h"
-#include "bench/load.h"
-#include "bench/null_provider.h"
 #include "bench/sections.h"
+#include "bench/stand.h"
 
-enum { COORDINATOR_CORE = 0, LOAD_CORE = 1, READY_TRIES = 200, READY_WAIT_US = 50000 };
 enum { STREAMS = 64, LOAD_US = 5000000, SLOW_FIRST_US = 20000 };
 
 struct setup {
-    struct loop *loop;
-    struct child child;
-    struct null_provider *provider;
-    struct null_script script;
+    struct stand stand;
     struct null_upstream *upstream;
     uint16_t upstream_port;
     struct bare_relay relay;
@@ -32,66 +26,33 @@ enum path { PATH_DIRECT, PATH_BARE_RELAY, PATH_COORDINATOR, PATHS };
 static int run_load(struct setup *s, enum path path, struct load_config config,
                     struct load_result *ret)
 {
-    const uint16_t ports[] = {[PATH_DIRECT] = s->upstream_port,
-                              [PATH_BARE_RELAY] = s->relay.port,
-                              [PATH_COORDINATOR] = s->child.port};
-
-    config.loop = s->loop;
-    config.port = ports[path];
-    config.api_key = path == PATH_COORDINATOR ? s->child.key : NULL;
+    if (path == PATH_COORDINATOR)
+        return stand_load(&s->stand, config, ret);
+    config.loop = s->stand.loop;
+    config.port = path == PATH_DIRECT ? s->upstream_port : s->relay.port;
     return load_run(&config, ret);
-}
-
-static void stop_loop(void *ud)
-{
-    loop_stop(ud);
-}
-
-/* The provider is routable once its first challenge was answered: ask until an answer is 200. */
-static int wait_until_routable(struct setup *s)
-{
-    for (int i = 0; i < READY_TRIES; i++) {
-        struct loop_timer timer = {0};
-        struct load_result r;
-        const struct load_config one = {.connections = 1, .requests = 1, .stream = true};
-        bool ready = run_load(s, PATH_COORDINATOR, one, &r) == 0 && r.n == 1;
-
-        load_result_free(&r);
-        if (ready)
-            return 0;
-        loop_timer_set(s->loop, &timer, READY_WAIT_US, stop_loop, s->loop);
-        (void)loop_run(s->loop);
-        loop_timer_clear(s->loop, &timer);
-    }
-    return ERR_TIMEOUT;
 }
 
 static int setup_new(const char *program, const char *loop_name, struct setup *s, struct err *e)
 {
+    const struct child_config config = {
+        .program = program, .loop_name = loop_name, .core = STAND_COORDINATOR_CORE};
     int rc;
 
-    *s = (struct setup){.script = {.chunks = 1}};
-    rc = child_start(program, loop_name, COORDINATOR_CORE, &s->child, e);
+    *s = (struct setup){.upstream_port = 0};
+    rc = stand_new(&config, &s->stand, e);
     if (rc == 0)
-        rc = loop_epoll_new(&s->loop, e); /* timers to the microsecond */
+        rc = null_upstream_new(s->stand.loop, &s->stand.script, &s->upstream_port, &s->upstream);
     if (rc == 0)
-        rc = null_upstream_new(s->loop, &s->script, &s->upstream_port, &s->upstream);
-    if (rc == 0)
-        rc = bare_relay_start(COORDINATOR_CORE, s->upstream_port, &s->relay);
-    if (rc == 0)
-        rc = null_provider_new(s->loop, s->child.port, &s->script, &s->provider);
-    if (rc == 0)
-        rc = wait_until_routable(s);
+        rc = bare_relay_start(STAND_COORDINATOR_CORE, s->upstream_port, &s->relay);
     return rc;
 }
 
 static void setup_free(struct setup *s)
 {
     bare_relay_stop(&s->relay);
-    null_provider_free(s->provider);
     null_upstream_free(s->upstream);
-    loop_free(s->loop);
-    child_stop(&s->child);
+    stand_free(&s->stand);
 }
 
 /* --- added latency --- */
@@ -147,7 +108,7 @@ static int latency_row(struct setup *s, const char *name, int64_t first_us, bool
     struct percentiles direct, bare, through, added;
     int rc;
 
-    s->script = (struct null_script){.chunks = 1, .first_us = first_us};
+    s->stand.script = (struct null_script){.chunks = 1, .first_us = first_us};
     rc = l ? measure_latencies(s, l) : ERR_NOMEM;
     if (rc < 0) {
         free(l);
@@ -192,13 +153,13 @@ static int requests_row(struct setup *s, const char *name, int64_t first_us, int
     int64_t cpu;
     int rc;
 
-    s->script = (struct null_script){.chunks = 1, .first_us = first_us};
-    cpu = child_cpu_us(s->child.pid);
+    s->stand.script = (struct null_script){.chunks = 1, .first_us = first_us};
+    cpu = child_cpu_us(s->stand.child.pid);
     rc = run_load(s, PATH_COORDINATOR, whole, &r);
     if (rc < 0)
         return rc;
     rate = (double)r.n * 1e6 / (double)r.elapsed_us;
-    cpu_us = (double)(child_cpu_us(s->child.pid) - cpu) / (double)(r.n ? r.n : 1);
+    cpu_us = (double)(child_cpu_us(s->stand.child.pid) - cpu) / (double)(r.n ? r.n : 1);
     printf(
         "| %s, %d connections | **%.0f** | **%.0f** | %.1f / %.1f | %zu | ≥ 9,000; ≤ 140 µs | %s; "
         "%s |\n",
@@ -256,13 +217,13 @@ static int relay_row(struct setup *s, const char *name, enum path path,
                                         .stream = true,
                                         /* content, finish, [DONE] */
                                         .min_events = pattern->script.chunks + 2};
-    pid_t pid = path == PATH_BARE_RELAY ? s->relay.pid : s->child.pid;
+    pid_t pid = path == PATH_BARE_RELAY ? s->relay.pid : s->stand.child.pid;
     struct load_result r;
     double chunks, rate, cpu_us;
     int64_t cpu;
     int rc;
 
-    s->script = pattern->script;
+    s->stand.script = pattern->script;
     cpu = child_cpu_us(pid);
     rc = run_load(s, path, streams, &r);
     if (rc < 0)
@@ -306,9 +267,7 @@ static int with_coordinator(const char *program, const char *loop_name, section 
     struct setup s;
     int rc;
 
-    if (child_pin_self(LOAD_CORE) < 0)
-        printf("\n(The load could not be pinned to core %d: figures are of an unpinned run.)\n",
-               LOAD_CORE);
+    stand_pin();
     rc = setup_new(program, loop_name, &s, &e);
     if (rc == 0)
         rc = run(&s, loop_name);

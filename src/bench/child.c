@@ -16,7 +16,9 @@
 
 #include "base/str.h"
 
-enum { OUTPUT_BYTES = 16 << 10, START_TRIES = 500 };
+enum { OUTPUT_BYTES = 16 << 10, START_TRIES = 1500, ARGS_MAX = 48, PAUSE_NS = 20000000 };
+
+static const char callgrind_file[] = "callgrind.out";
 
 int child_pin_self(int core)
 {
@@ -48,7 +50,7 @@ static pid_t spawn(char *const argv[], int fd, int as, int core)
         (void)child_pin_self(core);
     if (dup2(fd, as) < 0)
         _exit(127);
-    execv(argv[0], argv);
+    execvp(argv[0], argv);
     _exit(127);
 }
 
@@ -115,7 +117,7 @@ static int read_port(const char *log, uint16_t *ret_port)
 
 static int wait_until_started(pid_t pid, const char *log, uint16_t *ret_port, struct err *ret_err)
 {
-    const struct timespec pause = {.tv_nsec = 20000000};
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
 
     for (int i = 0; i < START_TRIES && waitpid(pid, NULL, WNOHANG) == 0; i++) {
         if (read_port(log, ret_port) == 0)
@@ -125,28 +127,66 @@ static int wait_until_started(pid_t pid, const char *log, uint16_t *ret_port, st
     return err_set(ret_err, ERR_IO, "the coordinator did not start; see %s", log);
 }
 
-static int start_in(const char *program, const char *loop_name, int core, struct child *c,
-                    struct err *ret_err)
+/* What execvp takes: valgrind and its options where instructions are counted, the program, its
+ * arguments. Too many of them: ERR_RANGE. */
+struct child_argv {
+    char *at[ARGS_MAX + 1];
+    int n;
+    bool full;
+};
+
+static void child_push(struct child_argv *argv, const char *arg)
+{
+    if (argv->n == ARGS_MAX)
+        argv->full = true;
+    else
+        argv->at[argv->n++] = (char *)arg; /* execvp does not write to it */
+}
+
+static pid_t start_coordinator(const struct child_config *config, const struct child *c,
+                               const char *log)
+{
+    const char *common[] = {"--port", "0",           "--min-trust", "none", "--rate",
+                            "0",      "--log-level", "info",        NULL};
+    char store[CHILD_PATH_BYTES + 16], counts[CHILD_PATH_BYTES + 64];
+    struct child_argv argv = {.n = 0};
+
+    snprintf(store, sizeof store, "%s/store.db", c->dir);
+    snprintf(counts, sizeof counts, "--callgrind-out-file=%s/%s", c->dir, callgrind_file);
+    if (config->count_instructions) {
+        child_push(&argv, "valgrind");
+        child_push(&argv, "--tool=callgrind");
+        child_push(&argv, counts);
+    }
+    child_push(&argv, config->program);
+    child_push(&argv, "--store");
+    child_push(&argv, store);
+    child_push(&argv, "--loop");
+    child_push(&argv, config->loop_name);
+    for (int i = 0; common[i]; i++)
+        child_push(&argv, common[i]);
+    for (int i = 0; config->args && config->args[i]; i++)
+        child_push(&argv, config->args[i]);
+    return argv.full ? -1 : start_logged(argv.at, log, config->core);
+}
+
+static int start_in(const struct child_config *config, struct child *c, struct err *ret_err)
 {
     char store[CHILD_PATH_BYTES + 16], log[CHILD_PATH_BYTES + 16];
-    char *argv[] = {
-        (char *)program, "--store", store,    "--port", "0",           "--loop", (char *)loop_name,
-        "--min-trust",   "none",    "--rate", "0",      "--log-level", "info",   NULL};
     int rc;
 
     snprintf(store, sizeof store, "%s/store.db", c->dir);
     snprintf(log, sizeof log, "%s/log", c->dir);
-    rc = make_key(program, store, c->key, ret_err);
+    rc = make_key(config->program, store, c->key, ret_err);
     if (rc < 0)
         return rc;
-    c->pid = start_logged(argv, log, core);
+    c->pid = start_coordinator(config, c, log);
     if (c->pid < 0)
-        return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
+        return err_errno(ret_err, ERR_IO, errno, "cannot start %s", config->program);
     return wait_until_started(c->pid, log, &c->port, ret_err);
 }
 
-int child_start(const char *program, const char *loop_name, int core, struct child *ret_child,
-                struct err *ret_err)
+int child_start(const struct child_config *config, struct child *ret_child, struct err *ret_err)
 {
     const char *tmp = getenv("TMPDIR");
     struct child c = {.pid = -1};
@@ -155,12 +195,21 @@ int child_start(const char *program, const char *loop_name, int core, struct chi
     snprintf(c.dir, sizeof c.dir, "%s/darkbloom-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(c.dir))
         return err_errno(ret_err, ERR_IO, errno, "cannot make a directory %s", c.dir);
-    rc = start_in(program, loop_name, core, &c, ret_err);
+    rc = start_in(config, &c, ret_err);
     if (rc < 0)
         child_stop(&c);
     else
         *ret_child = c;
     return rc;
+}
+
+int child_instructions(const struct child *c, const char *program,
+                       struct callgrind_counts *ret_counts)
+{
+    char path[CHILD_PATH_BYTES + 32];
+
+    snprintf(path, sizeof path, "%s/%s", c->dir, callgrind_file);
+    return callgrind_read(path, program, ret_counts);
 }
 
 int64_t child_cpu_us(pid_t pid)
@@ -193,23 +242,32 @@ int64_t child_cpu_us(pid_t pid)
 
 static void remove_dir(const char *path)
 {
-    static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm", "store.db-lock",
-                                        "log"};
-    char file[CHILD_PATH_BYTES + 32];
+    DIR *dir = opendir(path);
+    struct dirent *entry;
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(file, sizeof file, "%s/%s", path, files[i]);
-        (void)unlink(file);
+    while (dir && (entry = readdir(dir))) {
+        char file[CHILD_PATH_BYTES + 300];
+
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        (void)unlink(file); /* "." and ".." stay: unlink takes no directory */
     }
+    if (dir)
+        closedir(dir);
     (void)rmdir(path);
+}
+
+void child_finish(struct child *c)
+{
+    if (c->pid <= 0)
+        return;
+    kill(c->pid, SIGTERM);
+    waitpid(c->pid, NULL, 0);
+    c->pid = -1;
 }
 
 void child_stop(struct child *c)
 {
-    if (c->pid > 0) {
-        kill(c->pid, SIGTERM);
-        waitpid(c->pid, NULL, 0);
-    }
+    child_finish(c);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
     if (c->dir[0])

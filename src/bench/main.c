@@ -29,6 +29,11 @@ static int relay(const struct places *p)
     return bench_relay_section(p->program);
 }
 
+static int instructions(const struct places *p)
+{
+    return bench_instructions_section(p->program);
+}
+
 static int store(const struct places *p)
 {
     (void)p;
@@ -48,8 +53,9 @@ static int numerics(const struct places *p)
 static const struct {
     const char *name;
     int (*run)(const struct places *places);
-} sections[] = {{"latency", latency}, {"requests", requests}, {"relay", relay},
-                {"store", store},     {"engine", engine},     {"numerics", numerics}};
+} sections[] = {{"latency", latency},           {"requests", requests}, {"relay", relay},
+                {"instructions", instructions}, {"store", store},       {"engine", engine},
+                {"numerics", numerics}};
 
 /* No name: all of them. */
 static bool is_chosen(const char *name, int n, char **names)

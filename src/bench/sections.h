@@ -9,6 +9,10 @@ int bench_latency_section(const char *program);
 int bench_requests_section(const char *program);
 int bench_relay_section(const char *program);
 
+/* Instructions a request and a relayed chunk cost the coordinator, all threads, counted by
+ * valgrind's callgrind: the same from run to run within 1 %, whatever else the machine does. */
+int bench_instructions_section(const char *program);
+
 /* Durable reserve and settle beside the disk's own fdatasync. */
 int bench_store_section(void);
 
