@@ -2,7 +2,7 @@
 /* Accounts: names that money and keys belong to. */
 #include "store/account.h"
 
-static bool allowed(char c)
+static bool account_char_allowed(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c != '\0' && strchr("._:@-", c));
@@ -15,7 +15,7 @@ int account_name_check(struct str name)
     if (name.n == 0 || name.n > ACCOUNT_MAX_BYTES)
         return ERR_RANGE;
     for (size_t i = 0; i < name.n; i++) {
-        if (!allowed(name.p[i]))
+        if (!account_char_allowed(name.p[i]))
             return ERR_RANGE;
     }
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
@@ -26,7 +26,7 @@ int account_name_check(struct str name)
 }
 
 /* 1 and the id, 0 where there is none, or ERR_STORE. */
-static int find(struct db *db, struct str name, int64_t *ret_id)
+static int account_find(struct db *db, struct str name, int64_t *ret_id)
 {
     struct db_stmt *st = db_stmt(db, "SELECT id FROM accounts WHERE name = ?1");
     int rc;
@@ -42,7 +42,7 @@ static int find(struct db *db, struct str name, int64_t *ret_id)
 int account_ensure(struct db *db, struct str name, int64_t *ret_id)
 {
     struct db_stmt *st;
-    int rc = find(db, name, ret_id);
+    int rc = account_find(db, name, ret_id);
 
     if (rc != 0)
         return rc > 0 ? 0 : ERR_STORE;

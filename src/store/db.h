@@ -16,10 +16,11 @@ enum db_open_mode {
     DB_MUST_EXIST /* ERR_NOT_FOUND where there is none */
 };
 
-/* Open the file. SQLite: write-ahead log, synchronous=FULL (a commit that returned survives power
- * loss), foreign keys enforced, other processes waited for up to 5 s. The first call of a process
- * must not race with another one (it configures SQLite). 0, ERR_NOT_FOUND, ERR_NOMEM or ERR_STORE
- * with a text that names the file and the way out. */
+/* Open the file. SQLite: write-ahead log (a file system that cannot have one is an error that names
+ * it), synchronous=FULL (a commit that returned survives power loss; on macOS fullfsync), foreign
+ * keys enforced, other processes waited for up to 5 s (db_set_patience). The first call of a
+ * process must not race with another one (it configures SQLite). 0, ERR_NOT_FOUND, ERR_NOMEM or
+ * ERR_STORE with a text that names the file and the way out. */
 int db_open(const char *path, enum db_open_mode mode, struct db **ret_db, struct err *ret_err);
 /* NULL is allowed. */
 void db_close(struct db *db);
@@ -52,8 +53,11 @@ bool db_col_is_null(struct db_stmt *st, int column);
 int64_t db_changes(struct db *db); /* rows changed by the last db_run */
 int64_t db_last_id(struct db *db); /* id of the row inserted last */
 
+/* How long a statement waits for the locks of other processes. */
+void db_set_patience(struct db *db, int ms);
+
 /* The write lock is taken at once, so that a transaction never fails half-way for want of it:
- * ERR_BUSY when another process kept it for more than 5 s, else 0 or ERR_STORE. */
+ * ERR_BUSY when another process kept it for longer than our patience, else 0 or ERR_STORE. */
 int db_begin(struct db *db);
 /* A consistent view for reading: writers are neither kept out nor seen. End it with db_rollback. */
 int db_begin_read(struct db *db);
@@ -62,6 +66,8 @@ int db_commit(struct db *db);
 void db_rollback(struct db *db); /* without a transaction: nothing */
 /* Whether a transaction is open: some failures (full disk, I/O) end it from below. */
 bool db_in_transaction(struct db *db);
+/* Whether the open transaction has taken the write lock. */
+bool db_is_writing(struct db *db);
 int db_savepoint(struct db *db);
 int db_savepoint_release(struct db *db);
 void db_savepoint_rollback(struct db *db);

@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/fsname.h"
+
 enum {
-    BUSY_TIMEOUT_MS = 5000,
+    DB_PATIENCE_MS = 5000,
     STMT_SLOTS = 256, /* a power of two, several times the statements of the program */
     MESSAGE_BYTES = 200
 };
@@ -29,15 +31,19 @@ struct db {
     struct db_stmt stmts[STMT_SLOTS];
 };
 
-/* The cache holds the recent part of the ledger's indexes; the log is folded into the file every
- * 16 MiB, because each folding costs two flushes that a batch waits for; Debian's build wipes
- * deleted rows by default, which nothing here needs: no secret is stored. */
-static const char settings_sql[] = "PRAGMA journal_mode=WAL;"
-                                   "PRAGMA synchronous=FULL;"
-                                   "PRAGMA foreign_keys=ON;"
-                                   "PRAGMA secure_delete=OFF;"
-                                   "PRAGMA cache_size=-65536;"
-                                   "PRAGMA wal_autocheckpoint=4096;";
+/* The cache holds the recent part of the ledger's indexes. The log is folded into the file every 16
+ * MiB (4096 pages), because each folding costs two flushes that a batch waits for. A long read by
+ * somebody else keeps it from being folded and it grows; once folded it is cut to 32 MiB. On macOS
+ * only fullfsync makes the disk write its own cache. Debian's build wipes deleted rows by default,
+ * which nothing here needs: no secret is stored. */
+static const char db_settings_sql[] = "PRAGMA synchronous=FULL;"
+                                      "PRAGMA fullfsync=ON;"
+                                      "PRAGMA checkpoint_fullfsync=ON;"
+                                      "PRAGMA foreign_keys=ON;"
+                                      "PRAGMA secure_delete=OFF;"
+                                      "PRAGMA cache_size=-65536;"
+                                      "PRAGMA wal_autocheckpoint=4096;"
+                                      "PRAGMA journal_size_limit=33554432;";
 
 /* Keep the text of the failure: cleaning up afterwards overwrites SQLite's own. */
 static int db_failed(struct db *db)
@@ -93,12 +99,42 @@ static int db_make_file(const char *path, enum db_open_mode mode, struct err *re
                      path);
 }
 
+/* Where the file system cannot share memory between processes SQLite keeps another kind of journal
+ * and says so in its answer only; ERR_DENIED then. */
+static int db_use_log(struct db *db)
+{
+    struct db_stmt *st = db_stmt(db, "PRAGMA journal_mode=WAL");
+    int rc = db_step(st);
+
+    if (rc > 0)
+        rc = str_is(db_col_str(st, 0), "wal") ? 0 : ERR_DENIED;
+    db_reset(st);
+    return rc == 0 ? db_exec(db, db_settings_sql) : rc;
+}
+
+static int db_refuse_file_system(const char *path, struct err *ret_err)
+{
+    char name[FSNAME_BYTES];
+
+    fsname(path, name);
+    return err_set(ret_err, ERR_STORE,
+                   "the store %.90s lies on a file system (%s) that cannot keep SQLite's "
+                   "write-ahead log: put it on a local disk, with --store",
+                   path, name);
+}
+
 static int db_configure(struct db *db, const char *path, struct err *ret_err)
 {
     sqlite3_extended_result_codes(db->handle, 1);
-    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-    if (db_exec(db, settings_sql) == 0)
+    sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
+    switch (db_use_log(db)) {
+    case 0:
         return 0;
+    case ERR_DENIED:
+        return db_refuse_file_system(path, ret_err);
+    default:
+        break;
+    }
     switch (sqlite3_errcode(db->handle) & 0xff) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
@@ -111,7 +147,7 @@ static int db_configure(struct db *db, const char *path, struct err *ret_err)
             ret_err, ERR_STORE,
             "%s has been locked by another process for more than %d s: stop that process "
             "and try again",
-            path, BUSY_TIMEOUT_MS / 1000);
+            path, DB_PATIENCE_MS / 1000);
     default:
         return err_set(ret_err, ERR_STORE, "%s cannot be used as a store: %s", path, db->message);
     }
@@ -279,6 +315,11 @@ int64_t db_last_id(struct db *db)
     return sqlite3_last_insert_rowid(db->handle);
 }
 
+void db_set_patience(struct db *db, int ms)
+{
+    sqlite3_busy_timeout(db->handle, ms);
+}
+
 int db_begin(struct db *db)
 {
     int rc = db_run(db_stmt(db, "BEGIN IMMEDIATE"));
@@ -307,6 +348,11 @@ void db_rollback(struct db *db)
 bool db_in_transaction(struct db *db)
 {
     return !sqlite3_get_autocommit(db->handle);
+}
+
+bool db_is_writing(struct db *db)
+{
+    return sqlite3_txn_state(db->handle, NULL) == SQLITE_TXN_WRITE;
 }
 
 int db_savepoint(struct db *db)

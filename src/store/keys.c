@@ -18,19 +18,19 @@ void key_hash(struct str key, uint8_t ret_hash[static KEY_HASH_BYTES])
     crypto_hash_sha256(ret_hash, (const unsigned char *)key.p, key.n);
 }
 
-static struct str hash_bytes(const uint8_t hash[static KEY_HASH_BYTES])
+static struct str keys_hash_bytes(const uint8_t hash[static KEY_HASH_BYTES])
 {
     return (struct str){(const char *)hash, KEY_HASH_BYTES};
 }
 
-static int insert_key(struct db *db, struct str key, int64_t account, int64_t wall_us)
+static int keys_insert(struct db *db, struct str key, int64_t account, int64_t wall_us)
 {
     uint8_t hash[KEY_HASH_BYTES];
     struct db_stmt *st = db_stmt(db, "INSERT INTO api_keys (hash, prefix, account, created_us)"
                                      " VALUES (?1, ?2, ?3, ?4)");
 
     key_hash(key, hash);
-    db_bind_blob(st, 1, hash_bytes(hash));
+    db_bind_blob(st, 1, keys_hash_bytes(hash));
     db_bind_str(st, 2, (struct str){key.p, KEY_PREFIX_BYTES});
     db_bind_i64(st, 3, account);
     db_bind_i64(st, 4, wall_us);
@@ -51,7 +51,7 @@ int key_create(struct db *db, struct str account, const struct rand_src *rand, i
     hex_encode(secret, sizeof secret, text + sizeof KEY_TAG - 1);
     rc = account_ensure(db, account, &account_id);
     if (rc == 0)
-        rc = insert_key(db, (struct str){text, KEY_TEXT_BYTES - 1}, account_id, wall_us);
+        rc = keys_insert(db, (struct str){text, KEY_TEXT_BYTES - 1}, account_id, wall_us);
     if (rc == 0)
         memcpy(ret_key, text, sizeof text);
     sodium_memzero(secret, sizeof secret);
@@ -59,15 +59,16 @@ int key_create(struct db *db, struct str account, const struct rand_src *rand, i
     return rc;
 }
 
-static int lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
-                  char ret_account[static ACCOUNT_MAX_BYTES + 1], int64_t *ret_balance_micro_usd)
+static int keys_lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
+                       char ret_account[static ACCOUNT_MAX_BYTES + 1],
+                       int64_t *ret_balance_micro_usd)
 {
     struct db_stmt *st =
         db_stmt(db, "SELECT a.name, a.balance FROM api_keys k JOIN accounts a ON a.id = k.account"
                     " WHERE k.hash = ?1 AND k.revoked_us IS NULL");
     int rc;
 
-    db_bind_blob(st, 1, hash_bytes(hash));
+    db_bind_blob(st, 1, keys_hash_bytes(hash));
     rc = db_step(st);
     if (rc > 0) {
         snprintf(ret_account, ACCOUNT_MAX_BYTES + 1, "%.*s", STR_ARG(db_col_str(st, 0)));
@@ -82,19 +83,19 @@ int key_lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
 {
     int64_t balance;
 
-    return lookup(db, hash, ret_account, &balance);
+    return keys_lookup(db, hash, ret_account, &balance);
 }
 
 /* How many active keys the text names: the hash decides for a whole key, which may also be looked
  * for by somebody who lost the list. */
-static int count_active(struct db *db, struct str prefix, const uint8_t *hash, int64_t *ret_n)
+static int keys_count_active(struct db *db, struct str prefix, const uint8_t *hash, int64_t *ret_n)
 {
     struct db_stmt *st = db_stmt(db, "SELECT count(*) FROM api_keys"
                                      " WHERE revoked_us IS NULL AND (prefix = ?1 OR hash = ?2)");
     int rc;
 
     db_bind_str(st, 1, prefix);
-    db_bind_blob(st, 2, hash_bytes(hash));
+    db_bind_blob(st, 2, keys_hash_bytes(hash));
     rc = db_step(st);
     if (rc > 0)
         *ret_n = db_col_i64(st, 0);
@@ -109,14 +110,14 @@ int key_revoke(struct db *db, struct str key_or_prefix, int64_t wall_us)
     int64_t n = 0;
 
     key_hash(key_or_prefix, hash);
-    if (count_active(db, key_or_prefix, hash, &n) < 0)
+    if (keys_count_active(db, key_or_prefix, hash, &n) < 0)
         return ERR_STORE;
     if (n != 1)
         return n == 0 ? ERR_NOT_FOUND : ERR_CONFLICT;
     st = db_stmt(db, "UPDATE api_keys SET revoked_us = ?3"
                      " WHERE revoked_us IS NULL AND (prefix = ?1 OR hash = ?2)");
     db_bind_str(st, 1, key_or_prefix);
-    db_bind_blob(st, 2, hash_bytes(hash));
+    db_bind_blob(st, 2, keys_hash_bytes(hash));
     db_bind_i64(st, 3, wall_us);
     return db_run(st) < 0 ? ERR_STORE : 0;
 }
@@ -144,16 +145,16 @@ int key_list(struct db *db, void (*each)(void *ud, const struct key_info *info),
     return rc < 0 ? ERR_STORE : 0;
 }
 
-static int lookup_run(struct db *db, struct store_op *op)
+static int keys_lookup_run(struct db *db, struct store_op *op)
 {
     struct key_lookup_op *k = list_owner(op, struct key_lookup_op, op);
 
-    return lookup(db, k->hash, k->account, &k->balance_micro_usd);
+    return keys_lookup(db, k->hash, k->account, &k->balance_micro_usd);
 }
 
 void key_lookup_op_init(struct key_lookup_op *k, const uint8_t hash[static KEY_HASH_BYTES],
                         void (*done)(struct store_op *op))
 {
-    *k = (struct key_lookup_op){.op = {.run = lookup_run, .done = done}};
+    *k = (struct key_lookup_op){.op = {.run = keys_lookup_run, .done = done, .flags = STORE_READS}};
     memcpy(k->hash, hash, KEY_HASH_BYTES);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store's thread and its two queues: submitted operations in, finished ones out. */
+/* The store's thread and its queues: what reads and what writes in, finished operations out. */
 #include "store/store.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,132 +10,51 @@
 #include <unistd.h>
 
 #include "base/list.h"
-#include "store/batch.h"
-#include "store/owner.h"
+#include "store/store_impl.h"
 
-#define FOREIGN_CHECK_US 1000000
-
-struct op_queue {
-    struct store_op *head, *tail;
-    size_t n;
-};
-
-struct store {
-    struct store_config config;
-    struct db *db; /* the store thread's while it runs */
-    struct store_owner owner;
-    pthread_t thread;
-    pthread_mutex_t lock;  /* everything below */
-    pthread_cond_t work;   /* submitted is not empty, or stopping */
-    pthread_cond_t result; /* finished is not empty */
-    struct op_queue submitted, finished;
-    bool stopping;
-    bool foreign_change; /* seen, not yet told */
-    struct store_stats stats;
-    char message[STORE_MESSAGE_BYTES];
-
-    /* whoever runs batches: the store thread, or store_pump */
-    int64_t foreign_version, foreign_checked_us;
-};
-
-static void queue_push(struct op_queue *q, struct store_op *op)
+static bool store_has_work(const struct store *s)
 {
-    op->next = NULL;
-    if (q->tail)
-        q->tail->next = op;
-    else
-        q->head = op;
-    q->tail = op;
-    q->n++;
-}
-
-/* Take at most `max` from the front: a list that ends with NULL. */
-static struct op_queue queue_take(struct op_queue *q, size_t max)
-{
-    struct op_queue taken = {.head = q->head};
-
-    while (taken.n < max && q->head) {
-        taken.tail = q->head;
-        q->head = q->head->next;
-        taken.n++;
-    }
-    if (taken.tail)
-        taken.tail->next = NULL;
-    if (!q->head)
-        q->tail = NULL;
-    q->n -= taken.n;
-    return taken;
-}
-
-static void queue_append(struct op_queue *q, struct op_queue *more)
-{
-    if (!more->head)
-        return;
-    if (q->tail)
-        q->tail->next = more->head;
-    else
-        q->head = more->head;
-    q->tail = more->tail;
-    q->n += more->n;
-}
-
-/* Run one batch and move it to the finished ones. Called and left with the lock held. */
-static void run_batch(struct store *s)
-{
-    struct op_queue batch = queue_take(&s->submitted, BATCH_MAX_OPS);
-    uint64_t failed = 0;
-    int64_t now;
-    int rc;
-
-    pthread_mutex_unlock(&s->lock);
-    rc = batch_run(s->db, batch.head);
-    now = clock_mono_us(&s->config.clock);
-    for (struct store_op *op = batch.head; op; op = op->next) {
-        op->committed_us = now;
-        failed += op->rc < 0;
-    }
-    pthread_mutex_lock(&s->lock);
-    s->stats.batches++;
-    s->stats.ops += batch.n;
-    s->stats.failed_ops += failed;
-    if (rc < 0) {
-        s->stats.failed_batches++;
-        snprintf(s->message, sizeof s->message, "%s", db_message(s->db));
-    }
-    queue_append(&s->finished, &batch);
-    pthread_cond_signal(&s->result);
-}
-
-/* Once a second: has another connection committed? Called and left with the lock held; true when
- * the owner has to be told. */
-static bool check_foreign(struct store *s)
-{
-    int64_t now = clock_mono_us(&s->config.clock);
-    int64_t version;
-
-    if (now - s->foreign_checked_us < FOREIGN_CHECK_US)
-        return false;
-    s->foreign_checked_us = now;
-    pthread_mutex_unlock(&s->lock);
-    version = db_foreign_version(s->db);
-    pthread_mutex_lock(&s->lock);
-    if (version == s->foreign_version)
-        return false;
-    s->foreign_version = version;
-    s->foreign_change = true;
-    return true;
+    return s->reads.head || s->writes.head;
 }
 
 /* Sleep until there is work, at most until the next look at foreign changes. */
-static void wait_for_work(struct store *s)
+static void store_wait_for_work(struct store *s)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
-    while (!s->submitted.head && !s->stopping &&
+    while (!store_has_work(s) && !s->stopping &&
            pthread_cond_timedwait(&s->work, &s->lock, &until) != ETIMEDOUT)
         ;
+}
+
+/* Called and left with the lock held. */
+static void store_wake_owner(struct store *s)
+{
+    if (!s->config.wake)
+        return;
+    pthread_mutex_unlock(&s->lock);
+    s->config.wake(s->config.wake_ud);
+    pthread_mutex_lock(&s->lock);
+}
+
+/* One turn: the reads, whose answers do not wait for the batch's flush, then the batch. */
+static void store_turn(struct store *s)
+{
+    bool news = false;
+
+    if (s->reads.head) {
+        store_run_reads(s);
+        store_wake_owner(s);
+    }
+    if (s->writes.head) {
+        (void)store_run_batch(s);
+        news = s->finished.head;
+    }
+    news |= store_check_foreign(s);
+    if (news)
+        store_wake_owner(s);
 }
 
 static void *store_thread(void *ud)
@@ -144,26 +62,15 @@ static void *store_thread(void *ud)
     struct store *s = ud;
 
     pthread_mutex_lock(&s->lock);
-    while (s->submitted.head || !s->stopping) {
-        bool wake = false;
-
-        if (s->submitted.head) {
-            run_batch(s);
-            wake = true;
-        }
-        wake |= check_foreign(s);
-        if (wake && s->config.wake) {
-            pthread_mutex_unlock(&s->lock);
-            s->config.wake(s->config.wake_ud);
-            pthread_mutex_lock(&s->lock);
-        }
-        wait_for_work(s);
+    while (store_has_work(s) || !s->stopping) {
+        store_turn(s);
+        store_wait_for_work(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
-static int start_thread(struct store *s, struct err *ret_err)
+static int store_start_thread(struct store *s, struct err *ret_err)
 {
     int errno_value = pthread_create(&s->thread, NULL, store_thread, s);
 
@@ -229,6 +136,7 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
         return rc;
     }
     s->config = *config;
+    db_set_patience(s->db, STORE_LOCK_TRY_MS);
     s->foreign_version = db_foreign_version(s->db);
     s->foreign_checked_us = clock_mono_us(&config->clock);
     pthread_mutex_init(&s->lock, NULL);
@@ -238,7 +146,7 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
     pthread_cond_init(&s->result, &attr);
     pthread_condattr_destroy(&attr);
     if (config->threaded) {
-        rc = start_thread(s, ret_err);
+        rc = store_start_thread(s, ret_err);
         if (rc < 0) {
             store_destroy(s);
             return rc;
@@ -250,8 +158,9 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
 
 void store_push(struct store *s, struct store_op *op)
 {
+    op->submitted_us = clock_mono_us(&s->config.clock);
     pthread_mutex_lock(&s->lock);
-    queue_push(&s->submitted, op);
+    op_queue_push(op->flags & STORE_READS ? &s->reads : &s->writes, op);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -260,7 +169,7 @@ void store_kick(struct store *s)
     bool waiting;
 
     pthread_mutex_lock(&s->lock);
-    waiting = s->submitted.head;
+    waiting = store_has_work(s);
     if (waiting)
         pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
@@ -280,7 +189,7 @@ size_t store_poll(struct store *s)
     bool change;
 
     pthread_mutex_lock(&s->lock);
-    batch = queue_take(&s->finished, SIZE_MAX);
+    batch = op_queue_take(&s->finished, SIZE_MAX);
     change = s->foreign_change;
     s->foreign_change = false;
     pthread_mutex_unlock(&s->lock);
@@ -297,45 +206,73 @@ size_t store_poll(struct store *s)
 
 void store_pump(struct store *s)
 {
+    bool locked = false;
+
     pthread_mutex_lock(&s->lock);
-    while (s->submitted.head)
-        run_batch(s);
-    (void)check_foreign(s);
+    while (s->reads.head || (s->writes.head && !locked)) {
+        if (s->reads.head)
+            store_run_reads(s);
+        if (s->writes.head && !locked)
+            locked = !store_run_batch(s);
+    }
+    (void)store_check_foreign(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Nobody will run what still waits for the write lock: it fails. */
+static void store_give_up(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->writes.head)
+        store_expire(s, INT64_MAX);
     pthread_mutex_unlock(&s->lock);
 }
 
 /* An operation that stands for another one, so that its end is seen whatever its done does. */
-struct sync_op {
+struct store_sync {
     struct store_op op;
     struct store_op *real;
     bool finished;
 };
 
-static int sync_run(struct db *db, struct store_op *op)
+static int store_sync_run(struct db *db, struct store_op *op)
 {
-    struct sync_op *sync = list_owner(op, struct sync_op, op);
+    struct store_sync *sync = list_owner(op, struct store_sync, op);
 
     return sync->real->run(db, sync->real);
 }
 
-static void sync_done(struct store_op *op)
+static void store_sync_done(struct store_op *op)
 {
-    struct sync_op *sync = list_owner(op, struct sync_op, op);
+    struct store_sync *sync = list_owner(op, struct store_sync, op);
 
     sync->finished = true;
     sync->real->rc = op->rc;
+    sync->real->submitted_us = op->submitted_us;
     sync->real->committed_us = op->committed_us;
     if (sync->real->done)
         sync->real->done(sync->real);
 }
 
+/* Unthreaded there is nobody else to try again while another process has the lock. */
+static void store_pump_patiently(struct store *s)
+{
+    for (int64_t us = 0; us < STORE_LOCK_PATIENCE_US; us += STORE_LOCK_TRY_MS * 1000) {
+        store_pump(s);
+        if (!s->writes.head)
+            return;
+    }
+    store_give_up(s);
+}
+
 int store_run_sync(struct store *s, struct store_op *op)
 {
-    struct sync_op sync = {.op = {.run = sync_run, .done = sync_done}, .real = op};
+    struct store_sync sync = {
+        .op = {.run = store_sync_run, .done = store_sync_done, .flags = op->flags}, .real = op};
 
     store_submit(s, &sync.op);
     if (!s->config.threaded)
-        store_pump(s);
+        store_pump_patiently(s);
     while (!sync.finished) {
         pthread_mutex_lock(&s->lock);
         while (!s->finished.head)
@@ -352,7 +289,7 @@ struct store_stats store_stats(struct store *s)
 
     pthread_mutex_lock(&s->lock);
     stats = s->stats;
-    stats.queued_now = s->submitted.n;
+    stats.queued_now = s->reads.n + s->writes.n;
     pthread_mutex_unlock(&s->lock);
     return stats;
 }
@@ -364,7 +301,7 @@ void store_message(struct store *s, char ret_text[static STORE_MESSAGE_BYTES])
     pthread_mutex_unlock(&s->lock);
 }
 
-static void stop_thread(struct store *s)
+static void store_stop_thread(struct store *s)
 {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
@@ -378,9 +315,10 @@ void store_close(struct store *s)
     if (!s)
         return;
     if (s->config.threaded)
-        stop_thread(s);
-    do
-        store_pump(s); /* the thread is gone: the rest runs here */
-    while (store_poll(s) > 0);
+        store_stop_thread(s);
+    do { /* the thread is gone: the rest runs here */
+        store_pump(s);
+        store_give_up(s);
+    } while (store_poll(s) > 0);
     store_destroy(s);
 }

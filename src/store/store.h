@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store's thread, its queue and group commit. Whoever needs the disk embeds a struct store_op,
+/* The store's thread, its queues and group commit. Whoever needs the disk embeds a struct store_op,
  * submits it and goes on; the store thread takes all operations that wait (at most 256), runs them
  * in one transaction, each in its own savepoint with its own result, commits once (WAL,
- * synchronous=FULL), and hands them back in order. What is submitted meanwhile is the next batch: a
- * slow disk makes batches larger, not queues longer. Nothing is allocated per operation.
+ * synchronous=FULL), and hands them back. What is submitted meanwhile is the next batch: a slow
+ * disk makes batches larger, not queues longer. Nothing is allocated per operation.
  *
  *   loop thread: store_submit → … → store_poll → op->done
  *   store thread:               op->run (once; again, alone, if the batch's commit failed)
+ *
+ * Operations that only read (STORE_READS) have a queue of their own and need no lock of the
+ * database: at most 64 of them run before each batch, in one view of the database, and are handed
+ * back before the batch begins. So neither waits for more than one turn of the other.
+ *
+ * While another process keeps the write lock, a batch stays in the queue and is tried again every
+ * 20 ms, and reads go on. An operation fails with ERR_STORE when it has been refused the lock for 5
+ * s.
  *
  * Without a thread (config.threaded false: tests in virtual time) operations run inside
  * store_pump. */
@@ -17,6 +25,10 @@
 #include "base/err.h"
 #include "store/place.h"
 
+enum store_op_flags {
+    STORE_READS = 1, /* run changes nothing: it needs no write lock and no commit */
+};
+
 struct store_op {
     /* Runs on the store thread inside a savepoint; a negative result rolls this operation back and
      * leaves the rest of the batch alone. Touches only `op`'s owner struct and `db`. May run a
@@ -25,9 +37,11 @@ struct store_op {
     /* Called from store_poll after the batch is durable (or failed): see rc. May free `op` or
      * submit it again. NULL: nothing to do. */
     void (*done)(struct store_op *op);
+    unsigned flags; /* enum store_op_flags */
     /* Results */
     int rc;                /* what run returned; ERR_STORE when the commit failed */
-    int64_t committed_us;  /* mono: when the batch was durable (or had failed) */
+    int64_t submitted_us;  /* mono: when it was pushed */
+    int64_t committed_us;  /* mono: when the batch was durable (or had failed), a read had run */
     struct store_op *next; /* the store's */
 };
 
@@ -37,7 +51,8 @@ struct store_config {
     bool begin_anew;
     bool threaded;
     struct clock clock;
-    /* Called from the store thread when finished operations wait for store_poll: once a batch.
+    /* Called from the store thread when finished operations wait for store_poll: once a batch and
+     * once for the reads before it.
      * Unthreaded: from store_submit, when the first operation waits for store_pump. May be NULL. */
     void (*wake)(void *ud);
     void *wake_ud;
@@ -62,10 +77,11 @@ void store_submit(struct store *s, struct store_op *op);
  * what was pushed is run after the next kick. */
 void store_push(struct store *s, struct store_op *op);
 void store_kick(struct store *s);
-/* Call done for everything finished, in the order of submission, then on_foreign_change where due.
- * Returns how many were done. */
+/* Call done for everything finished, in the order in which it ran (that of submission, but for
+ * reads among others), then on_foreign_change where due. Returns how many were done. */
 size_t store_poll(struct store *s);
-/* Unthreaded only: run everything queued, in batches; then store_poll hands it back. */
+/* Unthreaded only: run everything queued, in batches; then store_poll hands it back. What another
+ * process's lock keeps waiting stays queued for the next call. */
 void store_pump(struct store *s);
 /* Run one operation, wait for it and return its rc (start-up only, before the loop runs). Delivers
  * what else is finished too. */
@@ -73,12 +89,15 @@ int store_run_sync(struct store *s, struct store_op *op);
 
 struct store_stats {
     uint64_t batches, ops, failed_ops; /* failed: negative rc, refusals included */
-    uint64_t failed_batches;           /* transactions that failed and whose operations ran alone */
+    uint64_t failed_batches; /* transactions that failed, and waits for the write lock given up */
+    uint64_t reads;          /* how many of ops only read */
+    uint64_t lock_waits;     /* batches put off because another process had the write lock */
     uint64_t queued_now;
 };
 struct store_stats store_stats(struct store *s);
 
-enum { STORE_MESSAGE_BYTES = 200 };
+enum { STORE_READS_MAX = 64, STORE_LOCK_TRY_MS = 20, STORE_MESSAGE_BYTES = 200 };
+#define STORE_LOCK_PATIENCE_US (5 * 1000000LL)
 /* Why a batch failed last, for the log; "" when none did. */
 void store_message(struct store *s, char ret_text[static STORE_MESSAGE_BYTES]);
 

@@ -167,6 +167,52 @@ static void closing_a_busy_store_loses_nothing(void **state)
     assert_balanced(l, RESERVES_EACH, RESERVES_EACH);
 }
 
+struct counted_lookup {
+    struct key_lookup_op k;
+    int done;
+};
+
+static void count_done(struct store_op *op)
+{
+    list_owner(op, struct counted_lookup, k.op)->done++;
+}
+
+/* R16: no real time is waited for; the lock is let go once the key has been found. */
+static void a_foreign_writer_holds_up_reserves_but_no_key(void **state)
+{
+    struct fake_ledger *l = *state;
+    const struct rand_src rand = rand_system();
+    char key[KEY_TEXT_BYTES];
+    uint8_t hash[KEY_HASH_BYTES];
+    struct counted_lookup lookup = {0};
+    struct world w;
+    struct tracked reserve = {.world = &w};
+
+    assert_int_equal(key_create(l->db, STR("alice"), &rand, 1, key), 0);
+    key_hash(str_from(key), hash);
+    key_lookup_op_init(&lookup.k, hash, count_done);
+    reserve.reserve = reserve_of("r1", "alice", 1000);
+    reserve.reserve.op.done = reserve_done;
+    open_threaded(&w, l);
+    assert_int_equal(db_begin(l->db), 0);
+    store_submit(w.store, &reserve.reserve.op);
+    store_submit(w.store, &lookup.k.op);
+    while (!lookup.done) {
+        wait_for_ring(&w.bell);
+        store_poll(w.store);
+    }
+    assert_int_equal(lookup.k.op.rc, 0);
+    assert_int_equal(w.finished, 0);
+    db_rollback(l->db);
+    while (!w.finished) {
+        wait_for_ring(&w.bell);
+        store_poll(w.store);
+    }
+    assert_int_equal(w.held, 1);
+    store_close(w.store);
+    assert_balanced(l, 1, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +220,7 @@ int main(void)
         TEST(many_threads_never_overdraw_and_share_commits),
         TEST(run_sync_waits_for_the_thread),
         TEST(closing_a_busy_store_loses_nothing),
+        TEST(a_foreign_writer_holds_up_reserves_but_no_key),
     };
 
     return cmocka_run_group_tests_name("ledger: threaded store", tests, NULL, NULL);
