@@ -26,7 +26,9 @@ STAGES = (
 
 def post(url, body):
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT_S)
-    headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+    headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json",
+               "X-Darkbloom-Receipt": "1"}  # the price, who served and where the time went
+    headers["X-Darkbloom-Receipt"] = "1"  # the price, who served and where the time went, as the last event
     connection.request("POST", url.path + "/chat/completions", json.dumps(body), headers)
     return connection.getresponse()
 

@@ -20,8 +20,24 @@ MAY_INCLUDE = {
     "docs": "base proto attest coordinator provider",
     "bench": "base net proto seal attest store ledger identity coordinator provider",
 }
+# Inside the coordinator: folder → the folders that it may include (its own, and the files beside the folders).
+COORDINATOR_MAY_INCLUDE = {
+    "registry": "",
+    "admit": "registry",
+    "reply": "",
+    "flow": "registry admit reply",
+    "api": "registry admit reply flow command",
+    "command": "",
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 SEALING = re.compile(r"\bcrypto_(?:box|secretbox|aead)_?\w*\s*\(")
+
+
+def coordinator_arrow(path, target):
+    parts = target.split("/")
+    if len(parts) < 3 or len(path.parts) < 4 or path.parts[2] == parts[1]:
+        return True
+    return parts[1] in COORDINATOR_MAY_INCLUDE.get(path.parts[2], "").split()
 
 
 def check(path):
@@ -36,6 +52,8 @@ def check(path):
             yield f'{path}:{line}: include "{target}" from the root src/, as in "{room}/{target}"'
         elif match[1] == '"' and other != room and other not in MAY_INCLUDE[room].split():
             yield f'{path}:{line}: {room}/ may not include "{target}"'
+        elif other == room == "coordinator" and not coordinator_arrow(path, target):
+            yield f'{path}:{line}: coordinator/{path.parts[2]}/ may not include "{target}"'
         elif target == "uv.h" and path.as_posix() != "src/net/loop_uv.c":
             yield f"{path}:{line}: only src/net/loop_uv.c includes uv.h"
     if room != "seal":

@@ -164,9 +164,10 @@ static void on_tick(void *ud)
 {
     struct coord *c = ud;
 
+    c->ticks++; /* the first is 1 */
     report_store(c);
     flow_tick(c);
-    if (++c->ticks % SWEEP_EVERY_TICKS == 0)
+    if (c->ticks % SWEEP_EVERY_TICKS == 0)
         sweep_expired(c);
     loop_timer_set(c->loop, &c->tick, TICK_US, on_tick, c);
 }

@@ -24,8 +24,9 @@ struct settings {
     struct str store_path, store_id;
     bool store_new;
     int min_trust; /* enum trust_level */
-    int64_t queue_wait_ms, queue_max;
-    int64_t accept_timeout_ms, first_token_timeout_ms, request_deadline_ms;
+    int64_t queue_wait_ms, queue_max, queue_max_per_account;
+    int64_t accept_timeout_ms, first_token_timeout_ms, first_token_per_token_us;
+    int64_t first_content_ms, token_gap_timeout_ms, request_deadline_ms;
     int64_t stall_timeout_ms, head_after_ms;
     int64_t challenge_interval_ms, challenge_timeout_ms, heartbeat_timeout_ms;
     double rate_per_s;

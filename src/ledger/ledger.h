@@ -36,6 +36,8 @@ enum ledger_outcome {
     LEDGER_DEADLINE,        /* cut at the request's deadline, charged for what was delivered */
     LEDGER_RECOVERED,       /* settled at start-up at the last checkpoint */
     LEDGER_EXPIRED,         /* the hold's own expiry */
+    LEDGER_STOPPED,         /* cut by the coordinator itself (it stops, or has no room): charged for
+                               what was delivered */
     LEDGER_OUTCOME_COUNT
 };
 /* As stored: "released", "completed", … "unknown" for a number that is none. */

@@ -15,6 +15,7 @@ const char *ledger_outcome_name(enum ledger_outcome o)
         [LEDGER_DEADLINE] = "deadline",
         [LEDGER_RECOVERED] = "recovered",
         [LEDGER_EXPIRED] = "expired",
+        [LEDGER_STOPPED] = "stopped",
     };
 
     return (unsigned)o < LEDGER_OUTCOME_COUNT ? names[o] : "unknown";

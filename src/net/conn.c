@@ -41,7 +41,7 @@ struct conn {
 };
 
 static void conn_ready(void *ud, unsigned events);
-static void conn_flush(void *ud);
+static void conn_flush_out(void *ud);
 
 /* --- life --- */
 
@@ -311,7 +311,7 @@ static void conn_sent_all(struct conn *c)
     }
 }
 
-static void conn_flush(void *ud)
+static void conn_flush_out(void *ud)
 {
     struct conn *c = ud;
     struct clock clock = loop_clock(c->loop);
@@ -346,7 +346,13 @@ static void conn_flush(void *ud)
 void conn_dirty(struct conn *c)
 {
     if (!c->blocked)
-        loop_defer_add(c->loop, &c->flush, conn_flush, c);
+        loop_defer_add(c->loop, &c->flush, conn_flush_out, c);
+}
+
+void conn_flush(struct conn *c)
+{
+    if (c->state == CONN_OPEN && !c->blocked && c->out.len > 0)
+        conn_flush_out(c);
 }
 
 int conn_write(struct conn *c, const struct str *parts, int n)
@@ -403,7 +409,7 @@ static void conn_ready(void *ud, unsigned events)
 
     c->busy++; /* both halves run before the connection may go */
     if (events & LOOP_WRITABLE && c->blocked)
-        conn_flush(c);
+        conn_flush_out(c);
     if (events & LOOP_READABLE && c->state != CONN_DEAD)
         conn_read_some(c);
     (void)conn_leave(c);

@@ -62,6 +62,8 @@ int conn_write(struct conn *c, const struct str *parts, int n);
 /* The output buffer itself, for encoders that append in place; then conn_dirty(). */
 struct buf *conn_out(struct conn *c);
 void conn_dirty(struct conn *c);
+/* Send what is queued now. May call on_close or on_drain. */
+void conn_flush(struct conn *c);
 
 size_t conn_out_pending(const struct conn *c);    /* queued, not yet taken by the socket */
 bool conn_blocked(const struct conn *c);          /* the last send could not take everything */

@@ -96,6 +96,10 @@ void http_stream_end(struct http_exchange *x);
 /* End a stream abnormally: close without the final chunk, after sending what is queued. */
 void http_stream_abort(struct http_exchange *x);
 
+/* Hand what is queued to the socket now, not at the end of the iteration: for who is about to count
+ * what it took. May call on_abort. */
+void http_flush(struct http_exchange *x);
+
 size_t http_out_pending(const struct http_exchange *x);
 bool http_out_blocked(const struct http_exchange *x);
 uint64_t

@@ -229,6 +229,11 @@ size_t http_out_pending(const struct http_exchange *x)
     return conn_out_pending(x->conn);
 }
 
+void http_flush(struct http_exchange *x)
+{
+    conn_flush(x->conn);
+}
+
 bool http_out_blocked(const struct http_exchange *x)
 {
     return conn_blocked(x->conn);

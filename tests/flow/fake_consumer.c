@@ -74,11 +74,11 @@ static void write_request(struct fake_consumer *c, const struct fake_ask *ask)
 {
     const char *body = ask->body ? ask->body : FAKE_STREAM;
     const char *key = ask->key ? ask->key : c->w->key;
-    int rc =
-        buf_printf(&c->out, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n%s%s%s%s\r\n%s",
-                   ask->target ? ask->target : "POST /v1/chat/completions", strlen(body),
-                   key[0] ? "Authorization: Bearer " : "", key, key[0] ? "\r\n" : "",
-                   ask->headers ? ask->headers : "", body);
+    int rc = buf_printf(
+        &c->out, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n%s%s%s%s%s\r\n%s",
+        ask->target ? ask->target : "POST /v1/chat/completions", strlen(body),
+        ask->no_receipt ? "" : "X-Darkbloom-Receipt: 1\r\n", key[0] ? "Authorization: Bearer " : "",
+        key, key[0] ? "\r\n" : "", ask->headers ? ask->headers : "", body);
 
     assert_int_equal(rc, 0);
 }

@@ -17,6 +17,7 @@ struct fake_ask {
     const char *key;     /* NULL: the world's; "": no Authorization at all */
     const char *headers; /* more header lines, each with its CRLF; may be NULL */
     const char *target;  /* NULL: "POST /v1/chat/completions" */
+    bool no_receipt;     /* does not ask for one */
     bool deaf;           /* reads nothing until fake_consumer_listen */
 };
 

@@ -196,22 +196,6 @@ static void x_timing_says_where_the_time_went(void **state)
     assert_int_equal(fake_number(timing, "provider_us"), 16000);
 }
 
-static void an_empty_answer_is_an_answer(void **state)
-{
-    struct fake_world *w = *state;
-    struct fake_provider *p = fake_provider_join(w, &plain);
-    struct fake_consumer *c = fake_consumer_stream(w);
-
-    fake_provider_accept(p, 0, PROMPT);
-    fake_provider_role(p, 0);
-    fake_provider_complete(p, 0, PROMPT, 0);
-    assert_int_equal(fake_consumer_status(c), 200);
-    assert_true(fake_consumer_done(c));
-    assert_true(str_is(fake_consumer_event(c, fake_consumer_events(c) - 1), "[DONE]"));
-    assert_string_equal(fake_consumer_text(c), "");
-    assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
-}
-
 static void frames_in_pieces_make_the_same_answer(void **state)
 {
     struct fake_world *w = *state;
@@ -259,7 +243,6 @@ int main(void)
         TEST(the_receipt_says_who_served_and_what_it_cost),
         TEST(the_head_names_the_provider_and_its_trust),
         TEST(x_timing_says_where_the_time_went),
-        TEST(an_empty_answer_is_an_answer),
         TEST(frames_in_pieces_make_the_same_answer),
         TEST(neither_prompt_nor_answer_reaches_log_or_store),
     };

@@ -57,11 +57,6 @@ static void fails_500(struct fake_provider *p)
     fake_provider_error(p, 0, 500, "out of memory");
 }
 
-static void fails_busy(struct fake_provider *p)
-{
-    fake_provider_error(p, 0, 503, "busy");
-}
-
 static void sends_garbage(struct fake_provider *p)
 {
     fake_provider_accept(p, 0, PROMPT);
@@ -121,7 +116,6 @@ static const struct failure {
     const char *code;
 } failures[] = {
     {fails_500, false, 502, "\"code\":\"provider_error\""},
-    {fails_busy, false, 502, "\"code\":\"provider_error\""},
     {sends_garbage, true, 502, "\"code\":\"provider_error\""},
     {fails_without_status, false, 502, "\"code\":\"provider_error\""},
     {dies, false, 502, "\"code\":\"provider_error\""},
@@ -139,7 +133,7 @@ static struct fake_world *patient_world(void)
 {
     struct fake_world *w = fake_world_new();
 
-    w->settings.first_token_timeout_ms = 60000;
+    w->settings.first_token_timeout_ms = w->settings.first_content_ms = 60000;
     w->settings.head_after_ms = 600000;
     fake_world_start(w);
     return w;
@@ -221,13 +215,15 @@ static void three_providers_are_asked_and_no_fourth(void **state)
     struct fake_world *w = *state;
     struct fake_provider *providers[] = {first_of(w), second_of(w), third_of(w), third_of(w)};
     struct fake_consumer *c = fake_consumer_whole(w);
+    bool failed[4] = {false};
     size_t asked = 0;
 
     for (size_t round = 0; round < 4; round++) {
         for (size_t i = 0; i < 4; i++) {
-            if (providers[i]->n_jobs > 0 && providers[i]->ws) {
+            if (providers[i]->n_jobs > 0 && !failed[i]) {
                 asked++;
-                dies(providers[i]);
+                failed[i] = true;
+                fails_500(providers[i]);
             }
         }
     }
@@ -235,6 +231,23 @@ static void three_providers_are_asked_and_no_fourth(void **state)
     assert_int_equal(fake_consumer_status(c), 502);
     assert_released(w);
 }
+
+/* It may be the prompt that kills them. */
+static void a_prompt_that_lost_two_providers_is_tried_on_no_third(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *first = first_of(w), *second = second_of(w), *third = third_of(w);
+    struct fake_consumer *c = fake_consumer_whole(w);
+
+    dies(first);
+    assert_int_equal(second->n_jobs, 1);
+    dies(second);
+    assert_int_equal(third->n_jobs, 0);
+    assert_int_equal(fake_consumer_status(c), 502);
+    assert_released(w);
+}
+
+/* --- the next one --- */
 
 /* It is idle all the time, and would be asked first all the time. */
 static void the_next_requests_go_to_who_did_not_fail(void **state)
@@ -359,9 +372,10 @@ static void the_error_names_the_limit_that_passed(void **state)
 
 /* --- the provider says that the request is wrong --- */
 
-static void a_providers_4xx_is_passed_on_and_not_retried(void **state)
+/* Only these say something of the request itself; and what stands there is ours (FR-46). */
+static void a_request_fault_is_final_and_its_words_are_ours(void **state)
 {
-    static const int statuses[] = {400, 404, 408, 413, 422, 429};
+    static const int statuses[] = {400, 413, 422};
     (void)state;
 
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
@@ -369,12 +383,33 @@ static void a_providers_4xx_is_passed_on_and_not_retried(void **state)
         struct fake_provider *first = first_of(w), *second = second_of(w);
         struct fake_consumer *c = fake_consumer_stream(w);
 
-        fake_provider_error(first, 0, statuses[i], "tools are not supported");
+        fake_provider_error(first, 0, statuses[i], "SECRET PROMPT");
         assert_int_equal(second->n_jobs, 0);
         assert_int_equal(fake_consumer_status(c), statuses[i]);
-        assert_true(fake_says(fake_consumer_body(c), "\"message\":\"tools are not supported\""));
+        assert_false(fake_says(fake_consumer_body(c), "SECRET"));
+        assert_false(fake_world_logged(w, "SECRET"));
         assert_true(fake_says(fake_consumer_body(c), "\"type\":\"invalid_request_error\""));
         assert_released(w);
+        fake_world_down((void **)&w);
+    }
+}
+
+/* R1: one provider that answers 401 to everything: nobody was served beside a healthy one. */
+static void any_other_answer_is_tried_elsewhere_and_says_nothing(void **state)
+{
+    static const int statuses[] = {0,   200, 401, 402, 403, 404, 408,   418,
+                                   429, 451, 499, 500, 503, 599, 999999};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        struct fake_world *w = patient_world();
+        struct fake_provider *first = first_of(w), *second = second_of(w);
+        struct fake_consumer *c = fake_consumer_stream(w);
+
+        fake_provider_error(first, 0, statuses[i], "SECRET PROMPT");
+        assert_false(fake_world_logged(w, "SECRET"));
+        assert_served_by(w, second, c);
+        assert_false(fake_says(fake_consumer_body(c), "SECRET"));
         fake_world_down((void **)&w);
     }
 }
@@ -442,10 +477,9 @@ static void a_failure_after_the_first_token_ends_the_stream_with_an_error_event(
         assert_int_equal(fake_consumer_status(c), 200);
         assert_true(fake_consumer_done(c));
         assert_string_equal(fake_consumer_text(c), "Hello");
-        assert_int_equal(fake_consumer_events(c), 5); /* two texts, receipt, error, [DONE] */
+        assert_int_equal(fake_consumer_events(c), 4); /* two texts, receipt, error; no [DONE] */
         assert_int_equal(fake_number(fake_consumer_event(c, 2), "cost_micro_usd"), COST);
         assert_true(fake_says(fake_consumer_event(c, 3), "{\"error\":{\"message\":\""));
-        assert_true(str_is(fake_consumer_event(c, 4), "[DONE]"));
         h = fake_world_hold(w, 0);
         assert_string_equal(h.outcome, "provider_failed");
         assert_int_equal(h.cost, COST);
@@ -480,6 +514,8 @@ int main(void)
         TEST(a_role_alone_does_not_bind_the_answer_to_a_provider),
         TEST(a_role_before_the_commit_does_not_bind_it_either),
         TEST(three_providers_are_asked_and_no_fourth),
+        TEST(a_prompt_that_lost_two_providers_is_tried_on_no_third),
+        cmocka_unit_test(any_other_answer_is_tried_elsewhere_and_says_nothing),
         TEST(the_next_requests_go_to_who_did_not_fail),
         TEST(who_completes_a_request_has_not_failed),
         TEST(a_provider_that_joined_after_a_failure_can_be_asked),
@@ -488,7 +524,7 @@ int main(void)
         TEST(a_chunk_says_that_the_request_was_accepted),
         cmocka_unit_test(accepting_again_gains_no_time),
         TEST(the_error_names_the_limit_that_passed),
-        cmocka_unit_test(a_providers_4xx_is_passed_on_and_not_retried),
+        cmocka_unit_test(a_request_fault_is_final_and_its_words_are_ours),
         TEST(a_providers_error_code_and_parameter_reach_the_consumer),
         TEST(what_is_no_code_is_neither_logged_nor_passed_on),
         cmocka_unit_test(a_failure_after_the_first_token_ends_the_stream_with_an_error_event),

@@ -80,6 +80,7 @@ static struct account *account_get_or_add(struct accounts *as, const char *name)
     if (!a)
         return NULL;
     snprintf(a->name, sizeof a->name, "%s", name);
+    list_init(&a->waiting);
     a->rate_tokens = as->burst;
     a->rate_updated_us = clock_mono_us(&as->clock);
     if (map_put(&as->accounts, str_from(a->name), a) < 0) {

@@ -5,6 +5,7 @@
 #define DARKBLOOM_COORDINATOR_ADMIT_ACCOUNTS_H
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "store/keys.h"
 
 /* Lives until accounts_free; never moves. */
@@ -17,6 +18,8 @@ struct account {
     int64_t pending_micro_usd; /* holds submitted and not committed */
     double rate_tokens;        /* token bucket */
     int64_t rate_updated_us;
+    struct list_node waiting; /* its tickets in the queues of all models: admit/queue.h */
+    size_t n_waiting;
 };
 
 struct accounts;

@@ -1,65 +1,134 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admit/queue.h"
 
-#include "coordinator/flow/flow.h"
-
-enum { QUEUE_RETRY_AFTER_S = 5 };
-
-static void waited_too_long(void *ud)
+bool queue_waits(const struct queue_ticket *t)
 {
-    struct request *r = ud;
-    int64_t wait_ms = r->coord->settings->queue_wait_ms;
-
-    queue_leave(r);
-    api_error_set(&r->error, API_NO_CAPACITY, "model",
-                  "no provider of `%s` at trust level %s had a free slot within %lld ms; try again "
-                  "later",
-                  r->model->id, trust_name(r->min_trust), (long long)wait_ms);
-    r->error.retry_after_s = QUEUE_RETRY_AFTER_S;
-    flow_fail(r);
+    return list_linked(&t->of_account);
 }
 
-int queue_wait(struct request *r)
+/* The first of the line that a ticket of this account, model and level joins. An account has only
+ * a bounded number of tickets, so they are looked through. */
+static struct queue_ticket *queue_first_of_line(const struct queue_ticket *t)
 {
-    if (list_linked(&r->waiting))
+    struct list_node *head = &t->account->waiting;
+
+    for (struct list_node *n = head->next; n != head; n = n->next) {
+        struct queue_ticket *other = list_owner(n, struct queue_ticket, of_account);
+
+        if (other->model == t->model && other->min_trust == t->min_trust &&
+            list_linked(&other->in_turn))
+            return other;
+    }
+    return NULL;
+}
+
+static void queue_expire(void *ud)
+{
+    struct queue_ticket *t = ud;
+
+    queue_leave(t);
+    t->expired(t);
+}
+
+int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_t wait_us)
+{
+    struct model *m = t->model;
+    struct queue_ticket *first;
+
+    if (queue_waits(t))
         return 0;
-    if ((int64_t)r->model->n_waiting >= r->coord->settings->queue_max)
+    if ((int64_t)m->n_waiting >= limits->per_model)
         return ERR_BUSY;
-    list_push_back(&r->model->waiting, &r->waiting);
-    r->model->n_waiting++;
-    r->times.queued_at = clock_mono_us(&r->coord->clock);
-    loop_timer_set(r->coord->loop, &r->queue_timer, r->coord->settings->queue_wait_ms * 1000,
-                   waited_too_long, r);
+    if ((int64_t)t->account->n_waiting >= limits->per_account)
+        return ERR_LIMIT;
+    first = queue_first_of_line(t);
+    list_init(&t->line);
+    t->number = ++m->n_ever_waited;
+    if (first)
+        list_push_back(&first->line, &t->in_line);
+    else
+        list_push_back(&m->waiting[t->min_trust], &t->in_turn);
+    list_push_back(&t->account->waiting, &t->of_account);
+    t->account->n_waiting++;
+    m->n_waiting++;
+    loop_timer_set(t->loop, &t->timer, wait_us, queue_expire, t);
     return 0;
 }
 
-void queue_leave(struct request *r)
+/* Who stood behind `t` are behind `next` from now on. */
+static void queue_hand_line_on(struct queue_ticket *t, struct queue_ticket *next)
 {
-    if (!list_linked(&r->waiting))
+    list_init(&next->line);
+    while (!list_empty(&t->line)) {
+        struct list_node *n = t->line.next;
+
+        list_remove(n);
+        list_push_back(&next->line, n);
+    }
+}
+
+/* The second of the line takes the place of the first in turn. */
+static void queue_promote(struct queue_ticket *t)
+{
+    struct queue_ticket *next = list_owner(t->line.next, struct queue_ticket, in_line);
+
+    list_remove(&next->in_line);
+    queue_hand_line_on(t, next);
+    list_push_back(&t->in_turn, &next->in_turn); /* just before the leaving one */
+}
+
+void queue_leave(struct queue_ticket *t)
+{
+    if (!queue_waits(t))
         return;
-    list_remove(&r->waiting);
-    r->model->n_waiting--;
-    r->times.queue_us += clock_mono_us(&r->coord->clock) - r->times.queued_at;
-    loop_timer_clear(r->coord->loop, &r->queue_timer);
+    if (list_linked(&t->in_turn) && !list_empty(&t->line))
+        queue_promote(t);
+    list_remove(&t->in_turn);
+    list_remove(&t->in_line);
+    list_remove(&t->of_account);
+    t->account->n_waiting--;
+    t->model->n_waiting--;
+    loop_timer_clear(t->loop, &t->timer);
+}
+
+/* The ticket whose turn it is: of the levels that something free would do for, the one that came
+ * first. NULL: nothing free would do for anybody. */
+static struct queue_ticket *queue_next(const struct model *m)
+{
+    struct queue_ticket *best = NULL;
+
+    for (int level = 0; level < TRUST_LEVELS; level++) {
+        const struct list_node *lines = &m->waiting[level];
+        struct queue_ticket *t;
+
+        if (list_empty(lines) || !registry_choose(m, (enum trust_level)level, NULL, 0))
+            continue;
+        t = list_owner(lines->next, struct queue_ticket, in_turn);
+        if (!best || t->number < best->number)
+            best = t;
+    }
+    return best;
+}
+
+/* The line goes behind the others of its level, whoever is first in it after the call. */
+static void queue_end_turn(struct model *m, struct queue_ticket *t)
+{
+    list_remove(&t->in_turn);
+    list_push_back(&m->waiting[t->min_trust], &t->in_turn);
 }
 
 void queue_drain(struct model *m)
 {
-    struct list_node *n = m->waiting.next;
+    size_t most = m->n_waiting; /* each is called once: one may not want what is free */
+    struct queue_ticket *t;
 
     /* Taking a slot reports the slots that are left, which leads back here. */
     if (m->draining)
         return;
     m->draining = true;
-    /* One that demands more trust than is free does not block those behind it. */
-    while (n != &m->waiting) {
-        struct request *r = list_owner(n, struct request, waiting);
-
-        n = n->next;
-        if (registry_choose(m, r->min_trust, NULL, 0))
-            flow_resume(r);
-        else if (!registry_choose(m, TRUST_NONE, NULL, 0))
-            break;
+    while (most-- > 0 && (t = queue_next(m))) {
+        queue_end_turn(m, t);
+        t->called(t);
     }
     m->draining = false;
 }

@@ -1,21 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that found no free slot wait here, in order of arrival, one queue a model (between
- * reserve and route). */
+/* Requests that found no free slot wait here, between reserve and route. One queue a model; in it
+ * one line for each account and trust level that it demands. A freed slot goes to the accounts in
+ * turn and, within one, to who came first; one that demands more trust than is free holds up
+ * nobody. An account may have only so many waiting, whatever the model. Belongs to the loop's
+ * thread. */
 #ifndef DARKBLOOM_COORDINATOR_ADMIT_QUEUE_H
 #define DARKBLOOM_COORDINATOR_ADMIT_QUEUE_H
 
+#include "coordinator/admit/accounts.h"
 #include "coordinator/registry/registry.h"
+#include "net/loop.h"
 
-struct request;
+/* Embed in what waits. Zero it before first use. */
+struct queue_ticket {
+    /* set before queue_wait */
+    struct loop *loop;
+    struct model *model;
+    struct account *account;
+    enum trust_level min_trust;
+    /* A slot that would do is free: choose now. The ticket waits on until queue_leave. */
+    void (*called)(struct queue_ticket *t);
+    /* The time to wait is over; it has left the queue. */
+    void (*expired)(struct queue_ticket *t);
 
-/* Wait for a slot. 0, or ERR_BUSY: the queue is full. A time-out fails the request with 503. */
-int queue_wait(struct request *r);
+    /* the queue's own */
+    struct list_node of_account; /* linked while it waits */
+    struct list_node in_turn;    /* the first of a line: among the model's lines */
+    struct list_node in_line;    /* behind the first: in `line` of the first */
+    struct list_node line;       /* of the first: who waits behind it */
+    struct loop_timer timer;
+    uint64_t number; /* of arrival */
+};
 
-/* Stop waiting (cancelled, or on its way). A request that does not wait is left alone. */
-void queue_leave(struct request *r);
+struct queue_limits {
+    int64_t per_model, per_account;
+};
 
-/* A slot may have become free: resume waiting requests, in order, while there is something to
- * choose. */
+/* Wait for a slot, at most `wait_us`. 0 (also when it waits already); ERR_BUSY: the model's queue
+ * is full, ERR_LIMIT: the account has as many waiting as it may. */
+int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_t wait_us);
+
+bool queue_waits(const struct queue_ticket *t);
+/* Stop waiting (cancelled, or on its way). One that does not wait is left alone. */
+void queue_leave(struct queue_ticket *t);
+
+/* A slot may have become free: call tickets in turn while there is something to choose. */
 void queue_drain(struct model *m);
 
 #endif

@@ -3,7 +3,7 @@
  * an unknown one suspends the request on the store (admit/identify.c). */
 #include "coordinator/flow/flow.h"
 
-static void identified(struct identify *q)
+static void auth_identified(struct identify *q)
 {
     struct request *r = list_owner(q, struct request, identify);
 
@@ -13,7 +13,7 @@ static void identified(struct identify *q)
         flow_release(r);
 }
 
-static enum flow_verdict over_the_rate(struct request *r, int retry_after_s)
+static enum flow_verdict auth_over_the_rate(struct request *r, int retry_after_s)
 {
     const struct settings *s = r->coord->settings;
 
@@ -31,7 +31,8 @@ enum flow_verdict flow_auth(struct request *r)
 
     if (!r->identify.done) /* not asked yet */
         identify_start(&r->identify, r->coord,
-                       http_header_get(http_request_of(r->x), "Authorization"), identified);
+                       http_header_get(http_request_of(r->reply.x), "Authorization"),
+                       auth_identified);
     if (r->identify.pending)
         return FLOW_WAIT;
     if (r->identify.rc < 0) {
@@ -40,6 +41,6 @@ enum flow_verdict flow_auth(struct request *r)
     }
     r->account = r->identify.account;
     if (accounts_take(r->coord->accounts, r->account, &retry_after_s) < 0)
-        return over_the_rate(r, retry_after_s);
+        return auth_over_the_rate(r, retry_after_s);
     return r->error.id == API_OK ? FLOW_NEXT : FLOW_FAIL; /* what enter found wrong with the body */
 }

@@ -1,213 +1,304 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stage 6: hand the sealed request to the provider's socket and wait for its first content. A
- * provider that fails before that is left out and the request goes back to route, with the same
- * hold; at most FLOW_MAX_ATTEMPTS times. A provider's own 4xx is the request's fault and final. */
-#include <stdio.h>
-
+ * provider that fails while the consumer has seen nothing is left out and the request goes back to
+ * route with the same hold: FLOW_MAX_ATTEMPTS attempts at most, and FLOW_MAX_LOST of them at
+ * providers that vanished with the prompt. What a provider says of a failure is judged by its
+ * closed code alone (proto/provider_error.h); its words go nowhere. */
 #include "base/num.h"
 #include "coordinator/flow/flow.h"
 #include "net/ws.h"
+#include "proto/provider_error.h"
 
-static const struct attempt_ops attempt_ops;
+enum {
+    DISPATCH_BYTES_PER_TOKEN = 4,
+    DISPATCH_LOOK_AGAIN_US = 500000 /* for another provider, past the limit to the first token */
+};
 
-static struct request *request_of(struct attempt *a)
+static struct request *dispatch_request_of(struct attempt *a)
 {
-    return list_owner(a - a->number, struct request, attempts);
+    return list_owner(a - a->number, struct request, tries.items);
 }
 
-void flow_attempt_end(struct request *r, bool cancel)
+/* --- the end of an attempt --- */
+
+static struct attempt_result dispatch_result(const struct request *r, enum attempt_end end)
 {
-    loop_timer_clear(r->coord->loop, &r->attempt_timer);
-    if (r->live)
-        registry_detach(r->live, cancel);
-    r->live = NULL;
-    box_session_close(r->session);
-    r->session = NULL;
-    buf_wipe(&r->early);
-    r->early_has_text = false;
+    const struct request_attempts *t = &r->tries;
+    int64_t now = clock_mono_us(&r->coord->clock);
+    struct attempt_result result = {
+        .end = end, .prompt_tokens = t->prompt_tokens, .completion_tokens = t->relayed_tokens};
+
+    if (t->first_content_us > 0) {
+        result.ttft_us = t->first_content_us - t->sent_us;
+        result.decode_us = now - t->first_content_us;
+    }
+    return result;
 }
 
-enum flow_verdict flow_route_again(struct request *r)
+void flow_attempt_end(struct request *r, enum attempt_end end, bool cancel)
 {
-    if (r->n_attempts >= FLOW_MAX_ATTEMPTS)
-        return FLOW_FAIL;
-    flow_move(r, STAGE_ROUTE);
-    return FLOW_NEXT;
+    struct request_attempts *t = &r->tries;
+    struct attempt *live = request_live(r);
+
+    loop_timer_clear(r->coord->loop, &t->timer);
+    attempt_move(r, ATTEMPT_NONE);
+    if (live) {
+        const struct attempt_result result = dispatch_result(r, end);
+
+        registry_detach(live, &result, cancel);
+    }
+    box_session_close(t->session);
+    t->session = NULL;
+    buf_wipe(&t->early);
+    t->early_has_text = false;
 }
 
-/* The attempt failed before any content: try another provider, or report r->error. */
-static void try_again(struct request *r, const char *why, bool cancel)
+/* Whether the consumer has seen a part of this answer: no other provider can go on with it. */
+static bool dispatch_seen(const struct request *r)
 {
-    flow_attempt_end(r, cancel);
-    if (r->n_attempts >= FLOW_MAX_ATTEMPTS) {
-        flow_fail(r);
+    return r->reply.state == REPLY_CONTENT && !r->reply.ops->restart;
+}
+
+static bool dispatch_may_retry(const struct request *r)
+{
+    return !dispatch_seen(r) && r->reply.x && !r->coord->stopping &&
+           r->tries.n < FLOW_MAX_ATTEMPTS && r->tries.n_lost < FLOW_MAX_LOST;
+}
+
+void flow_attempt_failed(struct request *r, enum attempt_end end, const char *why, bool cancel)
+{
+    struct request_attempts *t = &r->tries;
+
+    /* One that refused for load may be asked again once it has room; one that failed may not. */
+    if (end == ATTEMPT_FAULT)
+        t->tried[t->n_tried++] = t->serial;
+    flow_attempt_end(r, end, cancel);
+    if (!dispatch_may_retry(r)) {
+        flow_fail(r, LEDGER_PROVIDER_FAILED);
         return;
     }
     log_event(r->coord->log, LOG_INFO, EV_REQUEST_RETRIED, KV_CSTR("request", r->id),
-              KV_CSTR("provider", r->provider_id), KV_CSTR("why", why));
+              KV_CSTR("provider", r->reply.source.provider_id), KV_CSTR("why", why));
+    if (r->reply.ops->restart)
+        r->reply.ops->restart(&r->reply);
+    r->reply.answering = false;
     flow_move(r, STAGE_ROUTE);
 }
 
-void flow_attempt_failed(struct request *r, const char *why, bool cancel)
+/* --- limits of time --- */
+
+static void dispatch_arm(struct request *r, int64_t us);
+
+/* A prompt takes its time to be read: each token earns a little more. */
+static int64_t dispatch_prompt_us(const struct request *r)
 {
-    if (r->live) /* otherwise the registry knows */
-        provider_failed(r->live->provider);
-    if (r->stage == STAGE_RELAY) {
-        r->outcome = LEDGER_PROVIDER_FAILED;
-        flow_fail(r);
-    } else if (r->stage == STAGE_DISPATCH) {
-        try_again(r, why, cancel);
-    }
+    int64_t tokens = r->tries.prompt_tokens > 0
+                         ? r->tries.prompt_tokens
+                         : (int64_t)r->chat.prompt_bytes / DISPATCH_BYTES_PER_TOKEN;
+
+    return tokens * r->coord->settings->first_token_per_token_us;
 }
 
-static void on_timeout(void *ud)
+static bool dispatch_another_is_free(const struct request *r)
+{
+    uint64_t exclude[FLOW_MAX_ATTEMPTS + 1];
+    size_t n = r->tries.n_tried;
+
+    for (size_t i = 0; i < n; i++)
+        exclude[i] = r->tries.tried[i];
+    exclude[n++] = r->tries.serial;
+    return registry_choose(r->model, r->min_trust, exclude, n) != NULL;
+}
+
+static void dispatch_timed_out(struct request *r, const char *why, int64_t limit_us)
+{
+    api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
+                  (long long)limit_us / 1000);
+    flow_attempt_failed(r, ATTEMPT_FAULT, why, true);
+}
+
+/* Past its limit a provider is left for another one that is free. Where there is none it is waited
+ * for, up to the request's own limit: a slow machine is better than none. */
+static void dispatch_first_content_overdue(struct request *r)
+{
+    const struct settings *s = r->coord->settings;
+    int64_t now = clock_mono_us(&r->coord->clock);
+    int64_t until = num_min(r->times.received + s->first_content_ms * 1000 + dispatch_prompt_us(r),
+                            r->times.deadline);
+
+    if (now >= until || (dispatch_may_retry(r) && dispatch_another_is_free(r)))
+        dispatch_timed_out(r, "first_token_timeout", now - r->times.received);
+    else
+        dispatch_arm(r, num_min(DISPATCH_LOOK_AGAIN_US, until - now));
+}
+
+/* Between chunks the timer is not moved with each: when it fires it looks when the last one came.
+ */
+static void dispatch_gap_check(struct request *r)
+{
+    int64_t limit_us = r->coord->settings->token_gap_timeout_ms * 1000;
+    int64_t gap_us = clock_mono_us(&r->coord->clock) - r->tries.last_chunk_us;
+
+    if (gap_us >= limit_us) {
+        api_error_set(&r->error, API_TIMEOUT, NULL,
+                      "the provider stopped in the middle of its answer: nothing came for %lld ms",
+                      (long long)gap_us / 1000);
+        flow_attempt_failed(r, ATTEMPT_FAULT, "token_gap_timeout", true);
+        return;
+    }
+    dispatch_arm(r, limit_us - gap_us);
+}
+
+static void dispatch_on_timer(void *ud)
 {
     struct request *r = ud;
-    const struct settings *s = r->coord->settings;
 
-    if (r->stage != STAGE_DISPATCH)
+    if (r->tries.state == ATTEMPT_SENT)
+        dispatch_timed_out(r, "accept_timeout", r->coord->settings->accept_timeout_ms * 1000);
+    else if (r->tries.state == ATTEMPT_ACCEPTED)
+        dispatch_first_content_overdue(r);
+    else if (r->tries.state == ATTEMPT_ANSWERING)
+        dispatch_gap_check(r);
+}
+
+static void dispatch_arm(struct request *r, int64_t us)
+{
+    loop_timer_set(r->coord->loop, &r->tries.timer, us, dispatch_on_timer, r);
+}
+
+/* --- what the provider says --- */
+
+/* It has taken the request on, in words or by answering. */
+static void dispatch_note_accepted(struct request *r)
+{
+    if (r->tries.state != ATTEMPT_SENT)
         return;
-    api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
-                  (long long)(r->accepted ? s->first_token_timeout_ms : s->accept_timeout_ms));
-    flow_attempt_failed(r, "timeout", true);
+    attempt_move(r, ATTEMPT_ACCEPTED);
+    dispatch_arm(r, r->coord->settings->first_token_timeout_ms * 1000 + dispatch_prompt_us(r));
 }
 
-/* The provider has taken the request on, in words or by answering. */
-static void note_accepted(struct request *r)
+void flow_note_content(struct request *r)
 {
-    if (r->stage != STAGE_DISPATCH || r->accepted)
+    if (r->tries.state != ATTEMPT_ACCEPTED)
         return;
-    r->accepted = true;
-    loop_timer_set(r->coord->loop, &r->attempt_timer,
-                   r->coord->settings->first_token_timeout_ms * 1000, on_timeout, r);
+    attempt_move(r, ATTEMPT_ANSWERING);
+    r->tries.first_content_us = clock_mono_us(&r->coord->clock);
+    dispatch_arm(r, r->coord->settings->token_gap_timeout_ms * 1000);
 }
 
-static void on_accepted(struct attempt *a, const struct msg_inference_accepted *m)
+static void dispatch_on_accepted(struct attempt *a, const struct msg_inference_accepted *m)
 {
-    struct request *r = request_of(a);
+    struct request *r = dispatch_request_of(a);
 
-    note_accepted(r);
-    if (r->stage == STAGE_DISPATCH && m->prompt_tokens > 0)
-        r->prompt_tokens = num_min(m->prompt_tokens, r->prompt_ceiling);
+    if (m->prompt_tokens > 0 && r->tries.state <= ATTEMPT_ACCEPTED)
+        r->tries.prompt_tokens = num_min(m->prompt_tokens, r->hold.prompt_ceiling);
+    dispatch_note_accepted(r);
 }
 
-static void on_chunk(struct attempt *a, const struct msg_inference_response_chunk *m)
+static void dispatch_on_chunk(struct attempt *a, const struct msg_inference_response_chunk *m)
 {
-    struct request *r = request_of(a);
+    struct request *r = dispatch_request_of(a);
 
-    note_accepted(r);
+    dispatch_note_accepted(r);
     flow_chunk(r, m);
 }
 
-static void on_completed(struct attempt *a, const struct msg_inference_complete *m)
+static struct str dispatch_keep(struct request *r, struct str s)
 {
-    struct request *r = request_of(a);
-
-    r->live = NULL; /* the registry has let go of it */
-    r->provider_done = true;
-    loop_timer_clear(r->coord->loop, &r->attempt_timer); /* the hold's commit may take longer */
-    if (m->usage.prompt_tokens > 0)
-        r->prompt_tokens = m->usage.prompt_tokens;
-    r->usage_completion = m->usage.completion_tokens > 0 ? m->usage.completion_tokens : 0;
-    r->se_signature = m->se_signature.p ? arena_dup(&r->region, m->se_signature) : m->se_signature;
-    r->response_hash =
-        m->response_hash.p ? arena_dup(&r->region, m->response_hash) : m->response_hash;
-    if (r->stage == STAGE_DISPATCH || r->stage == STAGE_RELAY)
-        flow_resume(r);
+    return s.p ? arena_dup(&r->region, s) : s;
 }
 
-/* A code stands in the log: a word, in which no text of a prompt can hide. */
-static bool is_code(struct str code)
+/* Whatever usage it claims, an answer without content is none (R2). */
+static void dispatch_on_completed(struct attempt *a, const struct msg_inference_complete *m)
 {
-    bool ok = code.n > 0 && code.n < sizeof((struct api_error *)0)->code;
+    struct request *r = dispatch_request_of(a);
+    struct request_attempts *t = &r->tries;
+    const struct attempt_result result = dispatch_result(r, ATTEMPT_SERVED);
 
-    for (size_t i = 0; ok && i < code.n; i++)
-        ok = (code.p[i] >= 'a' && code.p[i] <= 'z') || (code.p[i] >= '0' && code.p[i] <= '9') ||
-             code.p[i] == '_';
-    return ok;
-}
-
-/* Of a provider's words, behind ours and alone. */
-enum { PROVIDER_FAILURE_BYTES = 200, PROVIDER_ERROR_BYTES = 300 };
-
-/* A client error of the provider is passed on; anything else says nothing about the request. */
-static bool final_error(struct request *r, const struct msg_inference_error *m)
-{
-    if (m->status_code < 400 || m->status_code > 499) {
-        api_error_set(&r->error, API_PROVIDER, NULL, "the provider failed: %.*s",
-                      STR_ARG(str_cut(m->error, PROVIDER_FAILURE_BYTES)));
-        return false;
+    if (t->state != ATTEMPT_ANSWERING) {
+        api_error_set(&r->error, API_PROVIDER, NULL, "the provider finished without an answer");
+        flow_attempt_failed(r, ATTEMPT_FAULT, "empty_answer", false);
+        return;
     }
-    api_error_set(&r->error, API_BAD_REQUEST, NULL, "%.*s",
-                  STR_ARG(str_cut(m->error, PROVIDER_ERROR_BYTES)));
-    r->error.status = (int)m->status_code;
-    if (is_code(m->code))
-        snprintf(r->error.code, sizeof r->error.code, "%.*s", STR_ARG(m->code));
-    snprintf(r->error.param, sizeof r->error.param, "%.*s",
-             STR_ARG(str_cut(m->param, sizeof r->error.param - 1)));
-    return true;
+    registry_detach(a, &result, false);
+    attempt_move(r, ATTEMPT_COMPLETED);
+    loop_timer_clear(r->coord->loop, &t->timer); /* the hold's commit may take longer */
+    if (m->usage.prompt_tokens > 0)
+        t->prompt_tokens = num_min(m->usage.prompt_tokens, r->hold.prompt_ceiling);
+    t->usage_completion = m->usage.completion_tokens > 0 ? m->usage.completion_tokens : 0;
+    r->reply.bill.se_signature = dispatch_keep(r, m->se_signature);
+    r->reply.bill.response_hash = dispatch_keep(r, m->response_hash);
+    flow_resume(r);
 }
 
-static void on_failed(struct attempt *a, const struct msg_inference_error *m)
+static void dispatch_on_failed(struct attempt *a, const struct msg_inference_error *m)
 {
-    struct request *r = request_of(a);
-    bool final = final_error(r, m);
+    struct request *r = dispatch_request_of(a);
+    bool answered = r->tries.state == ATTEMPT_ANSWERING;
+    struct provider_verdict v;
 
-    r->live = NULL;
-    if (final)
-        flow_cancel(r, LEDGER_PROVIDER_FAILED);
-    else
-        flow_attempt_failed(r, "provider error", false);
+    provider_error_judge(m, &v);
+    r->error = v.error;
+    if (answered || v.class == PROVIDER_FAULT) { /* whoever has begun to answer could have */
+        if (answered)
+            api_error_set(&r->error, API_PROVIDER, NULL,
+                          "the provider failed in the middle of its answer");
+        flow_attempt_failed(r, ATTEMPT_FAULT, v.reason, false);
+    } else if (v.class == PROVIDER_REFUSED_LOAD) {
+        flow_attempt_failed(r, ATTEMPT_REFUSED_LOAD, v.reason, false);
+    } else {
+        flow_attempt_end(r, ATTEMPT_BLAMELESS, false);
+        flow_fail(r, LEDGER_RELEASED);
+    }
 }
 
-static void on_lost(struct attempt *a, const char *why)
+static void dispatch_on_lost(struct attempt *a, const char *why)
 {
-    struct request *r = request_of(a);
+    struct request *r = dispatch_request_of(a);
 
-    r->live = NULL;
+    attempt_move(r, ATTEMPT_NONE); /* the registry has let go of it */
+    r->tries.n_lost++;
     api_error_set(&r->error, API_PROVIDER, NULL, "%s", why);
-    flow_attempt_failed(r, "provider lost", false);
+    flow_attempt_failed(r, ATTEMPT_FAULT, "lost", false);
 }
 
-static const struct attempt_ops attempt_ops = {.accepted = on_accepted,
-                                               .chunk = on_chunk,
-                                               .completed = on_completed,
-                                               .failed = on_failed,
-                                               .lost = on_lost};
+static const struct attempt_ops dispatch_ops = {.accepted = dispatch_on_accepted,
+                                                .chunk = dispatch_on_chunk,
+                                                .completed = dispatch_on_completed,
+                                                .failed = dispatch_on_failed,
+                                                .lost = dispatch_on_lost};
 
-static enum flow_verdict hand_over(struct request *r)
+/* --- the hand-over --- */
+
+static enum flow_verdict dispatch_hand_over(struct request *r)
 {
+    struct request_attempts *t = &r->tries;
+    struct attempt *a = &t->items[t->n - 1];
     int64_t start = clock_mono_us(&r->coord->clock);
-    struct attempt *a = &r->attempts[r->n_attempts];
     int rc;
 
-    a->ops = &attempt_ops;
-    a->number = r->n_attempts;
-    r->tried[r->n_attempts++] = offer_provider_serial(r->chosen);
-    r->accepted = false;
-    r->provider_done = false;
-    r->chunks_uncounted = false;
-    rc = registry_attach(a, r->chosen);
-    if (rc == 0) {
-        r->live = a;
-        rc = ws_send(provider_ws(a->provider), buf_view(&r->frame));
-    }
-    r->times.sent_at = clock_mono_us(&r->coord->clock);
-    r->times.dispatch_us += r->times.sent_at - start;
-    buf_clear(&r->frame);
+    a->ops = &dispatch_ops;
+    rc = registry_attach(a, t->chosen);
     if (rc < 0) {
-        flow_attempt_end(r, false);
-        api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
-        return flow_route_again(r);
+        api_error_set(&r->error, API_OVERLOADED, NULL,
+                      "the coordinator has no memory left; try again");
+        return FLOW_FAIL;
     }
-    loop_timer_set(r->coord->loop, &r->attempt_timer, r->coord->settings->accept_timeout_ms * 1000,
-                   on_timeout, r);
+    attempt_move(r, ATTEMPT_SENT);
+    rc = ws_send(provider_ws(a->provider), buf_view(&t->frame));
+    t->sent_us = clock_mono_us(&r->coord->clock);
+    r->reply.timing.dispatch_us += t->sent_us - start;
+    buf_clear(&t->frame);
+    if (rc < 0) {
+        api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
+        flow_attempt_failed(r, ATTEMPT_FAULT, "connection_full", false);
+        return FLOW_NEXT;
+    }
+    dispatch_arm(r, r->coord->settings->accept_timeout_ms * 1000);
     return FLOW_WAIT;
 }
 
 enum flow_verdict flow_dispatch(struct request *r)
 {
-    if (r->provider_done) /* finished without any content */
-        return FLOW_NEXT;
-    return r->live ? FLOW_WAIT : hand_over(r);
+    return r->tries.state == ATTEMPT_NONE ? dispatch_hand_over(r) : FLOW_WAIT;
 }

@@ -4,33 +4,58 @@
 #include "coordinator/flow/flow.h"
 
 /* The least trust level: the coordinator's own, or a higher one that the consumer demands. */
-static int take_min_trust(struct request *r, struct str demanded)
+static int enter_take_min_trust(struct request *r, struct str demanded)
 {
-    r->min_trust = (enum trust_level)r->coord->settings->min_trust;
-    if (demanded.p) {
-        enum trust_level level;
+    enum trust_level level;
 
-        if (trust_parse(demanded, &level) < 0)
-            return api_error_set(&r->error, API_BAD_VALUE, "X-Min-Trust-Level",
-                                 "X-Min-Trust-Level must be none, self_signed, hardware_virtual or "
-                                 "hardware");
-        if (level > r->min_trust)
-            r->min_trust = level;
-    }
+    r->min_trust = (enum trust_level)r->coord->settings->min_trust;
+    if (!demanded.p)
+        return 0;
+    if (trust_parse(demanded, &level) < 0)
+        return api_error_set(&r->error, API_BAD_VALUE, "X-Min-Trust-Level",
+                             "X-Min-Trust-Level must be none, self_signed, hardware_virtual or "
+                             "hardware");
+    if (level > r->min_trust)
+        r->min_trust = level;
     return 0;
+}
+
+/* A stream's receipt is an event of its own, which is sent only to who asks for it. */
+static int enter_take_receipt(struct request *r, struct str asked)
+{
+    if (!asked.p || str_is(asked, "0"))
+        return 0;
+    if (!str_is(asked, "1"))
+        return api_error_set(&r->error, API_BAD_VALUE, "X-Darkbloom-Receipt",
+                             "X-Darkbloom-Receipt must be 1 (send the receipt) or 0");
+    r->reply.include_receipt = true;
+    return 0;
+}
+
+static int enter_parse(struct request *r, const struct http_request *req)
+{
+    int rc = chat_request_parse(r->body, &r->region, &r->chat, &r->error);
+
+    if (rc == 0)
+        rc = enter_take_min_trust(r, http_header_get(req, "X-Min-Trust-Level"));
+    if (rc == 0)
+        rc = enter_take_receipt(r, http_header_get(req, "X-Darkbloom-Receipt"));
+    return rc;
 }
 
 enum flow_verdict flow_enter(struct request *r)
 {
-    const struct http_request *req = http_request_of(r->x);
+    const struct http_request *req = http_request_of(r->reply.x);
 
-    r->times.received = req->received_us;
     answer_trace_id(http_header_get(req, "X-Request-Id"), r->id, r->trace_id);
     r->body = req->body;
-    r->reply = &reply_chat_whole;
-    if (chat_request_parse(r->body, &r->region, &r->chat, &r->error) == 0 &&
-        take_min_trust(r, http_header_get(req, "X-Min-Trust-Level")) == 0 && r->chat.stream)
-        r->reply = &reply_chat_stream;
+    if (enter_parse(r, req) == 0 && r->chat.stream)
+        r->reply.ops = &reply_chat_stream;
+    r->reply.request_id = r->id;
+    r->reply.trace_id = r->trace_id;
+    r->reply.model = r->chat.model;
+    r->reply.include_usage = r->chat.include_usage;
     r->times.entered = clock_mono_us(&r->coord->clock);
+    r->reply.timing.parse_us = r->times.entered - r->times.received;
     return FLOW_NEXT;
 }

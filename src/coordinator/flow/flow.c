@@ -2,37 +2,39 @@
 /* The driver of the request path: runs stage after stage by a table of legal transitions. */
 #include "coordinator/flow/flow.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "coordinator/admit/queue.h"
+#include "base/state.h"
 
-#define TO(stage) (1U << STAGE_##stage)
+#define TO(stage) STATE_BIT(STAGE_##stage)
+
+/* Stages that may follow; all may fail into settle, and a failed attempt goes back to route. */
+static const struct state_row stage_rows[STAGE_COUNT] = {
+    [STAGE_ENTER] = {"enter", TO(AUTH) | TO(SETTLE)},
+    [STAGE_AUTH] = {"auth", TO(RESERVE) | TO(SETTLE)},
+    [STAGE_RESERVE] = {"reserve", TO(ROUTE) | TO(SETTLE)},
+    [STAGE_ROUTE] = {"route", TO(SEAL) | TO(SETTLE)},
+    [STAGE_SEAL] = {"seal", TO(DISPATCH) | TO(ROUTE) | TO(SETTLE)},
+    [STAGE_DISPATCH] = {"dispatch", TO(RELAY) | TO(ROUTE) | TO(SETTLE)},
+    [STAGE_RELAY] = {"relay", TO(ROUTE) | TO(SETTLE)},
+    [STAGE_SETTLE] = {"settle", TO(DONE)},
+    [STAGE_DONE] = {"done", 0},
+};
+static const struct state_table stage_states = {"flow", stage_rows, STAGE_COUNT};
 
 static const struct {
-    const char *name;
     enum flow_verdict (*run)(struct request *r);
     enum flow_stage next; /* after FLOW_NEXT */
-    unsigned legal;       /* stages that may follow; all may fail into settle */
 } stages[STAGE_COUNT] = {
-    [STAGE_ENTER] = {"enter", flow_enter, STAGE_AUTH, TO(AUTH) | TO(SETTLE)},
-    [STAGE_AUTH] = {"auth", flow_auth, STAGE_RESERVE, TO(RESERVE) | TO(SETTLE)},
-    [STAGE_RESERVE] = {"reserve", flow_reserve, STAGE_ROUTE, TO(ROUTE) | TO(SETTLE)},
-    [STAGE_ROUTE] = {"route", flow_route, STAGE_SEAL, TO(SEAL) | TO(SETTLE)},
-    [STAGE_SEAL] = {"seal", flow_seal, STAGE_DISPATCH, TO(DISPATCH) | TO(ROUTE) | TO(SETTLE)},
-    [STAGE_DISPATCH] = {"dispatch", flow_dispatch, STAGE_RELAY, TO(RELAY) | TO(ROUTE) | TO(SETTLE)},
-    [STAGE_RELAY] = {"relay", flow_relay, STAGE_SETTLE, TO(SETTLE)},
-    [STAGE_SETTLE] = {"settle", flow_settle, STAGE_DONE, TO(DONE)},
-    [STAGE_DONE] = {"done", NULL, STAGE_DONE, 0},
+    [STAGE_ENTER] = {flow_enter, STAGE_AUTH},      [STAGE_AUTH] = {flow_auth, STAGE_RESERVE},
+    [STAGE_RESERVE] = {flow_reserve, STAGE_ROUTE}, [STAGE_ROUTE] = {flow_route, STAGE_SEAL},
+    [STAGE_SEAL] = {flow_seal, STAGE_DISPATCH},    [STAGE_DISPATCH] = {flow_dispatch, STAGE_RELAY},
+    [STAGE_RELAY] = {flow_relay, STAGE_SETTLE},    [STAGE_SETTLE] = {flow_settle, STAGE_DONE},
 };
 
-static void enter_stage(struct request *r, enum flow_stage next)
+static void flow_enter_stage(struct request *r, enum flow_stage next)
 {
-    if (!(stages[r->stage].legal & (1U << next))) {
-        /* A rule of this program is broken; going on could charge twice. */
-        fprintf(stderr, "flow: no way from %s to %s\n", stages[r->stage].name, stages[next].name);
-        abort();
-    }
+    state_check_move(&stage_states, r->stage, next);
     r->stage = next;
 }
 
@@ -45,10 +47,10 @@ static void flow_run(struct request *r)
 
         if (v == FLOW_WAIT)
             break;
-        if (v == FLOW_FAIL)
-            enter_stage(r, STAGE_SETTLE);
-        else if (r->stage == at)
-            enter_stage(r, stages[at].next);
+        if (v == FLOW_FAIL && r->stage < STAGE_SETTLE)
+            flow_enter_stage(r, STAGE_SETTLE);
+        else if (v == FLOW_NEXT && r->stage == at)
+            flow_enter_stage(r, stages[at].next);
     }
     r->running = false;
     flow_release(r);
@@ -64,17 +66,11 @@ void flow_resume(struct request *r)
 
 void flow_move(struct request *r, enum flow_stage next)
 {
-    enter_stage(r, next);
+    flow_enter_stage(r, next);
     flow_resume(r);
 }
 
-void flow_fail(struct request *r)
-{
-    if (r->stage < STAGE_SETTLE)
-        flow_move(r, STAGE_SETTLE);
-}
-
-void flow_cancel(struct request *r, enum ledger_outcome outcome)
+void flow_fail(struct request *r, enum ledger_outcome outcome)
 {
     if (r->stage >= STAGE_SETTLE)
         return;
@@ -82,86 +78,76 @@ void flow_cancel(struct request *r, enum ledger_outcome outcome)
     flow_move(r, STAGE_SETTLE);
 }
 
-static void on_abort(void *ud, int reason)
+static void flow_on_abort(void *ud, int reason)
 {
     struct request *r = ud;
 
     (void)reason;
-    r->reply_state.taken_tokens = r->reply ? r->reply->delivered(r) : 0;
-    r->x = NULL;
+    reply_consumer_gone(&r->reply);
     if (r->stage < STAGE_SETTLE)
-        flow_cancel(r, LEDGER_CONSUMER_GONE);
+        flow_fail(r, LEDGER_CONSUMER_GONE);
     else
         flow_release(r);
 }
 
-static void on_deadline(void *ud)
+static void flow_on_deadline(void *ud)
 {
     struct request *r = ud;
 
     api_error_set(&r->error, API_TIMEOUT, NULL,
                   "the request was cut at its deadline of %lld ms; ask for fewer tokens",
-                  (long long)r->coord->settings->request_deadline_ms);
-    flow_cancel(r, LEDGER_DEADLINE);
+                  (long long)(r->times.deadline - r->times.received) / 1000);
+    flow_fail(r, LEDGER_DEADLINE);
 }
 
 void flow_start(struct coord *c, struct http_exchange *x)
 {
     struct request *r = calloc(1, sizeof *r);
+    int64_t now = clock_mono_us(&c->clock);
 
     if (!r) {
         answer_no_memory(c, x);
         return;
     }
     r->coord = c;
-    r->x = x;
     r->outcome = LEDGER_RELEASED;
     arena_init(&r->region, FLOW_REGION_MAX_BYTES);
-    buf_init(&r->frame, FLOW_REGION_MAX_BYTES);
-    buf_init(&r->plain, FLOW_REGION_MAX_BYTES);
-    buf_init(&r->early, FLOW_EARLY_MAX_BYTES);
-    buf_init(&r->reply_state.text, FLOW_REGION_MAX_BYTES);
-    arena_init(&r->reply_state.rewrite, FLOW_REGION_MAX_BYTES);
+    buf_init(&r->tries.frame, FLOW_REGION_MAX_BYTES);
+    buf_init(&r->tries.plain, FLOW_REGION_MAX_BYTES);
+    buf_init(&r->tries.early, FLOW_EARLY_MAX_BYTES);
+    reply_init(&r->reply, c, x, &r->region);
     rand_uuid_ordered(&c->rand, clock_wall_us(&c->clock), r->id);
+    r->times.received = http_request_of(x)->received_us;
+    r->times.deadline = r->times.received + c->settings->request_deadline_ms * 1000;
     list_push_back(&c->requests, &r->link);
     c->n_requests++;
-    http_on_abort(x, on_abort, r);
-    loop_timer_set(c->loop, &r->deadline_timer, c->settings->request_deadline_ms * 1000,
-                   on_deadline, r);
+    http_on_abort(x, flow_on_abort, r);
+    loop_timer_set(c->loop, &r->deadline_timer, r->times.deadline - now, flow_on_deadline, r);
     flow_run(r);
 }
 
-static bool referred_to(const struct request *r)
+static bool flow_referred_to(const struct request *r)
 {
-    return r->running || r->stage != STAGE_DONE || r->x || r->live || r->identify.pending ||
-           r->hold == HOLD_SUBMITTED || r->settle_pending;
-}
-
-void flow_drop_text(struct request *r)
-{
-    reply_state_free(&r->reply_state);
-    buf_free(&r->frame);
-    buf_free(&r->plain);
-    buf_free(&r->early);
-    arena_free(&r->region);
+    return r->running || r->stage != STAGE_DONE || r->reply.x || r->identify.pending ||
+           r->tries.state != ATTEMPT_NONE || r->hold.state == HOLD_SETTLING ||
+           (r->hold.state != HOLD_NONE && !r->hold.decided);
 }
 
 void flow_release(struct request *r)
 {
     struct coord *c = r->coord;
 
-    if (referred_to(r))
+    if (flow_referred_to(r))
         return;
     loop_timer_clear(c->loop, &r->deadline_timer);
-    loop_timer_clear(c->loop, &r->attempt_timer);
-    loop_timer_clear(c->loop, &r->queue_timer);
     loop_timer_clear(c->loop, &r->head_timer);
-    loop_timer_clear(c->loop, &r->settle_timer);
+    loop_timer_clear(c->loop, &r->tries.timer);
+    loop_timer_clear(c->loop, &r->hold.settle_timer);
     list_remove(&r->link);
     c->n_requests--;
     if (r->model)
         r->model->n_requests--;
-    flow_drop_text(r);
+    request_drop_text(r);
     free(r);
     coord_request_gone(c);
 }
@@ -179,7 +165,7 @@ void flow_stop_all(struct coord *c)
             api_error_set(&r->error, API_OVERLOADED, NULL,
                           "the coordinator is stopping; try again");
             r->error.retry_after_s = 5;
-            flow_cancel(r, LEDGER_PROVIDER_FAILED);
+            flow_fail(r, LEDGER_STOPPED);
         } else {
             flow_settle_give_up(r);
         }

@@ -15,30 +15,31 @@ enum { TEMPLATE_TOKENS_PER_MESSAGE = 16, MARK_TOKENS = 16 };
 
 /* A token is at least one byte of the prompt, so its bytes and the template's own tokens bound the
  * prompt; the context bounds both prompt and output. */
-static void bound_tokens(struct request *r)
+static void reserve_bound_tokens(struct request *r)
 {
     int64_t context = model_context(r->model);
 
-    r->prompt_ceiling = (int64_t)r->chat.prompt_bytes + model_overhead(r->model) +
-                        TEMPLATE_TOKENS_PER_MESSAGE * (int64_t)r->chat.n_messages;
-    r->prompt_ceiling = num_min(r->prompt_ceiling, context);
-    r->output_limit = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
-    r->output_limit = num_min(r->output_limit, context);
+    int64_t prompt = (int64_t)r->chat.prompt_bytes + model_overhead(r->model) +
+                     TEMPLATE_TOKENS_PER_MESSAGE * (int64_t)r->chat.n_messages;
+    int64_t output = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
+
+    r->hold.prompt_ceiling = num_min(prompt, context);
+    r->hold.output_limit = num_min(output, context);
 }
 
 /* A token is at least one byte of the answer, but for marks and the stop string that ends it. */
-static void bound_silence(struct request *r)
+static void reserve_bound_silence(struct request *r)
 {
     size_t longest = 0;
 
     for (size_t i = 0; i < r->chat.n_stops; i++)
         longest = r->chat.stops[i].n > longest ? r->chat.stops[i].n : longest;
-    r->silent_tokens = MARK_TOKENS + (int64_t)longest;
+    r->hold.silent_tokens = MARK_TOKENS + (int64_t)longest;
 }
 
-static enum flow_verdict refused(struct request *r)
+static enum flow_verdict reserve_refused(struct request *r)
 {
-    const struct ledger_reserve *op = &r->reserve;
+    const struct ledger_reserve *op = &r->hold.reserve;
 
     switch (op->op.rc) {
     case ERR_FUNDS:
@@ -66,20 +67,24 @@ static enum flow_verdict refused(struct request *r)
 
 static void reserve_done(struct store_op *op)
 {
-    struct request *r = list_owner(op, struct request, reserve.op);
+    struct request *r = list_owner(op, struct request, hold.reserve.op);
     bool waited = r->stage == STAGE_RESERVE;
 
-    r->times.reserve_end = op->committed_us;
-    r->hold = op->rc == 0 ? HOLD_COMMITTED : HOLD_REFUSED;
-    account_hold_decided(r->account, r->reserve.ceiling_micro_usd,
-                         op->rc == 0 || op->rc == ERR_FUNDS ? r->reserve.balance_micro_usd : -1);
-    if (r->stage >= STAGE_SETTLE) {
+    r->hold.decided = true;
+    r->reply.timing.reserve_us = op->committed_us - r->times.reserve_start;
+    account_hold_decided(r->account, r->hold.reserve.ceiling_micro_usd,
+                         op->rc == 0 || op->rc == ERR_FUNDS ? r->hold.reserve.balance_micro_usd
+                                                            : -1);
+    if (r->stage >= STAGE_SETTLE) { /* it ended meanwhile, and its settle is on the way */
         flow_release(r);
-    } else if (waited) {
+        return;
+    }
+    hold_move(r, op->rc == 0 ? HOLD_COMMITTED : HOLD_REFUSED);
+    if (waited) {
         flow_resume(r);
     } else if (op->rc < 0) {
-        refused(r);
-        flow_fail(r);
+        reserve_refused(r);
+        flow_fail(r, LEDGER_RELEASED);
     } else {
         flow_let_out(r);
     }
@@ -87,9 +92,9 @@ static void reserve_done(struct store_op *op)
 
 /* An Idempotency-Key is stored with the hold; the request then waits, since it may not run twice.
  */
-static int take_idempotency_key(struct request *r)
+static int reserve_take_idempotency_key(struct request *r)
 {
-    struct str key = http_header_get(http_request_of(r->x), "Idempotency-Key");
+    struct str key = http_header_get(http_request_of(r->reply.x), "Idempotency-Key");
 
     if (!key.p)
         return 0;
@@ -97,18 +102,19 @@ static int take_idempotency_key(struct request *r)
         return api_error_set(&r->error, API_BAD_VALUE, "Idempotency-Key",
                              "Idempotency-Key has %zu bytes, allowed are 1 to %d", key.n,
                              LEDGER_IDEMPOTENCY_MAX_BYTES);
-    snprintf(r->reserve.idempotency_key, sizeof r->reserve.idempotency_key, "%.*s", STR_ARG(key));
-    crypto_hash_sha256(r->reserve.body_hash, (const unsigned char *)r->body.p, r->body.n);
+    snprintf(r->hold.reserve.idempotency_key, sizeof r->hold.reserve.idempotency_key, "%.*s",
+             STR_ARG(key));
+    crypto_hash_sha256(r->hold.reserve.body_hash, (const unsigned char *)r->body.p, r->body.n);
     return 0;
 }
 
-static int fill_hold(struct request *r)
+static int reserve_fill_hold(struct request *r)
 {
-    struct ledger_reserve *op = &r->reserve;
+    struct ledger_reserve *op = &r->hold.reserve;
     const struct coord *c = r->coord;
 
     ledger_reserve_init(op, reserve_done);
-    if (take_idempotency_key(r) < 0)
+    if (reserve_take_idempotency_key(r) < 0)
         return ERR_DENIED;
     snprintf(op->request_id, sizeof op->request_id, "%s", r->id);
     snprintf(op->account, sizeof op->account, "%s", r->account->name);
@@ -116,11 +122,12 @@ static int fill_hold(struct request *r)
     snprintf(op->boot_id, sizeof op->boot_id, "%s", c->boot_id);
     op->price = r->model->price;
     op->now_wall_us = clock_wall_us(&c->clock);
-    op->deadline_wall_us = op->now_wall_us + c->settings->request_deadline_ms * 1000;
-    if (price_cost(&op->price, r->prompt_ceiling, r->output_limit, &op->ceiling_micro_usd) < 0)
+    op->deadline_wall_us = op->now_wall_us + r->times.deadline - clock_mono_us(&c->clock);
+    if (price_cost(&op->price, r->hold.prompt_ceiling, r->hold.output_limit,
+                   &op->ceiling_micro_usd) < 0)
         return api_error_set(&r->error, API_BAD_VALUE, "max_tokens",
                              "the price of %lld output tokens cannot be computed; ask for fewer",
-                             (long long)r->output_limit);
+                             (long long)r->hold.output_limit);
     return 0;
 }
 
@@ -128,9 +135,9 @@ enum flow_verdict flow_reserve(struct request *r)
 {
     bool covered;
 
-    if (r->hold == HOLD_REFUSED)
-        return refused(r);
-    if (r->hold == HOLD_COMMITTED)
+    if (r->hold.state == HOLD_REFUSED)
+        return reserve_refused(r);
+    if (r->hold.state == HOLD_COMMITTED)
         return FLOW_NEXT;
     r->model = registry_model(r->coord->registry, r->chat.model);
     if (!r->model) {
@@ -140,16 +147,16 @@ enum flow_verdict flow_reserve(struct request *r)
         return FLOW_FAIL;
     }
     r->model->n_requests++;
-    bound_tokens(r);
-    bound_silence(r);
-    if (fill_hold(r) < 0)
+    reserve_bound_tokens(r);
+    reserve_bound_silence(r);
+    if (reserve_fill_hold(r) < 0)
         return FLOW_FAIL;
-    covered =
-        account_covers(r->account, r->reserve.ceiling_micro_usd) && !r->reserve.idempotency_key[0];
-    account_hold_submitted(r->account, r->reserve.ceiling_micro_usd);
+    covered = account_covers(r->account, r->hold.reserve.ceiling_micro_usd) &&
+              !r->hold.reserve.idempotency_key[0];
+    account_hold_submitted(r->account, r->hold.reserve.ceiling_micro_usd);
     r->times.reserve_start = clock_mono_us(&r->coord->clock);
-    r->hold = HOLD_SUBMITTED;
+    hold_move(r, HOLD_SUBMITTED);
     flow_watch_head(r);
-    coord_submit(r->coord, &r->reserve.op);
+    coord_submit(r->coord, &r->hold.reserve.op);
     return covered ? FLOW_NEXT : FLOW_WAIT;
 }

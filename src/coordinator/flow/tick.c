@@ -8,57 +8,59 @@
 #include "coordinator/flow/checkpoint.h"
 #include "coordinator/flow/flow.h"
 
-static void submit_checkpoints(struct coord *c);
+static void tick_submit_checkpoints(struct coord *c);
 
-static void checkpoint_done(struct store_op *op)
+static void tick_checkpoint_done(struct store_op *op)
 {
     struct checkpoints *cps = list_owner(op, struct checkpoints, op.op);
     struct coord *c = cps->coord;
 
     cps->busy = false;
     for (struct list_node *n = c->requests.next; op->rc < 0 && n != &c->requests; n = n->next)
-        list_owner(n, struct request, link)->checkpointed_tokens = 0;
+        list_owner(n, struct request, link)->hold.checkpointed_tokens = 0;
     if (op->rc == 0)
-        submit_checkpoints(c);
+        tick_submit_checkpoints(c);
 }
 
-static bool stalled(const struct request *r, int64_t now)
+static bool tick_stalled(const struct request *r, int64_t now)
 {
-    return r->x && http_out_blocked(r->x) &&
-           now - http_out_last_taken_us(r->x) > r->coord->settings->stall_timeout_ms * 1000;
+    const struct http_exchange *x = r->reply.x;
+
+    return x && http_out_blocked(x) &&
+           now - http_out_last_taken_us(x) > r->coord->settings->stall_timeout_ms * 1000;
 }
 
-static void add_row(struct request *r, struct ledger_checkpoint *op, int64_t delivered)
+static void tick_add_row(struct request *r, struct ledger_checkpoint *op, int64_t delivered)
 {
     struct ledger_checkpoint_row *row = &op->rows[op->n++];
 
     snprintf(row->request_id, sizeof row->request_id, "%s", r->id);
-    snprintf(row->provider_account, sizeof row->provider_account, "%s", r->provider_account);
-    row->prompt_tokens = flow_prompt_tokens(r);
+    snprintf(row->provider_account, sizeof row->provider_account, "%s", r->tries.account);
+    row->prompt_tokens = request_prompt_tokens(r);
     row->delivered_tokens = delivered;
-    r->checkpointed_tokens = delivered;
-    r->checkpoint_tick = r->coord->ticks + 1;
+    r->hold.checkpointed_tokens = delivered;
+    r->hold.checkpoint_tick = r->coord->ticks;
 }
 
 /* Each request has at most one row a tick. Who got one goes to the end of the list, so that where
  * not all fit into a tick's batches all get their turn. */
-static void submit_checkpoints(struct coord *c)
+static void tick_submit_checkpoints(struct coord *c)
 {
     struct checkpoints *cps = c->checkpoints;
     struct list_node *n = c->requests.next;
 
     if (cps->busy)
         return;
-    ledger_checkpoint_init(&cps->op, checkpoint_done);
+    ledger_checkpoint_init(&cps->op, tick_checkpoint_done);
     while (n != &c->requests && cps->op.n < LEDGER_CHECKPOINT_MAX) {
         struct request *r = list_owner(n, struct request, link);
-        int64_t delivered = r->stage == STAGE_RELAY ? flow_delivered(r) : 0;
+        int64_t delivered = r->stage == STAGE_RELAY ? request_delivered(r) : 0;
 
         n = n->next;
-        if (delivered == 0 || delivered == r->checkpointed_tokens ||
-            r->checkpoint_tick == c->ticks + 1)
+        if (delivered == 0 || delivered == r->hold.checkpointed_tokens ||
+            r->hold.checkpoint_tick == c->ticks)
             continue;
-        add_row(r, &cps->op, delivered);
+        tick_add_row(r, &cps->op, delivered);
         list_remove(&r->link);
         list_push_back(&c->requests, &r->link);
     }
@@ -68,16 +70,16 @@ static void submit_checkpoints(struct coord *c)
     }
 }
 
-static void cut_if_stalled(struct request *r, int64_t now)
+static void tick_cut_if_stalled(struct request *r, int64_t now)
 {
-    if (r->stage != STAGE_RELAY || !stalled(r, now))
+    if (r->stage != STAGE_RELAY || !tick_stalled(r, now))
         return;
     log_event(r->coord->log, LOG_WARN, EV_SLOW_CONSUMER, KV_CSTR("request", r->id),
-              KV_INT("stalled_ms", (now - http_out_last_taken_us(r->x)) / 1000));
+              KV_INT("stalled_ms", (now - http_out_last_taken_us(r->reply.x)) / 1000));
     api_error_set(&r->error, API_SLOW_CONSUMER, NULL,
                   "the stream was cut: nothing was read for %lld ms",
                   (long long)r->coord->settings->stall_timeout_ms);
-    flow_cancel(r, LEDGER_CONSUMER_GONE);
+    flow_fail(r, LEDGER_CONSUMER_GONE);
 }
 
 void flow_tick(struct coord *c)
@@ -89,7 +91,7 @@ void flow_tick(struct coord *c)
         struct request *r = list_owner(n, struct request, link);
 
         n = n->next;
-        cut_if_stalled(r, now);
+        tick_cut_if_stalled(r, now);
     }
-    submit_checkpoints(c);
+    tick_submit_checkpoints(c);
 }

@@ -69,8 +69,6 @@ static int on_complete(struct provider *p, struct provider_msg *m, struct err *r
         p->ignored_messages++;
         return 0;
     }
-    p->failed_until_us = 0;
-    registry_detach(a, false);
     a->ops->completed(a, &m->complete);
     return 0;
 }
@@ -84,9 +82,6 @@ static int on_error(struct provider *p, struct provider_msg *m, struct err *ret_
         p->ignored_messages++;
         return 0;
     }
-    registry_detach(a, false);
-    if (m->error.status_code < 400 || m->error.status_code > 499) /* not the request's fault */
-        provider_failed(p);
     a->ops->failed(a, &m->error);
     return 0;
 }

@@ -5,7 +5,7 @@
 #include "base/num.h"
 #include "coordinator/registry/provider.h"
 
-enum { MAX_RUNNING_CAP = 1024, DEFAULT_MAX_RUNNING = 4, TOKENS_CAP = 1000000 };
+enum { MAX_RUNNING_CAP = 1024, TOKENS_CAP = 1000000 };
 enum { FAILURE_US = 10000000, FAILURES_MAX_US = 60000000 };
 
 /* A provider that reports no `max_running` gets what its memory suggests, as the existing system
@@ -87,17 +87,28 @@ void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
     p->thermal_critical = str_is(m->system_metrics.thermal_state, "critical");
     if (m->has_backend_capacity)
         apply_capacity(p, &m->backend_capacity);
+    else
+        p->max_running = DEFAULT_MAX_RUNNING;
     offers_update(p);
 }
 
 /* Who fails at once looks idle, and would get every request first. */
-void provider_failed(struct provider *p)
+static void provider_failed(struct provider *p)
 {
     int64_t now = clock_mono_us(&p->reg->clock);
     int64_t from = p->failed_until_us > now ? p->failed_until_us : now;
 
     p->failed_until_us = num_min(from + FAILURE_US, now + FAILURES_MAX_US);
-    offers_update(p);
+}
+
+static void provider_record(struct provider *p, const struct attempt_result *result)
+{
+    if (result->end == ATTEMPT_SERVED)
+        p->failed_until_us = 0;
+    else if (result->end == ATTEMPT_FAULT)
+        provider_failed(p);
+    else if (result->end == ATTEMPT_REFUSED_LOAD) /* believed full until its next heartbeat */
+        p->max_running = num_min(p->max_running, p->n_attempts);
 }
 
 /* --- attempts --- */
@@ -117,7 +128,7 @@ int registry_attach(struct attempt *a, struct offer *o)
     return 0;
 }
 
-void registry_detach(struct attempt *a, bool cancel)
+void registry_detach(struct attempt *a, const struct attempt_result *result, bool cancel)
 {
     struct provider *p = a->provider;
 
@@ -134,6 +145,7 @@ void registry_detach(struct attempt *a, bool cancel)
     a->provider = NULL;
     a->offer = NULL;
     p->n_attempts--;
+    provider_record(p, result);
     offers_update(p);
 }
 

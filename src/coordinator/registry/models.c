@@ -54,7 +54,8 @@ struct model *model_add(struct registry *reg, struct str id)
         return NULL;
     memcpy(m->id, id.p, id.n);
     m->price = (struct price){PRICE_DEFAULT_INPUT, PRICE_DEFAULT_OUTPUT};
-    list_init(&m->waiting);
+    for (int level = 0; level < TRUST_LEVELS; level++)
+        list_init(&m->waiting[level]);
     list_init(&m->offers);
     if (map_put(&reg->models, str_from(m->id), m) < 0) {
         free(m);

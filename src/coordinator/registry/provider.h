@@ -14,6 +14,7 @@ enum {
     PROVIDER_MAX_MODELS = 256,
     PROVIDER_REGION_BYTES = 1 << 20,
     PROVIDER_ACCOUNT_BYTES = 9 + 64 + 1, /* "provider:" and a SHA-256 in hex */
+    DEFAULT_MAX_RUNNING = 4,             /* of who does not say */
     CHALLENGE_NONCE_BYTES = 32,
     CHALLENGE_MAX_FAILURES = 3
 };

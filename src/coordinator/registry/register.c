@@ -180,7 +180,7 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
     p->chip_name = keep_label(p, m->hardware.chip_name);
     p->machine_model = keep_label(p, m->hardware.machine_model);
     p->decode_tps = sane_tps(m->decode_tps);
-    p->max_running = 4;
+    p->max_running = DEFAULT_MAX_RUNNING;
     take_key(p, m->public_key);
     rc = note_models(p, m, ret_err);
     if (rc < 0)

@@ -76,7 +76,7 @@ void provider_drop_attempts(struct provider *p, const char *why)
     while (!list_empty(&p->attempts)) {
         struct attempt *a = list_owner(p->attempts.next, struct attempt, link);
 
-        registry_detach(a, false);
+        registry_detach(a, &(struct attempt_result){.end = ATTEMPT_FAULT}, false);
         a->ops->lost(a, why);
     }
 }

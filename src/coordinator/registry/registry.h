@@ -42,19 +42,38 @@ struct model {
     char display_name[MODEL_ID_MAX_BYTES + 1];
     struct price price;
     struct offer_heap heaps[TRUST_LEVELS];
-    bool configured;          /* in the settings: never forgotten */
-    size_t n_requests;        /* that hold a pointer to it */
-    struct list_node offers;  /* of providers that may be asked, busy or not */
-    size_t n_unbounded;       /* of these, without a known context */
-    int64_t max_context;      /* largest of these; see model_context */
-    int64_t max_overhead;     /* likewise; see model_overhead */
-    struct list_node waiting; /* requests that found no slot: coordinator/admit/queue.h */
+    bool configured;         /* in the settings: never forgotten */
+    size_t n_requests;       /* that hold a pointer to it */
+    struct list_node offers; /* of providers that may be asked, busy or not */
+    size_t n_unbounded;      /* of these, without a known context */
+    int64_t max_context;     /* largest of these; see model_context */
+    int64_t max_overhead;    /* likewise; see model_overhead */
+    /* requests that found no slot, by the trust they demand: coordinator/admit/queue.h */
+    struct list_node waiting[TRUST_LEVELS];
     size_t n_waiting;
+    uint64_t n_ever_waited;
     bool draining; /* queue_drain is on the stack */
 };
 
+/* How an attempt ended, for the record of its provider. */
+enum attempt_end {
+    ATTEMPT_SERVED,       /* content was delivered */
+    ATTEMPT_FAULT,        /* the provider's fault: counts against it */
+    ATTEMPT_REFUSED_LOAD, /* it has no room now; says nothing of its health (FR-7) */
+    ATTEMPT_BLAMELESS     /* the request's fault, cancelled, cut by our own deadline or stop */
+};
+
+struct attempt_result {
+    enum attempt_end end;
+    /* measured, for its rates; 0: not known */
+    int64_t ttft_us; /* hand-over to first content */
+    int64_t prompt_tokens, completion_tokens;
+    int64_t decode_us; /* first content to the end */
+};
+
 /* What happens to a request at a provider. Implemented by flow/dispatch.c; called on the loop's
- * thread. After lost, failed or completed the registry has forgotten the attempt. */
+ * thread. In accepted, chunk, completed and failed the attempt is still attached: whoever was
+ * called judges it and detaches it. In lost the registry has forgotten it. */
 struct attempt;
 struct attempt_ops {
     void (*accepted)(struct attempt *a, const struct msg_inference_accepted *m);
@@ -145,8 +164,9 @@ int registry_session(struct offer *o, struct box_session **ret_session);
 
 /* Take a slot: the attempt counts against the provider until detached. 0 or ERR_NOMEM. */
 int registry_attach(struct attempt *a, struct offer *o);
-/* Give the slot back; `cancel` also tells the provider to stop (only while it runs there). */
-void registry_detach(struct attempt *a, bool cancel);
+/* Record how it ended, then give the slot back, so that what waits for a slot finds the provider
+ * judged; `cancel` also tells the provider to stop (only while it runs there). */
+void registry_detach(struct attempt *a, const struct attempt_result *result, bool cancel);
 
 /* --- what flow needs to know of a provider --- */
 
@@ -162,9 +182,6 @@ struct provider_view {
 uint64_t offer_provider_serial(const struct offer *o); /* of the connection, never used again */
 struct provider_view provider_view(const struct offer *o);
 struct ws_conn *provider_ws(const struct provider *p);
-
-/* It failed a request: for a while others come first, unless it completes one. */
-void provider_failed(struct provider *p);
 
 /* Untrusted from now on: its attempts are lost, its models leave the routing. */
 void provider_distrust(struct provider *p, enum trust_reason reason);

@@ -55,9 +55,9 @@ static size_t retry_headers(const struct coord *c, const struct api_error *e,
                             char ret_after[static NUMBER_BYTES],
                             char ret_reset[static NUMBER_BYTES], struct http_header *ret_headers)
 {
-    int after_s = e->retry_after_s > 0 ? e->retry_after_s
-                  : e->status == 503   ? UNAVAILABLE_RETRY_AFTER_S
-                                       : 0;
+    int after_s = e->retry_after_s > 0                   ? e->retry_after_s
+                  : e->status == 503 || e->status == 429 ? UNAVAILABLE_RETRY_AFTER_S
+                                                         : 0;
 
     if (after_s == 0)
         return 0;

@@ -1,61 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chat completion in one piece: deltas are joined, or the provider's whole object is taken, and
- * the answer leaves when it is complete. Until then nothing is delivered, so nothing is charged. */
-#include "coordinator/flow/flow.h"
+ * the answer leaves when it is complete. Until then nothing is delivered, so nothing is charged,
+ * and another provider may begin anew. */
+#include "coordinator/coord.h"
+#include "coordinator/reply/reply.h"
 
-static void whole_head(struct request *r)
+static void whole_head(struct reply *rp)
 {
-    (void)r; /* leaves with the answer */
+    (void)rp; /* leaves with the answer */
 }
 
-static int whole_chunk(struct request *r, const struct chunk_info *info)
+static int whole_chunk(struct reply *rp, const struct chunk_info *info, int64_t relayed_tokens)
 {
-    struct reply_state *s = &r->reply_state;
-
-    if (!s->join && chunk_join_new(&r->region, FLOW_REGION_MAX_BYTES, &s->join) < 0)
+    (void)relayed_tokens;
+    if (!rp->join && chunk_join_new(rp->region, REPLY_MAX_BYTES, &rp->join) < 0)
         return ERR_PARSE;
-    return chunk_join_add(s->join, info->json) < 0 ? ERR_PARSE : 0;
+    return chunk_join_add(rp->join, info->json) < 0 ? ERR_PARSE : 0;
 }
 
-static void whole_end(struct request *r)
+static void whole_restart(struct reply *rp)
 {
-    struct reply_state *s = &r->reply_state;
-    struct http_header headers[REPLY_MAX_HEADERS];
-    struct buf *receipt = &r->plain;
-    struct http_exchange *x = r->x;
-    const struct chunk_head head = {.id = arena_printf(&r->region, "chatcmpl-%s", r->id),
-                                    .model = r->chat.model,
-                                    .created_s = clock_wall_us(&r->coord->clock) / 1000000};
-    size_t n = reply_headers(r, STR("application/json"), headers);
-    int rc = 0;
+    chunk_join_free(rp->join);
+    rp->join = NULL;
+}
 
-    if (!s->join)
-        rc = chunk_join_new(&r->region, FLOW_REGION_MAX_BYTES, &s->join);
-    buf_clear(receipt);
+/* The joined answer and its receipt, in rp->text. */
+static int whole_write(struct reply *rp)
+{
+    const struct chunk_head head = {.id = arena_printf(rp->region, "chatcmpl-%s", rp->request_id),
+                                    .model = rp->model,
+                                    .created_s = clock_wall_us(&rp->coord->clock) / 1000000};
+    struct buf receipt;
+    int rc = rp->join ? 0 : chunk_join_new(rp->region, REPLY_MAX_BYTES, &rp->join);
+
+    buf_init(&receipt, REPLY_MAX_BYTES);
     if (rc == 0)
-        rc = reply_receipt_append(r, receipt);
-    buf_clear(&s->text);
+        rc = reply_receipt_append(rp, &receipt);
+    buf_clear(&rp->text);
     if (rc == 0)
-        rc = chunk_join_write(s->join, &head, r->prompt_tokens, r->usage_completion,
-                              buf_view(receipt), &s->text);
+        rc = chunk_join_write(rp->join, &head, rp->bill.prompt_tokens, rp->bill.completion_tokens,
+                              buf_view(&receipt), &rp->text);
+    buf_free(&receipt);
+    return rc;
+}
+
+static void whole_end(struct reply *rp)
+{
+    struct http_header headers[REPLY_MAX_HEADERS];
+    struct http_exchange *x = rp->x;
+    size_t n = reply_headers(rp, STR("application/json"), headers);
+    int rc = whole_write(rp);
+
     if (rc < 0) {
-        api_error_set(&r->error, API_INTERNAL, NULL, "the answer could not be put together: %s",
+        struct api_error e;
+
+        api_error_set(&e, API_INTERNAL, NULL, "the answer could not be put together: %s",
                       err_str(rc));
-        reply_error_json(r, &r->error);
+        reply_error_json(rp, &e);
         return;
     }
-    r->x = NULL;
-    http_respond(x, 200, headers, n, buf_view(&s->text));
+    rp->x = NULL;
+    reply_move(rp, REPLY_ENDED);
+    http_respond(x, 200, headers, n, buf_view(&rp->text));
 }
 
-static int64_t whole_delivered(struct request *r)
+static int64_t whole_delivered(struct reply *rp)
 {
-    (void)r;
+    (void)rp;
     return 0;
 }
 
 const struct reply_ops reply_chat_whole = {.head = whole_head,
                                            .chunk = whole_chunk,
+                                           .restart = whole_restart,
                                            .error = reply_error_json,
                                            .end = whole_end,
                                            .delivered = whole_delivered};

@@ -16,7 +16,7 @@ class Client:
     def open(self, body, headers=None, path="/v1/chat/completions", method="POST"):
         connection = http.client.HTTPConnection("127.0.0.1", self.coordinator.port, timeout=120)
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        connection.request(method, path, data, {"Authorization": f"Bearer {self.key}",
+        connection.request(method, path, data, {"X-Darkbloom-Receipt": "1", "Authorization": f"Bearer {self.key}",
                                                 "Content-Type": "application/json", **(headers or {})})
         return connection, connection.getresponse()
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that wait for a slot: in order of arrival, for a bounded time, and gone when they are.
- * The request path is this test's own: what is resumed takes the best slot there is. */
+/* Requests that wait for a slot: fairly over accounts, in order of arrival within one, for a
+ * bounded time, and gone when they are. Who is called takes the best slot there is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,39 +10,49 @@
 #include <cmocka.h>
 
 #include "coordinator/admit/queue.h"
-#include "coordinator/flow/flow.h"
 #include "unit/coordinator/fake_fleet.h"
 
-enum { WAITERS = 12 };
+enum { WAITERS = 12, ACCOUNTS = 3, WAIT_US = 30000000 };
+
+struct waiter {
+    struct queue_ticket ticket;
+    struct attempt attempt;
+};
 
 struct line {
     struct fake_fleet *fleet;
-    struct coord coord;
-    struct request requests[WAITERS];
-    size_t resumed[2 * WAITERS]; /* numbers of requests, in order */
-    size_t n_resumed;
-    size_t failed[WAITERS], n_failed;
-    bool lazy; /* what is resumed takes nothing */
+    struct account accounts[ACCOUNTS];
+    struct waiter waiters[WAITERS]; /* of the first account unless a test says otherwise */
+    struct queue_limits limits;
+    size_t called[4 * WAITERS]; /* numbers of waiters, in order */
+    size_t n_called;
+    size_t expired[WAITERS], n_expired;
+    bool lazy; /* what is called takes nothing */
 };
 
-static struct line *line; /* what flow_resume and flow_fail write to */
+static struct line *line; /* of the running test: tickets have no pointer of ours */
 
-void flow_resume(struct request *r)
+static const struct attempt_result blameless = {.end = ATTEMPT_BLAMELESS};
+
+static void on_called(struct queue_ticket *t)
 {
-    struct offer *o = registry_choose(r->model, r->min_trust, NULL, 0);
+    struct waiter *w = list_owner(t, struct waiter, ticket);
+    struct offer *o = registry_choose(t->model, t->min_trust, NULL, 0);
 
-    assert_true(line->n_resumed < 2 * WAITERS);
-    line->resumed[line->n_resumed++] = (size_t)(r - line->requests);
+    assert_true(line->n_called < 4 * WAITERS);
+    line->called[line->n_called++] = (size_t)(w - line->waiters);
     if (line->lazy)
         return;
     assert_non_null(o);
-    queue_leave(r);
-    assert_int_equal(registry_attach(&r->attempts[0], o), 0);
+    queue_leave(t);
+    assert_int_equal(registry_attach(&w->attempt, o), 0);
 }
 
-void flow_fail(struct request *r)
+static void on_expired(struct queue_ticket *t)
 {
-    line->failed[line->n_failed++] = (size_t)(r - line->requests);
+    assert_false(queue_waits(t));
+    line->expired[line->n_expired++] =
+        (size_t)(list_owner(t, struct waiter, ticket) - line->waiters);
 }
 
 static void drain(void *ud, struct model *m)
@@ -60,15 +70,16 @@ static int up(void **state)
         return -1;
     line->fleet = fleet;
     line->fleet->on_capacity = drain;
-    line->fleet->on_capacity_ud = line;
-    line->coord.loop = line->fleet->loop;
-    line->coord.clock = loop_clock(line->fleet->loop);
-    line->coord.settings = &line->fleet->settings;
-    line->coord.registry = line->fleet->reg;
+    line->limits = (struct queue_limits){1000, 100};
+    for (size_t i = 0; i < ACCOUNTS; i++)
+        list_init(&line->accounts[i].waiting);
     for (size_t i = 0; i < WAITERS; i++) {
-        line->requests[i].coord = &line->coord;
-        line->requests[i].model = line->fleet->models[0];
-        (void)snprintf(line->requests[i].attempts[0].wire_id, RAND_UUID_BYTES, "%zu", i);
+        line->waiters[i].ticket = (struct queue_ticket){.loop = line->fleet->loop,
+                                                        .model = line->fleet->models[0],
+                                                        .account = &line->accounts[0],
+                                                        .called = on_called,
+                                                        .expired = on_expired};
+        (void)snprintf(line->waiters[i].attempt.wire_id, RAND_UUID_BYTES, "%zu", i);
     }
     *state = line;
     return 0;
@@ -80,26 +91,49 @@ static int down(void **state)
 
     (void)state;
     for (size_t i = 0; i < WAITERS; i++) {
-        queue_leave(&line->requests[i]);
-        registry_detach(&line->requests[i].attempts[0], false);
+        queue_leave(&line->waiters[i].ticket);
+        registry_detach(&line->waiters[i].attempt, &blameless, false);
+    }
+    for (size_t i = 0; i < ACCOUNTS; i++) {
+        assert_int_equal(line->accounts[i].n_waiting, 0);
+        assert_true(list_empty(&line->accounts[i].waiting));
     }
     (void)fake_fleet_down(&fleet);
     free(line);
     return 0;
 }
 
+static int try_wait(struct line *l, size_t waiter)
+{
+    return queue_wait(&l->waiters[waiter].ticket, &l->limits, WAIT_US);
+}
+
 static void wait_in_line(struct line *l, size_t first, size_t n)
 {
     for (size_t i = first; i < first + n; i++)
-        assert_int_equal(queue_wait(&l->requests[i]), 0);
+        assert_int_equal(try_wait(l, i), 0);
 }
 
-static void assert_resumed(const struct line *l, const size_t *numbers, size_t n)
+static void leave(struct line *l, size_t waiter)
 {
-    assert_int_equal(l->n_resumed, n);
-    for (size_t i = 0; i < n; i++)
-        assert_int_equal(l->resumed[i], numbers[i]);
+    queue_leave(&l->waiters[waiter].ticket);
 }
+
+static void give_back(struct line *l, size_t waiter)
+{
+    registry_detach(&l->waiters[waiter].attempt, &blameless, false);
+}
+
+static void assert_called(const struct line *l, const size_t *numbers, size_t n)
+{
+    assert_int_equal(l->n_called, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(l->called[i], numbers[i]);
+}
+
+#define ASSERT_CALLED(l, ...)                         \
+    assert_called((l), (const size_t[]){__VA_ARGS__}, \
+                  sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))
 
 static struct provider *provider_with_slots(struct line *l, int64_t slots, enum trust_level trust)
 {
@@ -114,25 +148,25 @@ static void those_who_wait_are_called_in_order_as_slots_become_free(void **state
     wait_in_line(l, 0, 4);
     assert_true(l->fleet->models[0]->n_waiting > 0);
     (void)provider_with_slots(l, 2, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){0, 1}, 2);
-    registry_detach(&l->requests[1].attempts[0], false);
-    assert_resumed(l, (const size_t[]){0, 1, 2}, 3);
-    registry_detach(&l->requests[0].attempts[0], false);
-    assert_resumed(l, (const size_t[]){0, 1, 2, 3}, 4);
+    ASSERT_CALLED(l, 0, 1);
+    give_back(l, 1);
+    ASSERT_CALLED(l, 0, 1, 2);
+    give_back(l, 0);
+    ASSERT_CALLED(l, 0, 1, 2, 3);
     assert_int_equal(l->fleet->models[0]->n_waiting, 0);
-    registry_detach(&l->requests[2].attempts[0], false);
-    assert_int_equal(l->n_resumed, 4);
+    give_back(l, 2);
+    assert_int_equal(l->n_called, 4);
 }
 
 static void a_queue_is_of_one_model(void **state)
 {
     struct line *l = *state;
 
-    l->requests[0].model = l->fleet->models[1];
+    l->waiters[0].ticket.model = l->fleet->models[1];
     wait_in_line(l, 0, 2);
     assert_int_equal(l->fleet->models[1]->n_waiting, 1);
     (void)provider_with_slots(l, 4, TRUST_NONE); /* of the other model */
-    assert_resumed(l, (const size_t[]){1}, 1);
+    ASSERT_CALLED(l, 1);
     assert_int_equal(l->fleet->models[1]->n_waiting, 1);
 }
 
@@ -144,66 +178,84 @@ static void who_waits_twice_stands_once(void **state)
     wait_in_line(l, 0, 1);
     assert_int_equal(l->fleet->models[0]->n_waiting, 2);
     (void)provider_with_slots(l, 4, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){0, 1}, 2);
+    ASSERT_CALLED(l, 0, 1);
 }
 
 static void a_full_queue_refuses_and_takes_the_next_when_one_leaves(void **state)
 {
     struct line *l = *state;
 
-    l->fleet->settings.queue_max = 2;
+    l->limits.per_model = 2;
     wait_in_line(l, 0, 2);
-    assert_int_equal(queue_wait(&l->requests[2]), ERR_BUSY);
+    assert_int_equal(try_wait(l, 2), ERR_BUSY);
     assert_int_equal(l->fleet->models[0]->n_waiting, 2);
-    queue_leave(&l->requests[2]); /* who does not wait is left alone */
+    leave(l, 2); /* who does not wait is left alone */
     assert_int_equal(l->fleet->models[0]->n_waiting, 2);
-    queue_leave(&l->requests[0]);
+    leave(l, 0);
     wait_in_line(l, 2, 1);
     (void)provider_with_slots(l, 4, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){1, 2}, 2);
+    ASSERT_CALLED(l, 1, 2);
+}
+
+/* --- accounts --- */
+
+/* R9: 1,000 requests of one account gave everybody 503. */
+static void an_account_fills_only_its_own_share(void **state)
+{
+    struct line *l = *state;
+
+    l->limits.per_account = 3;
+    l->waiters[3].ticket.model = l->fleet->models[1];
+    l->waiters[4].ticket.account = &l->accounts[1];
+    wait_in_line(l, 0, 3);
+    assert_int_equal(try_wait(l, 3), ERR_LIMIT); /* whatever the model */
+    wait_in_line(l, 4, 1);
+    leave(l, 1);
+    wait_in_line(l, 3, 1);
+}
+
+static void slots_go_to_the_accounts_in_turn(void **state)
+{
+    struct line *l = *state;
+
+    l->waiters[6].ticket.account = l->waiters[7].ticket.account = &l->accounts[1];
+    l->waiters[8].ticket.account = &l->accounts[2];
+    wait_in_line(l, 0, 9); /* six of the first, two of the second, one of the third */
+    (void)provider_with_slots(l, 9, TRUST_NONE);
+    ASSERT_CALLED(l, 0, 6, 8, 1, 7, 2, 3, 4, 5);
+}
+
+static void who_comes_back_stands_behind_the_others(void **state)
+{
+    struct line *l = *state;
+
+    l->waiters[2].ticket.account = &l->accounts[1];
+    wait_in_line(l, 0, 3);
+    leave(l, 0); /* the first of its line: the second takes its place in turn */
+    wait_in_line(l, 0, 1);
+    (void)provider_with_slots(l, 3, TRUST_NONE);
+    ASSERT_CALLED(l, 1, 2, 0);
 }
 
 /* --- the deadline --- */
 
-static void who_waited_too_long_is_told_to_come_back(void **state)
+static void who_waited_too_long_is_told(void **state)
 {
     struct line *l = *state;
-    const struct request *r = &l->requests[0];
 
-    l->requests[0].min_trust = TRUST_HARDWARE;
+    l->waiters[0].ticket.min_trust = TRUST_HARDWARE;
     wait_in_line(l, 0, 1);
     loop_fake_advance(l->fleet->loop, 10000000);
     wait_in_line(l, 1, 1);
     loop_fake_advance(l->fleet->loop, 19999999);
-    assert_int_equal(l->n_failed, 0);
+    assert_int_equal(l->n_expired, 0);
     loop_fake_advance(l->fleet->loop, 1);
-    assert_int_equal(l->n_failed, 1);
-    assert_int_equal(l->failed[0], 0);
-    assert_int_equal(r->error.id, API_NO_CAPACITY);
-    assert_int_equal(r->error.status, 503);
-    assert_true(r->error.retry_after_s > 0);
-    assert_string_equal(r->error.param, "model");
-    assert_non_null(strstr(r->error.message, "m0"));
-    assert_non_null(strstr(r->error.message, "hardware"));
-    assert_non_null(strstr(r->error.message, "30000 ms"));
+    assert_int_equal(l->n_expired, 1);
+    assert_int_equal(l->expired[0], 0);
     assert_int_equal(l->fleet->models[0]->n_waiting, 1);
     loop_fake_advance(l->fleet->loop, 10000000);
-    assert_int_equal(l->n_failed, 2);
+    assert_int_equal(l->n_expired, 2);
     assert_int_equal(l->fleet->models[0]->n_waiting, 0);
-}
-
-static void the_time_in_the_queue_is_counted_over_all_waits(void **state)
-{
-    struct line *l = *state;
-
-    wait_in_line(l, 0, 1);
-    loop_fake_advance(l->fleet->loop, 5000);
-    queue_leave(&l->requests[0]);
-    loop_fake_advance(l->fleet->loop, 1000000);
-    wait_in_line(l, 0, 1);
-    loop_fake_advance(l->fleet->loop, 700);
-    queue_leave(&l->requests[0]);
-    assert_int_equal(l->requests[0].times.queue_us, 5700);
 }
 
 static void who_is_cancelled_is_neither_called_nor_timed_out(void **state)
@@ -211,13 +263,13 @@ static void who_is_cancelled_is_neither_called_nor_timed_out(void **state)
     struct line *l = *state;
 
     wait_in_line(l, 0, 3);
-    queue_leave(&l->requests[1]);
-    queue_leave(&l->requests[1]);
+    leave(l, 1);
+    leave(l, 1);
     assert_int_equal(l->fleet->models[0]->n_waiting, 2);
     (void)provider_with_slots(l, 4, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){0, 2}, 2);
+    ASSERT_CALLED(l, 0, 2);
     loop_fake_advance(l->fleet->loop, 60000000);
-    assert_int_equal(l->n_failed, 0);
+    assert_int_equal(l->n_expired, 0);
 }
 
 /* --- trust --- */
@@ -226,23 +278,24 @@ static void a_demand_that_nobody_meets_does_not_block_those_behind_it(void **sta
 {
     struct line *l = *state;
 
-    l->requests[0].min_trust = TRUST_HARDWARE;
-    l->requests[2].min_trust = TRUST_SELF_SIGNED;
+    l->waiters[0].ticket.min_trust = TRUST_HARDWARE;
+    l->waiters[2].ticket.min_trust = TRUST_SELF_SIGNED;
     wait_in_line(l, 0, 4);
     (void)provider_with_slots(l, 2, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){1, 3}, 2);
+    ASSERT_CALLED(l, 1, 3);
     (void)provider_with_slots(l, 4, TRUST_HARDWARE);
-    assert_resumed(l, (const size_t[]){1, 3, 0, 2}, 4);
+    ASSERT_CALLED(l, 1, 3, 0, 2);
 }
 
-static void who_is_called_and_takes_nothing_is_called_once_a_time(void **state)
+static void who_is_called_and_takes_nothing_is_called_a_bounded_number_of_times(void **state)
 {
     struct line *l = *state;
 
     l->lazy = true;
+    l->waiters[1].ticket.account = &l->accounts[1];
     wait_in_line(l, 0, 2);
     (void)provider_with_slots(l, 4, TRUST_NONE);
-    assert_resumed(l, (const size_t[]){0, 1}, 2);
+    assert_true(l->n_called <= 2);
     assert_int_equal(l->fleet->models[0]->n_waiting, 2);
     assert_false(l->fleet->models[0]->draining);
 }
@@ -256,11 +309,13 @@ int main(void)
         TEST(a_queue_is_of_one_model),
         TEST(who_waits_twice_stands_once),
         TEST(a_full_queue_refuses_and_takes_the_next_when_one_leaves),
-        TEST(who_waited_too_long_is_told_to_come_back),
-        TEST(the_time_in_the_queue_is_counted_over_all_waits),
+        TEST(an_account_fills_only_its_own_share),
+        TEST(slots_go_to_the_accounts_in_turn),
+        TEST(who_comes_back_stands_behind_the_others),
+        TEST(who_waited_too_long_is_told),
         TEST(who_is_cancelled_is_neither_called_nor_timed_out),
         TEST(a_demand_that_nobody_meets_does_not_block_those_behind_it),
-        TEST(who_is_called_and_takes_nothing_is_called_once_a_time),
+        TEST(who_is_called_and_takes_nothing_is_called_a_bounded_number_of_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 
 #include "unit/coordinator/fake_fleet.h"
 
+static const struct attempt_result blameless = {.end = ATTEMPT_BLAMELESS};
+
 enum { STEPS = 20000 };
 
 static void the_first_of_equals_then_the_one_with_less_to_do(void **state)
@@ -22,9 +24,9 @@ static void the_first_of_equals_then_the_one_with_less_to_do(void **state)
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
     fake_fleet_take(b, 0, "second", &second, NULL);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
-    registry_detach(&second, false);
+    registry_detach(&second, &blameless, false);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
-    registry_detach(&first, false);
+    registry_detach(&first, &blameless, false);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
 }
 
@@ -132,12 +134,12 @@ static void a_full_provider_is_left_alone_until_a_slot_is_free(void **state)
     }
     assert_null(fake_fleet_choose(f, 0, TRUST_NONE));
     assert_null(fake_fleet_choose(f, 1, TRUST_NONE));
-    registry_detach(&taken[2], false);
+    registry_detach(&taken[2], &blameless, false);
     assert_ptr_equal(fake_fleet_choose(f, 1, TRUST_NONE), p);
-    registry_detach(&taken[2], false); /* what is detached stays so */
+    registry_detach(&taken[2], &blameless, false); /* what is detached stays so */
     assert_int_equal(p->n_attempts, 3);
     for (int i = 0; i < 4; i++)
-        registry_detach(&taken[i], true);
+        registry_detach(&taken[i], &blameless, true);
     assert_int_equal(p->n_attempts, 0);
 }
 
@@ -162,7 +164,7 @@ static void a_demand_for_trust_is_met_or_nobody_is_chosen(void **state)
     assert_null(fake_fleet_choose(f, 0, TRUST_HARDWARE));
     provider_set_trust(open, TRUST_HARDWARE, TRUST_REASON_CHALLENGE_PASSED);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_HARDWARE), open);
-    registry_detach(&a, false);
+    registry_detach(&a, &blameless, false);
 }
 
 static int n_lost;
@@ -215,19 +217,27 @@ static void a_provider_that_failed_is_not_chosen_again(void **state)
     assert_null(registry_choose(f->models[0], TRUST_NONE, failed, 3));
 }
 
+static void fails_one(struct provider *p)
+{
+    struct attempt a = {.wire_id = "fails"};
+
+    assert_int_equal(registry_attach(&a, &p->offers[0]), 0);
+    registry_detach(&a, &(struct attempt_result){.end = ATTEMPT_FAULT}, false);
+}
+
 static void who_fails_comes_after_the_others_for_a_while(void **state)
 {
     struct fake_fleet *f = *state;
     const struct msg_heartbeat idle = {.system_metrics = {.thermal_state = STR("nominal")}};
     struct provider *a = fake_fleet_add(f, TRUST_NONE, 1), *b = fake_fleet_add(f, TRUST_NONE, 1);
 
-    provider_failed(a);
+    fails_one(a);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
-    provider_failed(b);
-    provider_failed(b); /* twice is worse */
+    fails_one(b);
+    fails_one(b); /* twice is worse */
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
     for (int i = 0; i < 1000; i++)
-        provider_failed(a);
+        fails_one(a);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
     loop_fake_advance(f->loop, 60000000); /* however often */
     provider_heartbeat(a, &idle);
@@ -411,9 +421,9 @@ static void an_attempt_is_found_by_its_wire_id_while_it_runs(void **state)
     assert_ptr_equal(provider_attempt(p, STR("second")), &b);
     assert_null(provider_attempt(p, STR("third")));
     assert_null(provider_attempt(p, (struct str){0}));
-    registry_detach(&a, false);
+    registry_detach(&a, &blameless, false);
     assert_null(provider_attempt(p, STR("first")));
-    registry_detach(&b, false);
+    registry_detach(&b, &blameless, false);
 }
 
 /* --- the heaps against a search of everything --- */

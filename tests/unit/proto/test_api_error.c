@@ -75,7 +75,7 @@ static void the_statuses_that_clients_act_on_are_these(void **state)
         {API_RATE_LIMIT, 429, "rate_limit_exceeded", "rate_limit_exceeded"},
         {API_INTERNAL, 500, "internal_error", "internal_error"},
         {API_PROVIDER, 502, "provider_error", "provider_error"},
-        {API_NO_CAPACITY, 503, "model_not_available", "model_not_available"},
+        {API_NO_CAPACITY, 429, "model_not_available", "model_not_available"},
         {API_TIMEOUT, 504, "timeout", "timeout"},
     };
 
