@@ -38,6 +38,17 @@ const char *trust_reason_code(enum trust_reason reason)
     return reasons[reason].code;
 }
 
+int trust_reason_parse(struct str code, enum trust_reason *ret_reason)
+{
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (str_is(code, reasons[i].code)) {
+            *ret_reason = (enum trust_reason)i;
+            return 0;
+        }
+    }
+    return ERR_RANGE;
+}
+
 const char *trust_reason_help(enum trust_reason reason)
 {
     return reasons[reason].help;

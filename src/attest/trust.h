@@ -40,6 +40,8 @@ enum trust_reason {
 };
 
 const char *trust_reason_code(enum trust_reason reason);
+/* The reason of a code; 0 or ERR_RANGE. */
+int trust_reason_parse(struct str code, enum trust_reason *ret_reason);
 const char *trust_reason_help(enum trust_reason reason);
 
 #endif

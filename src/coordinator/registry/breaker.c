@@ -9,8 +9,7 @@ enum {
     WINDOW_AFTER_PROBE = 2, /* the probe was served */
     FAILED_IN_ROW = 3,
     SERVED_IN_ROW = 8, /* forgives the openings before */
-    FAILED_LATELY = 4,
-    COUNT_MAX = 255
+    FAILED_LATELY = 4
 };
 static const double failed_share = 0.25;
 #define RECENT_HALF_LIFE_US INT64_C(120000000)
@@ -18,6 +17,11 @@ static const double failed_share = 0.25;
 void breaker_init(struct breaker *b, int64_t now_us)
 {
     *b = (struct breaker){.recent = {.at_us = now_us}, .window = WINDOW_FIRST};
+}
+
+void breaker_age(struct breaker *b, int64_t now_us)
+{
+    tally_age(&b->recent, now_us, RECENT_HALF_LIFE_US);
 }
 
 enum breaker_state breaker_state(const struct breaker *b, int64_t now_us)
@@ -68,7 +72,7 @@ static int64_t breaker_backoff_us(int level)
 
 static void breaker_open(struct breaker *b, int64_t now_us)
 {
-    if (b->level < COUNT_MAX)
+    if (b->level < BREAKER_COUNT_MAX)
         b->level++;
     b->open = true;
     b->probing = false;
@@ -84,9 +88,9 @@ static void breaker_count(struct breaker *b, int64_t now_us, bool served)
     /* Closed for so long that a failure now has nothing to do with those before. */
     if (!b->open && b->level > 0 && now_us - b->open_until_us >= BREAKER_BACKOFF_MAX_US)
         b->level = 0;
-    tally_age(&b->recent, now_us, RECENT_HALF_LIFE_US);
+    breaker_age(b, now_us);
     *(served ? &b->recent.served : &b->recent.failed) += 1;
-    if (*row < COUNT_MAX)
+    if (*row < BREAKER_COUNT_MAX)
         (*row)++;
     *(served ? &b->failed_in_row : &b->served_in_row) = 0;
 }

@@ -25,7 +25,7 @@
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 
-enum { BREAKER_WINDOW_MAX = 1024 };
+enum { BREAKER_WINDOW_MAX = 1024, BREAKER_COUNT_MAX = 255 };
 
 #define BREAKER_BACKOFF_FIRST_US INT64_C(4000000)
 #define BREAKER_BACKOFF_MAX_US   INT64_C(900000000)
@@ -42,6 +42,8 @@ struct breaker {
 };
 
 void breaker_init(struct breaker *b, int64_t now_us);
+/* Let time go by for what it remembers of the last minutes. */
+void breaker_age(struct breaker *b, int64_t now_us);
 
 enum breaker_state breaker_state(const struct breaker *b, int64_t now_us);
 

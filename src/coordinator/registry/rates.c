@@ -8,7 +8,6 @@
 #define FADE_HALF_LIFE_US INT64_C(1800000000)
 
 enum {
-    WEIGHT_MAX = 9,       /* the next sample weighs a tenth */
     WEIGHT_AGREED = 4,    /* samples that outvote one far off */
     FAR_OFF = 8,          /* times the mean */
     PRIOR_WEIGHT = 1,     /* of the prior, in samples */
@@ -30,7 +29,7 @@ static double rates_faded(double weight, int64_t us)
     return tally_decayed(weight, us, FADE_HALF_LIFE_US);
 }
 
-static void rates_fade(struct rates *r, int64_t now_us)
+void rates_age(struct rates *r, int64_t now_us)
 {
     int64_t us = now_us - r->at_us;
     struct rate *all[] = {&r->decode_tps, &r->prefill_tps, &r->total_tps, &r->ttft_us};
@@ -49,7 +48,7 @@ static bool rate_add(struct rate *r, double sample, double min, double max)
     if (r->weight >= WEIGHT_AGREED && (sample > r->mean * FAR_OFF || sample < r->mean / FAR_OFF))
         return false;
     r->mean += (sample - r->mean) / (r->weight + 1);
-    r->weight = r->weight + 1 < WEIGHT_MAX ? r->weight + 1 : WEIGHT_MAX;
+    r->weight = r->weight + 1 < RATES_WEIGHT_MAX ? r->weight + 1 : RATES_WEIGHT_MAX;
     return true;
 }
 
@@ -86,10 +85,18 @@ bool rates_add(struct rates *r, const struct rates_sample *s, int64_t now_us)
 {
     bool decode, prefill;
 
-    rates_fade(r, now_us);
+    rates_age(r, now_us);
     decode = rates_add_decode(r, s);
     prefill = rates_add_prefill(r, s);
     return decode || prefill;
+}
+
+bool rates_known(const struct rates *r, int64_t now_us)
+{
+    double most =
+        r->decode_tps.weight > r->ttft_us.weight ? r->decode_tps.weight : r->ttft_us.weight;
+
+    return rates_faded(most, now_us - r->at_us) > 0.01;
 }
 
 static double rates_drawn(const struct rate *r, int64_t fade_us, double prior)

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { RATES_WEIGHT_MAX = 9 }; /* the next sample weighs a tenth */
+
 struct rate {
     double mean;   /* 0: never measured */
     double weight; /* samples, faded */
@@ -37,6 +39,12 @@ struct rates_sample {
  * reaches (a cached prompt looks like one), answers too short to time, and what is eight times off
  * a mean that four samples agree on. */
 bool rates_add(struct rates *r, const struct rates_sample *s, int64_t now_us);
+
+/* Let time go by. */
+void rates_age(struct rates *r, int64_t now_us);
+
+/* Whether more than a hundredth of a sample is left of any. */
+bool rates_known(const struct rates *r, int64_t now_us);
 
 /* The rate, drawn to `prior` by what is not known. */
 double rates_decode_tps(const struct rates *r, int64_t now_us, double prior);
