@@ -6,6 +6,8 @@
 #include "coordinator/admit/accounts.h"
 #include "coordinator/admit/queue.h"
 #include "coordinator/api/api.h"
+#include "coordinator/api/monitor.h"
+#include "coordinator/api/ready.h"
 #include "coordinator/flow/checkpoint.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/metrics.h"
@@ -192,7 +194,8 @@ static int make_parts(struct coord *c)
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);
     c->sweep = calloc(1, sizeof *c->sweep);
-    if (!c->accounts || !c->checkpoints || !c->sweep)
+    c->ready = ready_new(c);
+    if (!c->accounts || !c->checkpoints || !c->sweep || !c->ready)
         return ERR_NOMEM;
     c->checkpoints->coord = c;
     c->sweep->coord = c;
@@ -229,6 +232,7 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     c->rand = config->rand;
     c->log = config->log;
     c->settings = config->settings;
+    c->started_wall_us = clock_wall_us(&c->clock);
     list_init(&c->requests);
     rand_uuid(&c->rand, c->boot_id);
     c->metrics = metrics_new(&metrics_table);
@@ -239,6 +243,8 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
         rc = open_store(c, config, ret_err);
     if (rc == 0)
         rc = recover(c, ret_err);
+    if (rc == 0)
+        rc = monitor_new(c, &c->monitor, ret_err);
     if (rc == 0)
         rc = start_listening(c, ret_err);
     if (rc < 0) {
@@ -300,6 +306,7 @@ void coord_free(struct coord *c)
     c->drained = NULL;
     flow_stop_all(c);
     http_server_free(c->server);
+    monitor_free(c->monitor);
     loop_defer_remove(c->loop, &c->store_kick);
     loop_timer_clear(c->loop, &c->store_soon);
     store_close(c->store); /* delivers what is pending: the last settles */
@@ -310,6 +317,7 @@ void coord_free(struct coord *c)
     accounts_free(c->accounts);
     free(c->checkpoints);
     free(c->sweep);
+    ready_free(c->ready);
     metrics_free(c->metrics);
     free(c);
 }

@@ -17,6 +17,8 @@ struct box_slab;
 struct checkpoints;
 struct coord_sweep;
 struct metrics;
+struct monitor;
+struct ready;
 struct registry;
 
 enum { ANSWER_TRACE_ID_MAX_BYTES = 64 }; /* X-Request-Id */
@@ -28,6 +30,9 @@ struct coord {
     const struct log *log;
     const struct settings *settings;
     struct metrics *metrics; /* of this loop: coordinator/metrics.h */
+    struct monitor *monitor; /* api/monitor.h; NULL: nobody asked for one */
+    struct ready *ready;
+    int64_t started_wall_us;
     char boot_id[RAND_UUID_BYTES];
 
     struct store *store;

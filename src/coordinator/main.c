@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/sandbox.h"
+#include "coordinator/api/monitor.h"
 #include "coordinator/command/command.h"
 #include "coordinator/coord.h"
 
@@ -132,7 +133,9 @@ static int serve(struct settings *settings)
         rc = loop_on_signal(s.loop, SIGTERM, on_signal, &s);
     if (rc == 0) {
         log_event(&log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
-                  KV_INT("port", s.coord->port), KV_STR("store", settings->store_path));
+                  KV_INT("port", s.coord->port),
+                  KV_INT("metrics_port", monitor_port(s.coord->monitor)),
+                  KV_STR("store", settings->store_path));
         rc = loop_run(s.loop);
     }
     coord_free(s.coord);

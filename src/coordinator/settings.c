@@ -4,19 +4,16 @@
 #include "attest/trust.h"
 #include "base/log.h"
 #include "ledger/price.h"
-#include "net/loop.h"
 #include "store/place.h"
-
-enum { SHOWN_BYTES = 60 };
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
 
-static const char *const loop_choices[] = {
+static const char *const settings_loops[] = {
     [SETTINGS_LOOP_UV] = "uv", [SETTINGS_LOOP_EPOLL] = "epoll", NULL};
 #define AT(field) .offset = offsetof(struct settings, field)
 
-static const struct cfg_key keys[] = {
+static const struct cfg_key settings_keys[] = {
     {.key = "server.host",
      .flag = "--host",
      .env = "DARKBLOOM_HOST",
@@ -39,7 +36,7 @@ static const struct cfg_key keys[] = {
      .type = CFG_ENUM,
      AT(loop),
      .deflt = "uv",
-     .choices = loop_choices,
+     .choices = settings_loops,
      .help = "Event loop: libuv, or bare epoll for measurements."},
     {.key = "server.cors_origin",
      .env = "DARKBLOOM_CORS_ORIGIN",
@@ -72,6 +69,14 @@ static const struct cfg_key keys[] = {
      .deflt = "info",
      .choices = log_level_names,
      .help = "Lines below this level are not written."},
+    {.key = "metrics.listen",
+     .flag = "--metrics",
+     .env = "DARKBLOOM_METRICS_LISTEN",
+     .type = CFG_STR,
+     AT(metrics_listen),
+     .deflt = "",
+     .help = "Address and port of GET /metrics, e.g. 127.0.0.1:9464; empty: there is none. Whoever "
+             "reaches it reads it: keep it on the loopback or a private network."},
     {.key = "store.path",
      .flag = "--store",
      .env = "DARKBLOOM_STORE",
@@ -236,7 +241,7 @@ static const struct cfg_key keys[] = {
 
 #define MODEL_AT(field) .offset = offsetof(struct settings_model, field)
 
-static const struct cfg_key model_keys[] = {
+static const struct cfg_key settings_model_keys[] = {
     {.key = "id", .type = CFG_STR, MODEL_AT(id), .help = "Model id as consumers name it."},
     {.key = "display_name", .type = CFG_STR, MODEL_AT(display_name), .help = "Name for people."},
     {.key = "input_price_micro_usd",
@@ -256,9 +261,9 @@ static const struct cfg_key model_keys[] = {
     {.key = NULL},
 };
 
-static const struct cfg_array arrays[] = {
+static const struct cfg_array settings_arrays[] = {
     {.name = "model",
-     .rows = model_keys,
+     .rows = settings_model_keys,
      .size = sizeof(struct settings_model),
      .items_offset = offsetof(struct settings, models),
      .count_offset = offsetof(struct settings, n_models)},
@@ -266,142 +271,4 @@ static const struct cfg_array arrays[] = {
 };
 
 const struct cfg_table settings_table = {
-    .program = "darkbloom-coordinator", .keys = keys, .arrays = arrays};
-
-/* --- what the table cannot say --- */
-
-static int check_id(const struct settings *s, size_t nth, struct err *ret_err)
-{
-    struct str id = s->models[nth].id;
-
-    if (id.n == 0)
-        return err_set(ret_err, ERR_CONFIG,
-                       "[[model]] number %zu has no id; write e.g. id = \"llama-3.2-3b\"", nth + 1);
-    if (id.n > MODEL_ID_MAX_BYTES)
-        return err_set(ret_err, ERR_CONFIG,
-                       "the id of [[model]] number %zu has %zu bytes, the limit is %d", nth + 1,
-                       id.n, MODEL_ID_MAX_BYTES);
-    for (size_t i = 0; i < nth; i++) {
-        if (str_eq(s->models[i].id, id))
-            return err_set(ret_err, ERR_CONFIG,
-                           "[[model]] number %zu has the id of number %zu, \"%.*s\"; keep one of "
-                           "them",
-                           nth + 1, i + 1, STR_ARG(id));
-    }
-    return 0;
-}
-
-static int check_host(const struct settings *s, struct err *ret_err)
-{
-    /* One with a NUL inside is not what it seems. */
-    if (strlen(s->host.p) == s->host.n && loop_is_address(s->host.p))
-        return 0;
-    return err_set(ret_err, ERR_CONFIG,
-                   "server.host is `%.*s`, but must be a numeric address; for example 127.0.0.1",
-                   STR_ARG(str_cut(s->host, SHOWN_BYTES)));
-}
-
-static int check_store_path(const struct settings *s, struct err *ret_err)
-{
-    if (s->store_path.n > 0 && strlen(s->store_path.p) == s->store_path.n)
-        return 0;
-    return err_set(ret_err, ERR_CONFIG,
-                   "store.path is `%s`, but must be a file's name; for example darkbloom.db",
-                   s->store_path.p);
-}
-
-static int check_store_id(const struct settings *s, struct err *ret_err)
-{
-    if (s->store_id.n == 0)
-        return 0;
-    if (s->store_id.n == STORE_ID_BYTES - 1 &&
-        strspn(s->store_id.p, "0123456789abcdef") == s->store_id.n)
-        return 0;
-    return err_set(ret_err, ERR_CONFIG,
-                   "store.id is `%.*s`, but must be the %d lower-case hex digits that `store show` "
-                   "prints",
-                   STR_ARG(str_cut(s->store_id, SHOWN_BYTES)), STORE_ID_BYTES - 1);
-}
-
-/* It stands in the head of every answer. */
-static int check_cors_origin(const struct settings *s, struct err *ret_err)
-{
-    for (size_t i = 0; i < s->cors_origin.n; i++) {
-        if (s->cors_origin.p[i] <= ' ' || s->cors_origin.p[i] == 127)
-            return err_set(ret_err, ERR_CONFIG,
-                           "server.cors_origin has white space or a control character at byte "
-                           "%zu, but must be one origin; for example https://console.darkbloom.dev",
-                           i);
-    }
-    return 0;
-}
-
-int settings_check(const struct settings *s, struct err *ret_err)
-{
-    int rc = check_host(s, ret_err);
-
-    if (rc == 0)
-        rc = check_store_path(s, ret_err);
-    if (rc == 0)
-        rc = check_store_id(s, ret_err);
-    if (rc == 0)
-        rc = check_cors_origin(s, ret_err);
-    for (size_t i = 0; rc == 0 && i < s->n_models; i++)
-        rc = check_id(s, i, ret_err);
-    return rc;
-}
-
-/* --- the existing coordinator's other variables --- */
-
-/* Those of the existing coordinator's that mean something there and nothing here. Silently ignored,
- * each would leave somebody believing in a check, a payment or a database that is not there. */
-static const struct {
-    const char *name, *consequence;
-} without_effect[] = {
-    {"EIGENINFERENCE_ADMIN_KEY", "there is no admin API; use the commands `key` and `ledger`"},
-    {"EIGENINFERENCE_ADMIN_EMAILS", "there is no admin API; use the commands `key` and `ledger`"},
-    {"EIGENINFERENCE_ALLOW_MEMORY_STORE", "the store is the SQLite file of store.path"},
-    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_RPS", "there are no financial endpoints"},
-    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_BURST", "there are no financial endpoints"},
-    {"EIGENINFERENCE_CONSOLE_URL", "there is no web console"},
-    {"EIGENINFERENCE_BASE_URL", "there is no install script that would need it"},
-    {"EIGENINFERENCE_MIN_PROVIDER_VERSION", "providers of every version are accepted"},
-    {"EIGENINFERENCE_R2_CDN_URL", "there is no install script that would need it"},
-    {"EIGENINFERENCE_R2_SITE_PACKAGES_CDN_URL", "there is no install script that would need it"},
-    {"EIGENINFERENCE_RELEASE_KEY", "there are no releases"},
-    {"EIGENINFERENCE_KNOWN_BINARY_HASHES", "the hashes that providers report are not checked"},
-    {"EIGENINFERENCE_KNOWN_PYTHON_HASHES", "the hashes that providers report are not checked"},
-    {"EIGENINFERENCE_KNOWN_RUNTIME_HASHES", "the hashes that providers report are not checked"},
-    {"EIGENINFERENCE_KNOWN_TEMPLATE_HASHES", "the hashes that providers report are not checked"},
-    {"MNEMONIC", "consumers cannot seal requests to the coordinator"},
-    {"EIGENINFERENCE_SOLANA_MNEMONIC", "consumers cannot seal requests to the coordinator"},
-    {"EIGENINFERENCE_STRIPE_SECRET_KEY", "there are no payments; credit comes from `key create`"},
-    {"EIGENINFERENCE_BILLING_MOCK", "there are no payments; credit comes from `key create`"},
-    {"EIGENINFERENCE_REFERRAL_SHARE_PCT", "there are no referrals"},
-    {"EIGENINFERENCE_PRIVY_APP_ID", "there are no users, only API keys"},
-    {"EIGENINFERENCE_MDM_URL", "device management is not asked about providers"},
-    {"EIGENINFERENCE_STEP_CA_ROOT", "client certificates are not issued"},
-    {"DD_API_KEY", "no metrics are sent"},
-    {"DD_AGENT_HOST", "no metrics are sent"},
-};
-
-int settings_check_environment(const char *(*env)(const char *name), const struct log *log,
-                               struct err *ret_err)
-{
-    const char *url = env("EIGENINFERENCE_DATABASE_URL");
-
-    if (url && url[0])
-        return err_set(ret_err, ERR_CONFIG,
-                       "EIGENINFERENCE_DATABASE_URL is set, but this coordinator keeps keys and "
-                       "ledger in an SQLite file (store.path) and would start with an empty one; "
-                       "unset it to do that");
-    for (size_t i = 0; i < sizeof without_effect / sizeof without_effect[0]; i++) {
-        const char *value = env(without_effect[i].name);
-
-        if (value && value[0])
-            log_event(log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("variable", without_effect[i].name),
-                      KV_CSTR("why", "it has no effect here"),
-                      KV_CSTR("so", without_effect[i].consequence));
-    }
-    return 0;
-}
+    .program = "darkbloom-coordinator", .keys = settings_keys, .arrays = settings_arrays};

@@ -20,7 +20,8 @@ struct settings {
     int64_t port;
     int loop; /* enum settings_loop */
     struct str cors_origin;
-    int log_level; /* enum log_level */
+    int log_level;             /* enum log_level */
+    struct str metrics_listen; /* "HOST:PORT", or empty: see settings_listen_at */
     struct str store_path, store_id;
     bool store_new;
     int min_trust; /* enum trust_level */
@@ -37,6 +38,13 @@ struct settings {
 };
 
 extern const struct cfg_table settings_table;
+
+/* "127.0.0.1:9464" or "[::1]:9464": a numeric address and a port, 0 for any. 0 or ERR_PARSE. */
+struct settings_address {
+    char host[64];
+    uint16_t port;
+};
+int settings_listen_at(struct str text, struct settings_address *ret_address);
 
 /* What the table cannot say: an address to listen on, a file for the store, an origin that can
  * stand in a head, and each [[model]] has an id of its own. 0 or ERR_CONFIG. */

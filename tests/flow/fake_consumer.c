@@ -95,7 +95,7 @@ struct fake_consumer *fake_consumer_ask(struct fake_world *w, const struct fake_
     buf_init(&c->in, CONSUMER_MAX_BYTES);
     buf_init(&c->body, CONSUMER_MAX_BYTES);
     write_request(c, ask);
-    loop_connect(w->loop, "127.0.0.1", w->coord->port, on_connected, c);
+    loop_connect(w->loop, "127.0.0.1", ask->port ? ask->port : w->coord->port, on_connected, c);
     fake_world_settle(w);
     return c;
 }

@@ -18,6 +18,7 @@ struct fake_ask {
     const char *headers; /* more header lines, each with its CRLF; may be NULL */
     const char *target;  /* NULL: "POST /v1/chat/completions" */
     bool no_receipt;     /* does not ask for one */
+    uint16_t port;       /* 0: the API's */
     bool deaf;           /* reads nothing until fake_consumer_listen */
 };
 

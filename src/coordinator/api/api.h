@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP surface: one table of routes. Inference goes to flow/, providers to registry/, the rest
- * is answered here. */
+/* The HTTP surface: tables of routes. Inference goes to flow/, providers to registry/, the rest is
+ * answered here. Loop's thread. */
 #ifndef DARKBLOOM_COORDINATOR_API_API_H
 #define DARKBLOOM_COORDINATOR_API_API_H
 
@@ -9,8 +9,28 @@
 /* The HTTP server's callbacks; `ud` is the struct coord. */
 extern const struct http_server_ops api_server_ops;
 
-/* GET /health and GET /v1/models. */
+struct api_route {
+    struct str method, path;
+    struct str allow;                                         /* the Allow header of a 405 */
+    void (*handle)(struct coord *c, struct http_exchange *x); /* NULL ends the table */
+    bool while_draining;                                      /* otherwise 503 then */
+    bool needs_key; /* a request that names none is refused before its body is read */
+};
+
+#define API_ALLOW_GET  STR("GET, HEAD, OPTIONS")
+#define API_ALLOW_POST STR("POST, OPTIONS")
+
+/* Hand a request to its route, or answer 404, 405 with Allow, or 503 with Retry-After. */
+void api_route_request(struct coord *c, const struct api_route *routes, struct http_exchange *x);
+
+/* For every server of ours: what HTTP itself refuses, in the one form of errors. */
+const char *api_on_reject(void *ud, int status, const char *why, struct buf *ret_body);
+size_t api_reject_headers(void *ud, int status, const struct http_request *req,
+                          struct http_header *ret_headers);
+
+/* GET /health: the process runs. GET /ready: it should get work (api/ready.h). GET /v1/models. */
 void api_health(struct coord *c, struct http_exchange *x);
+void api_ready(struct coord *c, struct http_exchange *x);
 void api_models(struct coord *c, struct http_exchange *x);
 
 #endif

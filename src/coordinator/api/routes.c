@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of routes, and the answers when none fits. */
+#include "coordinator/admit/identify.h"
 #include "coordinator/api/api.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/registry/registry.h"
 #include "coordinator/reply/answer.h"
 
-static const struct http_header no_more = {0};
-static const char stopping_text[] = "the coordinator is stopping; try again";
+enum { PATH_SHOWN_BYTES = 100 };
 
-static void chat(struct coord *c, struct http_exchange *x)
+static const struct http_header api_no_more = {0};
+static const char api_stopping_text[] = "the coordinator is stopping; try again";
+
+static void api_chat(struct coord *c, struct http_exchange *x)
 {
     flow_start(c, x);
 }
 
 /* RFC 6455 §4.4: a client that speaks another version is told ours. */
-static void no_upgrade(struct coord *c, struct http_exchange *x)
+static void api_no_upgrade(struct coord *c, struct http_exchange *x)
 {
     struct str version = http_header_get(http_request_of(x), "Sec-WebSocket-Version");
     bool other_version = version.p && !str_is(version, "13");
@@ -26,109 +29,110 @@ static void no_upgrade(struct coord *c, struct http_exchange *x)
         e.status = 426;
     answer_error(c, x, NULL, &e,
                  other_version ? (struct http_header){STR("Sec-WebSocket-Version"), STR("13")}
-                               : no_more);
+                               : api_no_more);
 }
 
-static void provider_socket(struct coord *c, struct http_exchange *x)
+static void api_provider_socket(struct coord *c, struct http_exchange *x)
 {
     if (!http_request_of(x)->wants_upgrade)
-        no_upgrade(c, x);
+        api_no_upgrade(c, x);
     else if (registry_accept(c->registry, x) < 0)
         answer_no_memory(c, x);
 }
 
-#define ALLOW_GET  STR("GET, HEAD, OPTIONS")
-#define ALLOW_POST STR("POST, OPTIONS")
-
-static const struct route {
-    struct str method, path, allow;
-    void (*handle)(struct coord *c, struct http_exchange *x);
-    bool while_draining, needs_key;
-} routes[] = {
-    {STR("GET"), STR("/health"), ALLOW_GET, api_health, true, false},
-    {STR("GET"), STR("/v1/models"), ALLOW_GET, api_models, true, false},
-    {STR("POST"), STR("/v1/chat/completions"), ALLOW_POST, chat, false, true},
-    {STR("GET"), STR("/ws/provider"), ALLOW_GET, provider_socket, false, false},
+static const struct api_route api_routes[] = {
+    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false},
+    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false},
+    {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, false},
+    {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, true},
+    {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, false},
+    {.handle = NULL},
 };
 
-static const struct route *route_of(struct str path)
+static const struct api_route *api_route_of(const struct api_route *routes, struct str path)
 {
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (str_eq(routes[i].path, path))
-            return &routes[i];
+    for (; routes->handle; routes++) {
+        if (str_eq(routes->path, path))
+            return routes;
     }
     return NULL;
 }
 
 /* HEAD is a GET whose body the HTTP layer leaves out (RFC 9110 §9.3.2). */
-static bool takes(const struct route *route, struct str method)
+static bool api_route_takes(const struct api_route *route, struct str method)
 {
     return str_eq(route->method, str_is(method, "HEAD") ? STR("GET") : method);
 }
 
-static void refuse(struct coord *c, struct http_exchange *x, const struct route *route)
+static void api_route_refuse(struct coord *c, struct http_exchange *x,
+                             const struct api_route *route)
 {
     const struct http_request *req = http_request_of(x);
-    struct str path = {req->path.p, req->path.n < 100 ? req->path.n : 100};
-    struct http_header more = no_more;
+    struct str path = str_cut(req->path, PATH_SHOWN_BYTES);
+    struct http_header more = api_no_more;
     struct api_error e = {0};
 
     if (!route) {
         api_error_set(&e, API_NOT_FOUND, NULL, "there is nothing at %.*s", STR_ARG(path));
-    } else if (!takes(route, req->method)) {
+    } else if (!api_route_takes(route, req->method)) {
         api_error_set(&e, API_METHOD, NULL, "%.*s is not allowed on %.*s", STR_ARG(req->method),
                       STR_ARG(path));
         more = (struct http_header){STR("Allow"), route->allow};
     } else {
-        api_error_set(&e, API_OVERLOADED, NULL, stopping_text);
+        api_error_set(&e, API_OVERLOADED, NULL, api_stopping_text);
     }
     answer_error(c, x, NULL, &e, more);
 }
 
-static void on_request(void *ud, struct http_exchange *x)
+void api_route_request(struct coord *c, const struct api_route *routes, struct http_exchange *x)
 {
-    struct coord *c = ud;
     const struct http_request *req = http_request_of(x);
-    const struct route *route = route_of(req->path);
+    const struct api_route *route = api_route_of(routes, req->path);
 
     if (str_is(req->method, "OPTIONS")) /* a browser's preflight */
         answer_json(c, x, 204, STR(""));
-    else if (!route || !takes(route, req->method) || (c->draining && !route->while_draining))
-        refuse(c, x, route);
+    else if (!route || !api_route_takes(route, req->method) ||
+             (c->draining && !route->while_draining))
+        api_route_refuse(c, x, route);
     else
         route->handle(c, x);
 }
 
+static void api_on_request(void *ud, struct http_exchange *x)
+{
+    api_route_request(ud, api_routes, x);
+}
+
 /* Nobody's megabytes are kept for a request that goes nowhere or says nothing of a key. */
-static int on_head(void *ud, const struct http_request *req, const char **ret_why)
+static int api_on_head(void *ud, const struct http_request *req, const char **ret_why)
 {
     const struct coord *c = ud;
-    const struct route *route = route_of(req->path);
+    const struct api_route *route = api_route_of(api_routes, req->path);
 
     if (str_is(req->method, "OPTIONS"))
         return 0;
     if (!route)
         return *ret_why = "there is nothing at this path", 404;
-    if (!takes(route, req->method))
+    if (!api_route_takes(route, req->method))
         return *ret_why = "this method is not allowed here; see Allow", 405;
     if (c->draining && !route->while_draining)
-        return *ret_why = stopping_text, 503;
+        return *ret_why = api_stopping_text, 503;
     if (route->needs_key && !identify_names_key(http_header_get(req, "Authorization")))
         return *ret_why = IDENTIFY_NO_KEY, 401;
     return 0;
 }
 
-static const char *on_reject(void *ud, int status, const char *why, struct buf *ret_body)
+const char *api_on_reject(void *ud, int status, const char *why, struct buf *ret_body)
 {
     (void)ud;
     answer_rejection(status, why, ret_body);
     return "application/json";
 }
 
-static size_t reject_headers(void *ud, int status, const struct http_request *req,
-                             struct http_header *ret_headers)
+size_t api_reject_headers(void *ud, int status, const struct http_request *req,
+                          struct http_header *ret_headers)
 {
-    const struct route *route = req ? route_of(req->path) : NULL;
+    const struct api_route *route = req ? api_route_of(api_routes, req->path) : NULL;
     size_t n = answer_rejection_headers(ud, status, req, ret_headers);
 
     if (status == 405 && route)
@@ -136,7 +140,7 @@ static size_t reject_headers(void *ud, int status, const struct http_request *re
     return n;
 }
 
-const struct http_server_ops api_server_ops = {.on_request = on_request,
-                                               .on_head = on_head,
-                                               .on_reject = on_reject,
-                                               .reject_headers = reject_headers};
+const struct http_server_ops api_server_ops = {.on_request = api_on_request,
+                                               .on_head = api_on_head,
+                                               .on_reject = api_on_reject,
+                                               .reject_headers = api_reject_headers};

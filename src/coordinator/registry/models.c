@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "coordinator/metrics.h"
 #include "coordinator/registry/provider.h"
 
 enum { MODELS_MAX = 10000 };
@@ -117,6 +118,9 @@ static void narrow(struct model *m, const struct offer *o)
 
 static void list_offer(struct offer *o, struct model *m)
 {
+    if (m->metric == METRIC_VALUE_OTHER) /* what a stranger announces gets no number */
+        m->metric = metrics_value(o->provider->reg->config.metrics, ML_MODEL, str_from(m->id),
+                                  o->model_type);
     o->model = m;
     list_push_back(&m->offers, &o->link);
     m->n_unbounded += o->context_length == 0;

@@ -44,6 +44,7 @@ struct model {
     struct offer_heap heaps[TRUST_LEVELS];
     bool configured;         /* in the settings: never forgotten */
     size_t n_requests;       /* that hold a pointer to it */
+    unsigned metric;         /* its number among the models of the metrics; 0: "other" */
     struct list_node offers; /* of providers that may be asked, busy or not */
     size_t n_unbounded;      /* of these, without a known context */
     int64_t max_context;     /* largest of these; see model_context */

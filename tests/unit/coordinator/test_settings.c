@@ -278,6 +278,42 @@ static void a_model_needs_an_id_of_its_own(void **state)
     assert_says(x, "257 bytes, the limit is 256");
 }
 
+/* --- where the metrics are --- */
+
+static void metrics_are_where_the_operator_says_and_nowhere_by_default(void **state)
+{
+    struct fixture *x = *state;
+    struct settings_address at;
+
+    assert_int_equal(load(x, NULL, NULL), 0);
+    assert_int_equal(x->settings.metrics_listen.n, 0);
+    assert_int_equal(load(x, "[metrics]\nlisten = \"127.0.0.1:9464\"\n", NULL), 0);
+    assert_int_equal(settings_listen_at(x->settings.metrics_listen, &at), 0);
+    assert_string_equal(at.host, "127.0.0.1");
+    assert_int_equal(at.port, 9464);
+    assert_int_equal(settings_listen_at(STR("[::1]:0"), &at), 0);
+    assert_string_equal(at.host, "::1");
+    assert_int_equal(at.port, 0);
+}
+
+static void an_address_of_metrics_that_is_none_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "9464",  "127.0.0.1",     "127.0.0.1:", "127.0.0.1:-1",   "127.0.0.1:65536",
+        ":9464", "example.com:1", "[::1:9464",  "127.0.0.1:9464 "};
+    struct fixture *x = *state;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char toml[100];
+
+        snprintf(toml, sizeof toml, "[metrics]\nlisten = \"%s\"\n", bad[i]);
+        if (load(x, toml, NULL) != ERR_CONFIG)
+            fail_msg("%s is taken", bad[i]);
+        assert_says(x, "metrics.listen");
+        assert_says(x, "for example 127.0.0.1:9464");
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void)
@@ -292,6 +328,8 @@ int main(void)
         TEST(a_database_that_would_be_passed_over_refuses_the_start),
         TEST(a_bad_value_is_refused_by_name),
         TEST(an_unknown_trust_level_in_the_old_variable_is_refused),
+        TEST(metrics_are_where_the_operator_says_and_nowhere_by_default),
+        TEST(an_address_of_metrics_that_is_none_is_refused),
         TEST(models_have_names_and_prices),
         TEST(a_model_needs_an_id_of_its_own),
     };

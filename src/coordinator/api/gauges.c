@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gauges, from the state itself. */
+#include "coordinator/api/api.h"
+#include "coordinator/api/monitor.h"
+#include "coordinator/api/ready.h"
+#include "coordinator/metrics.h"
+#include "coordinator/registry/registry.h"
+
+/* Models beyond those that have a number of their own add up as "other". */
+static void gauges_of_models(struct coord *c)
+{
+    const struct model *m;
+    size_t cursor = 0;
+
+    metrics_clear(c->metrics, M_RUNNING);
+    metrics_clear(c->metrics, M_WAITING);
+    while ((m = registry_model_next(c->registry, &cursor))) {
+        metrics_add(c->metrics, M_RUNNING, m->metric, 0,
+                    (int64_t)m->n_requests - (int64_t)m->n_waiting);
+        metrics_add(c->metrics, M_WAITING, m->metric, 0, (int64_t)m->n_waiting);
+    }
+}
+
+static void gauges_of_store(struct coord *c)
+{
+    struct store_stats stats = store_stats(c->store);
+
+    metrics_set(c->metrics, M_STORE_BATCHES, 0, 0, (int64_t)stats.batches);
+    metrics_set(c->metrics, M_STORE_FAILED, 0, 0, (int64_t)stats.failed_batches);
+    metrics_set(c->metrics, M_STORE_QUEUED, 0, 0, (int64_t)stats.queued_now);
+}
+
+void monitor_refresh(struct coord *c)
+{
+    gauges_of_models(c);
+    gauges_of_store(c);
+    metrics_set(c->metrics, M_CONNECTED, 0, 0, (int64_t)registry_provider_count(c->registry));
+    metrics_set(c->metrics, M_READY, 0, 0, ready_why_not(c->ready) == NULL);
+    metrics_set(c->metrics, M_START_TIME, 0, 0, c->started_wall_us);
+}

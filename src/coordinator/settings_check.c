@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the table of settings cannot say, and the existing coordinator's variables. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "coordinator/settings.h"
+#include "net/loop.h"
+#include "store/place.h"
+
+enum { SHOWN_BYTES = 60 };
+
+static int settings_check_id(const struct settings *s, size_t nth, struct err *ret_err)
+{
+    struct str id = s->models[nth].id;
+
+    if (id.n == 0)
+        return err_set(ret_err, ERR_CONFIG,
+                       "[[model]] number %zu has no id; write e.g. id = \"llama-3.2-3b\"", nth + 1);
+    if (id.n > MODEL_ID_MAX_BYTES)
+        return err_set(ret_err, ERR_CONFIG,
+                       "the id of [[model]] number %zu has %zu bytes, the limit is %d", nth + 1,
+                       id.n, MODEL_ID_MAX_BYTES);
+    for (size_t i = 0; i < nth; i++) {
+        if (str_eq(s->models[i].id, id))
+            return err_set(ret_err, ERR_CONFIG,
+                           "[[model]] number %zu has the id of number %zu, \"%.*s\"; keep one of "
+                           "them",
+                           nth + 1, i + 1, STR_ARG(id));
+    }
+    return 0;
+}
+
+static int settings_check_host(const struct settings *s, struct err *ret_err)
+{
+    /* One with a NUL inside is not what it seems. */
+    if (strlen(s->host.p) == s->host.n && loop_is_address(s->host.p))
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "server.host is `%.*s`, but must be a numeric address; for example 127.0.0.1",
+                   STR_ARG(str_cut(s->host, SHOWN_BYTES)));
+}
+
+static int settings_check_store(const struct settings *s, struct err *ret_err)
+{
+    if (s->store_path.n > 0 && strlen(s->store_path.p) == s->store_path.n)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "store.path is `%s`, but must be a file's name; for example darkbloom.db",
+                   s->store_path.p);
+}
+
+static int settings_check_store_id(const struct settings *s, struct err *ret_err)
+{
+    if (s->store_id.n == 0)
+        return 0;
+    if (s->store_id.n == STORE_ID_BYTES - 1 &&
+        strspn(s->store_id.p, "0123456789abcdef") == s->store_id.n)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "store.id is `%.*s`, but must be the %d lower-case hex digits that `store show` "
+                   "prints",
+                   STR_ARG(str_cut(s->store_id, SHOWN_BYTES)), STORE_ID_BYTES - 1);
+}
+
+/* It stands in the head of every answer. */
+static int settings_check_origin(const struct settings *s, struct err *ret_err)
+{
+    for (size_t i = 0; i < s->cors_origin.n; i++) {
+        if (s->cors_origin.p[i] <= ' ' || s->cors_origin.p[i] == 127)
+            return err_set(ret_err, ERR_CONFIG,
+                           "server.cors_origin has white space or a control character at byte "
+                           "%zu, but must be one origin; for example https://console.darkbloom.dev",
+                           i);
+    }
+    return 0;
+}
+
+int settings_listen_at(struct str text, struct settings_address *ret_address)
+{
+    const char *colon = text.n > 0 ? memrchr(text.p, ':', text.n) : NULL;
+    struct str host = {text.p, colon ? (size_t)(colon - text.p) : 0};
+    struct settings_address a = {0};
+    int64_t port;
+
+    if (!colon || str_to_i64((struct str){colon + 1, text.n - host.n - 1}, &port) < 0 || port < 0 ||
+        port > UINT16_MAX)
+        return ERR_PARSE;
+    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = (struct str){host.p + 1, host.n - 2};
+    if (host.n == 0 || host.n >= sizeof a.host || memchr(host.p, 0, host.n))
+        return ERR_PARSE;
+    memcpy(a.host, host.p, host.n);
+    a.port = (uint16_t)port;
+    if (!loop_is_address(a.host))
+        return ERR_PARSE;
+    *ret_address = a;
+    return 0;
+}
+
+static int settings_check_metrics(const struct settings *s, struct err *ret_err)
+{
+    struct settings_address a;
+
+    if (s->metrics_listen.n == 0 || settings_listen_at(s->metrics_listen, &a) == 0)
+        return 0;
+    return err_set(
+        ret_err, ERR_CONFIG,
+        "metrics.listen is `%.*s`, but must be a numeric address and a port; for example "
+        "127.0.0.1:9464",
+        STR_ARG(str_cut(s->metrics_listen, SHOWN_BYTES)));
+}
+
+int settings_check(const struct settings *s, struct err *ret_err)
+{
+    static int (*const checks[])(const struct settings *, struct err *) = {
+        settings_check_host, settings_check_store, settings_check_store_id, settings_check_origin,
+        settings_check_metrics};
+
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        int rc = checks[i](s, ret_err);
+
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < s->n_models; i++) {
+        int rc = settings_check_id(s, i, ret_err);
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- the existing coordinator's other variables --- */
+
+/* Those of the existing coordinator's that mean something there and nothing here. Silently ignored,
+ * each would leave somebody believing in a check, a payment or a database that is not there. */
+static const struct {
+    const char *name, *consequence;
+} settings_without_effect[] = {
+    {"EIGENINFERENCE_ADMIN_KEY", "there is no admin API; use the commands `key` and `ledger`"},
+    {"EIGENINFERENCE_ADMIN_EMAILS", "there is no admin API; use the commands `key` and `ledger`"},
+    {"EIGENINFERENCE_ALLOW_MEMORY_STORE", "the store is the SQLite file of store.path"},
+    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_RPS", "there are no financial endpoints"},
+    {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_BURST", "there are no financial endpoints"},
+    {"EIGENINFERENCE_CONSOLE_URL", "there is no web console"},
+    {"EIGENINFERENCE_BASE_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_MIN_PROVIDER_VERSION", "providers of every version are accepted"},
+    {"EIGENINFERENCE_R2_CDN_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_R2_SITE_PACKAGES_CDN_URL", "there is no install script that would need it"},
+    {"EIGENINFERENCE_RELEASE_KEY", "there are no releases"},
+    {"EIGENINFERENCE_KNOWN_BINARY_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_PYTHON_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_RUNTIME_HASHES", "the hashes that providers report are not checked"},
+    {"EIGENINFERENCE_KNOWN_TEMPLATE_HASHES", "the hashes that providers report are not checked"},
+    {"MNEMONIC", "consumers cannot seal requests to the coordinator"},
+    {"EIGENINFERENCE_SOLANA_MNEMONIC", "consumers cannot seal requests to the coordinator"},
+    {"EIGENINFERENCE_STRIPE_SECRET_KEY", "there are no payments; credit comes from `key create`"},
+    {"EIGENINFERENCE_BILLING_MOCK", "there are no payments; credit comes from `key create`"},
+    {"EIGENINFERENCE_REFERRAL_SHARE_PCT", "there are no referrals"},
+    {"EIGENINFERENCE_PRIVY_APP_ID", "there are no users, only API keys"},
+    {"EIGENINFERENCE_MDM_URL", "device management is not asked about providers"},
+    {"EIGENINFERENCE_STEP_CA_ROOT", "client certificates are not issued"},
+    {"DD_API_KEY", "no metrics are sent"},
+    {"DD_AGENT_HOST", "no metrics are sent"},
+};
+
+int settings_check_environment(const char *(*env)(const char *name), const struct log *log,
+                               struct err *ret_err)
+{
+    const char *url = env("EIGENINFERENCE_DATABASE_URL");
+
+    if (url && url[0])
+        return err_set(ret_err, ERR_CONFIG,
+                       "EIGENINFERENCE_DATABASE_URL is set, but this coordinator keeps keys and "
+                       "ledger in an SQLite file (store.path) and would start with an empty one; "
+                       "unset it to do that");
+    for (size_t i = 0; i < sizeof settings_without_effect / sizeof settings_without_effect[0];
+         i++) {
+        const char *value = env(settings_without_effect[i].name);
+
+        if (value && value[0])
+            log_event(log, LOG_WARN, EV_CONFIG_WARNING,
+                      KV_CSTR("variable", settings_without_effect[i].name),
+                      KV_CSTR("why", "it has no effect here"),
+                      KV_CSTR("so", settings_without_effect[i].consequence));
+    }
+    return 0;
+}
