@@ -19,12 +19,14 @@ static const struct {
 
 const struct command *command_find(struct str name)
 {
-    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++) {
         if (str_is(name, aliases[i].option))
             name = str_from(aliases[i].command);
-    for (const struct command *c = command_table; c->name; c++)
+    }
+    for (const struct command *c = command_table; c->name; c++) {
         if (str_is(name, c->name))
             return c;
+    }
     return NULL;
 }
 
@@ -32,8 +34,10 @@ const struct command *command_nearest(struct str name)
 {
     const struct command *best = NULL;
     size_t best_edits = name.n / 2 + 2;
+
     for (const struct command *c = command_table; c->name; c++) {
         size_t n = str_distance(name, str_from(c->name));
+
         if (n < best_edits) {
             best = c;
             best_edits = n;
@@ -44,15 +48,18 @@ const struct command *command_nearest(struct str name)
 
 int command_main(int argc, char **argv)
 {
+    const struct command *near, *c;
+    struct str name;
+
     if (argc < 2) {
         (void)cmd_help(1, argv);
         return EXIT_USAGE;
     }
-    struct str name = str_from(argv[1]);
-    const struct command *c = command_find(name);
+    name = str_from(argv[1]);
+    c = command_find(name);
     if (c)
         return c->run(argc - 1, argv + 1);
-    const struct command *near = command_nearest(name);
+    near = command_nearest(name);
     if (near)
         (void)fprintf(stderr, "darkbloom: no command \"%s\"; did you mean \"%s\"?\n", argv[1],
                       near->name);

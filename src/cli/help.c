@@ -4,7 +4,7 @@
 
 #include "cli/command.h"
 
-static void print_all(void)
+static void cmd_help_print_all(void)
 {
     (void)printf("Usage: darkbloom COMMAND [ARGUMENT]...\n\nCommands:\n");
     for (const struct command *c = command_table; c->name; c++)
@@ -13,11 +13,13 @@ static void print_all(void)
 
 int cmd_help(int argc, char **argv)
 {
+    const struct command *c;
+
     if (argc < 2) {
-        print_all();
+        cmd_help_print_all();
         return EXIT_DONE;
     }
-    const struct command *c = command_find(str_from(argv[1]));
+    c = command_find(str_from(argv[1]));
     if (!c) {
         (void)fprintf(stderr, "darkbloom: no command \"%s\"; \"darkbloom help\" lists them\n",
                       argv[1]);

@@ -38,14 +38,14 @@ struct daemon {
 /* --- parts --- */
 
 /* Scheduler's threads. */
-static void wake(void *ud)
+static void daemon_wake(void *ud)
 {
     struct daemon *d = ud;
 
     loop_waker_wake(d->waker);
 }
 
-static void on_wake(void *ud)
+static void daemon_on_wake(void *ud)
 {
     struct daemon *d = ud;
 
@@ -53,7 +53,7 @@ static void on_wake(void *ud)
         provider_on_engine(d->provider);
 }
 
-static int open_engine(struct daemon *d, struct err *e)
+static int daemon_open_engine(struct daemon *d, struct err *e)
 {
     const struct provider_settings *s = d->settings;
     struct engine_config config = {
@@ -63,7 +63,7 @@ static int open_engine(struct daemon *d, struct err *e)
                   .threads = (int32_t)s->threads,
                   .invariant = s->numerics == SETTINGS_NUMERICS_INVARIANT},
         .max_waiting = (size_t)s->slots * WAITING_PER_SLOT,
-        .wake = wake,
+        .wake = daemon_wake,
         .wake_ud = d};
     int64_t start = clock_mono_us(&d->log.clock);
     int rc;
@@ -84,7 +84,7 @@ static int open_engine(struct daemon *d, struct err *e)
     return rc;
 }
 
-static int open_signer(struct daemon *d, struct err *e)
+static int daemon_open_signer(struct daemon *d, struct err *e)
 {
     struct str path = d->settings->key_path;
     struct signer_post post;
@@ -99,7 +99,7 @@ static int open_signer(struct daemon *d, struct err *e)
     return rc < 0 ? rc : key_lock(path.p, &d->key_lock, e);
 }
 
-static int describe_machine(struct daemon *d, struct err *e)
+static int daemon_describe_machine(struct daemon *d, struct err *e)
 {
     const struct provider_settings *s = d->settings;
     struct gguf_info info = engine_info(d->engine);
@@ -132,7 +132,7 @@ static int describe_machine(struct daemon *d, struct err *e)
     return rc;
 }
 
-static int open_provider(struct daemon *d)
+static int daemon_open_provider(struct daemon *d)
 {
     const struct provider_settings *s = d->settings;
     const struct provider_config config = {.loop = d->loop,
@@ -150,26 +150,26 @@ static int open_provider(struct daemon *d)
     return provider_new(&config, &d->provider);
 }
 
-static int open_parts(struct daemon *d, struct err *e)
+static int daemon_open_parts(struct daemon *d, struct err *e)
 {
     int rc = coordinator_url_parse(d->settings->coordinator_url, &d->url, e);
 
     if (rc == 0)
         rc = loop_uv_new(&d->loop, e);
     if (rc == 0)
-        rc = loop_waker_new(d->loop, on_wake, d, &d->waker);
+        rc = loop_waker_new(d->loop, daemon_on_wake, d, &d->waker);
     if (rc == 0)
-        rc = open_signer(d, e);
+        rc = daemon_open_signer(d, e);
     if (rc == 0)
-        rc = open_engine(d, e);
+        rc = daemon_open_engine(d, e);
     if (rc == 0)
         rc = box_pair_new(&d->pair);
     if (rc == 0)
-        rc = describe_machine(d, e);
-    return rc == 0 ? open_provider(d) : rc;
+        rc = daemon_describe_machine(d, e);
+    return rc == 0 ? daemon_open_provider(d) : rc;
 }
 
-static void close_parts(struct daemon *d)
+static void daemon_close_parts(struct daemon *d)
 {
     signer_close(d->signer);
     provider_free(d->provider);
@@ -186,22 +186,22 @@ static void close_parts(struct daemon *d)
 
 /* --- running --- */
 
-static void stopped(void *ud)
+static void daemon_stopped(void *ud)
 {
     struct daemon *d = ud;
 
     loop_stop(d->loop);
 }
 
-static void on_signal(void *ud, int signo)
+static void daemon_on_signal(void *ud, int signo)
 {
     struct daemon *d = ud;
 
     log_event(&d->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo));
-    provider_stop(d->provider, stopped, d);
+    provider_stop(d->provider, daemon_stopped, d);
 }
 
-static void warn_ignored(void *ud, const char *setting, const char *why)
+static void daemon_warn_ignored(void *ud, const char *setting, const char *why)
 {
     const struct daemon *d = ud;
 
@@ -219,19 +219,19 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
     d.paths = (struct paths){getenv, &d.region};
     d.log = (struct log){
         .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
-    cfg_each_ignored(&provider_settings_table, settings, &d.region, warn_ignored, &d);
+    cfg_each_ignored(&provider_settings_table, settings, &d.region, daemon_warn_ignored, &d);
     signal(SIGPIPE, SIG_IGN);
-    rc = open_parts(&d, ret_err);
+    rc = daemon_open_parts(&d, ret_err);
     if (rc == 0)
-        rc = loop_on_signal(d.loop, SIGINT, on_signal, &d);
+        rc = loop_on_signal(d.loop, SIGINT, daemon_on_signal, &d);
     if (rc == 0)
-        rc = loop_on_signal(d.loop, SIGTERM, on_signal, &d);
+        rc = loop_on_signal(d.loop, SIGTERM, daemon_on_signal, &d);
     if (rc == 0) {
         provider_start(d.provider);
         log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", settings->coordinator_url),
                   KV_STR("model", provider_settings_model_id(settings)));
         rc = loop_run(d.loop);
     }
-    close_parts(&d);
+    daemon_close_parts(&d);
     return rc;
 }

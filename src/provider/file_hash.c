@@ -10,7 +10,7 @@
 
 enum { DIGEST_BYTES = 32, BLOCK_BYTES = 64 << 10 };
 
-static int digest(int fd, uint8_t ret_digest[static DIGEST_BYTES])
+static int file_hash_digest(int fd, uint8_t ret_digest[static DIGEST_BYTES])
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     uint8_t block[BLOCK_BYTES];
@@ -27,10 +27,12 @@ int file_hash(const char *path, const char *what, char ret_hex[static FILE_HASH_
               struct err *ret_err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint8_t bytes[DIGEST_BYTES];
+    int rc;
+
     if (fd < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot read %s %.150s", what, path);
-    uint8_t bytes[DIGEST_BYTES];
-    int rc = digest(fd, bytes);
+    rc = file_hash_digest(fd, bytes);
     close(fd);
     if (rc < 0)
         return err_set(ret_err, rc, "%s %.150s cannot be read to its end", what, path);

@@ -9,13 +9,15 @@
 int key_lock(const char *path, int *ret_fd, struct err *ret_err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error;
+
     if (fd < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot open the key %.150s to lock it", path);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         *ret_fd = fd;
         return 0;
     }
-    int error = errno;
+    error = errno;
     close(fd);
     if (error == EWOULDBLOCK)
         return err_set(ret_err, ERR_BUSY,

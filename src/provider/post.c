@@ -22,10 +22,12 @@ static void post_run(void *ud)
 {
     struct post *p = ud;
     struct post_item *item = p->first;
+
     p->first = NULL;
     p->end = &p->first;
     while (item) {
         struct post_item *next = item->next;
+
         item->fn(item->arg);
         free(item);
         item = next;
@@ -36,6 +38,7 @@ static void post_add(void *ud, void (*fn)(void *arg), void *arg)
 {
     struct post *p = ud;
     struct post_item *item = malloc(sizeof *item);
+
     /* The signer promised an answer and cannot take it back: without memory for a list node there
      * is no way on. */
     if (!item)
@@ -49,6 +52,7 @@ static void post_add(void *ud, void (*fn)(void *arg), void *arg)
 int post_new(struct loop *l, struct post **ret_post)
 {
     struct post *p = calloc(1, sizeof *p);
+
     if (!p)
         return ERR_NOMEM;
     p->loop = l;

@@ -16,65 +16,72 @@ struct provider {
     void *stopped_ud;
 };
 
-static void on_request(void *ud, const struct msg_inference_request *m)
+static void provider_on_request(void *ud, const struct msg_inference_request *m)
 {
     struct provider *p = ud;
+
     serve_on_request(p->serve, m);
 }
 
-static void on_cancel(void *ud, const struct msg_cancel *m)
+static void provider_on_cancel(void *ud, const struct msg_cancel *m)
 {
     struct provider *p = ud;
+
     serve_on_cancel(p->serve, m);
 }
 
-static void on_drain(void *ud)
+static void provider_on_drain(void *ud)
 {
     struct provider *p = ud;
+
     serve_on_drain(p->serve);
 }
 
-static void on_lost(void *ud)
+static void provider_on_lost(void *ud)
 {
     struct provider *p = ud;
+
     serve_on_lost(p->serve);
 }
 
-static struct load on_load(void *ud)
+static struct load provider_on_load(void *ud)
 {
     struct provider *p = ud;
+
     return serve_load(p->serve);
 }
 
-static const struct link_ops link_ops = {.on_request = on_request,
-                                         .on_cancel = on_cancel,
-                                         .on_drain = on_drain,
-                                         .on_lost = on_lost,
-                                         .load = on_load};
+static const struct link_ops link_ops = {.on_request = provider_on_request,
+                                         .on_cancel = provider_on_cancel,
+                                         .on_drain = provider_on_drain,
+                                         .on_lost = provider_on_lost,
+                                         .load = provider_on_load};
 
 int provider_new(const struct provider_config *c, struct provider **ret_provider)
 {
+    const struct serve_config serve = {.loop = c->loop,
+                                       .rand = c->rand,
+                                       .log = c->log,
+                                       .signer = c->signer,
+                                       .engine = c->engine,
+                                       .pair = c->pair,
+                                       .model_id = c->machine->model.id,
+                                       .context_tokens = c->machine->model.context_length,
+                                       .max_jobs = c->max_jobs};
+    const struct link_config link = {.loop = c->loop,
+                                     .rand = c->rand,
+                                     .log = c->log,
+                                     .signer = c->signer,
+                                     .machine = c->machine,
+                                     .url = c->url,
+                                     .heartbeat_interval_ms = c->heartbeat_interval_ms};
     struct provider *p = calloc(1, sizeof *p);
+    int rc;
+
     if (!p)
         return ERR_NOMEM;
     p->loop = c->loop;
-    struct serve_config serve = {.loop = c->loop,
-                                 .rand = c->rand,
-                                 .log = c->log,
-                                 .signer = c->signer,
-                                 .engine = c->engine,
-                                 .pair = c->pair,
-                                 .model_id = c->machine->model.id,
-                                 .context_tokens = c->machine->model.context_length,
-                                 .max_jobs = c->max_jobs};
-    struct link_config link = {.loop = c->loop,
-                               .rand = c->rand,
-                               .log = c->log,
-                               .signer = c->signer,
-                               .machine = c->machine,
-                               .url = c->url,
-                               .heartbeat_interval_ms = c->heartbeat_interval_ms};
-    int rc = serve_new(&serve, &p->serve);
+    rc = serve_new(&serve, &p->serve);
     if (rc == 0)
         rc = link_new(&link, &link_ops, p, &p->link);
     if (rc < 0) {
@@ -96,35 +103,38 @@ void provider_on_engine(struct provider *p)
     serve_on_events(p->serve);
 }
 
-static void tell_stopped(void *ud)
+static void provider_tell_stopped(void *ud)
 {
     struct provider *p = ud;
+
     p->stopped(p->stopped_ud);
 }
 
 /* The close frame leaves at the end of an iteration: whoever ends the loop at once keeps it back.
  */
-static void stop_now(void *ud)
+static void provider_stop_now(void *ud)
 {
     struct provider *p = ud;
+
     if (p->closed)
         return;
     p->closed = true;
     link_stop(p->link);
-    loop_timer_set(p->loop, &p->drain, PROVIDER_LINGER_MS * (int64_t)1000, tell_stopped, p);
+    loop_timer_set(p->loop, &p->drain, PROVIDER_LINGER_MS * (int64_t)1000, provider_tell_stopped,
+                   p);
 }
 
 void provider_stop(struct provider *p, void (*stopped)(void *ud), void *ud)
 {
     if (p->stopping) {
-        stop_now(p);
+        provider_stop_now(p);
         return;
     }
     p->stopping = true;
     p->stopped = stopped;
     p->stopped_ud = ud;
-    loop_timer_set(p->loop, &p->drain, PROVIDER_DRAIN_MS * (int64_t)1000, stop_now, p);
-    serve_drain(p->serve, stop_now, p);
+    loop_timer_set(p->loop, &p->drain, PROVIDER_DRAIN_MS * (int64_t)1000, provider_stop_now, p);
+    serve_drain(p->serve, provider_stop_now, p);
 }
 
 void provider_free(struct provider *p)

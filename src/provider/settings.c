@@ -193,9 +193,11 @@ struct str provider_settings_model_id(const struct provider_settings *s)
 {
     static const struct str suffix = {".gguf", 5};
     struct str name = s->model_path;
+    const char *slash;
+
     if (s->model_id.n)
         return s->model_id;
-    const char *slash = name.n ? memrchr(name.p, '/', name.n) : NULL;
+    slash = name.n ? memrchr(name.p, '/', name.n) : NULL;
     if (slash)
         name = (struct str){slash + 1, name.n - (size_t)(slash + 1 - name.p)};
     if (name.n > suffix.n && str_eq((struct str){name.p + name.n - suffix.n, suffix.n}, suffix))
@@ -207,6 +209,7 @@ int provider_settings_check(const struct provider_settings *s, struct err *ret_e
 {
     struct coordinator_url url;
     int rc = coordinator_url_parse(s->coordinator_url, &url, ret_err);
+
     if (rc < 0)
         return rc;
     if (!s->model_path.n)

@@ -15,7 +15,7 @@ struct engine {
 };
 
 /* Prompts of one short message, less the message itself: what the template brings along. */
-static int32_t measure_overhead(struct gguf *m)
+static int32_t engine_measure_overhead(struct gguf *m)
 {
     const struct str messages = STR("[{\"role\":\"user\",\"content\":\"x\"}]");
     struct buf prompt;
@@ -28,7 +28,7 @@ static int32_t measure_overhead(struct gguf *m)
     return n > 1 ? n - 1 : 0;
 }
 
-static int start(struct engine *e, const struct engine_config *config, struct err *ret_err)
+static int engine_start(struct engine *e, const struct engine_config *config, struct err *ret_err)
 {
     struct scheduler_config sc = {.ops = &gguf_ops,
                                   .model = e->model,
@@ -43,7 +43,7 @@ static int start(struct engine *e, const struct engine_config *config, struct er
     if (proved < 0)
         return err_set(ret_err, proved, "the model fails at its first forward pass");
     e->invariant = proved;
-    e->overhead = measure_overhead(e->model);
+    e->overhead = engine_measure_overhead(e->model);
     return scheduler_start(&sc, &e->scheduler, ret_err);
 }
 
@@ -61,7 +61,7 @@ int engine_open(const struct engine_config *config, struct engine **ret_engine, 
         c.model.backends = DARKBLOOM_LLAMA_LIB_DIR;
     rc = gguf_open(&c.model, &e->model, ret_err);
     if (rc == 0)
-        rc = start(e, &c, ret_err);
+        rc = engine_start(e, &c, ret_err);
     if (rc < 0) {
         engine_close(e);
         return rc;
@@ -79,29 +79,29 @@ void engine_close(struct engine *e)
     free(e);
 }
 
-static int submit(void *ud, uint64_t tag, const struct chat_request *chat)
+static int engine_submit(void *ud, uint64_t tag, const struct chat_request *chat)
 {
     return scheduler_submit(((struct engine *)ud)->scheduler, tag, chat);
 }
 
-static void cancel(void *ud, uint64_t tag)
+static void engine_cancel(void *ud, uint64_t tag)
 {
     scheduler_cancel(((struct engine *)ud)->scheduler, tag);
 }
 
-static int poll_event(void *ud, struct engine_event *ret_event)
+static int engine_poll_event(void *ud, struct engine_event *ret_event)
 {
     return scheduler_poll(((struct engine *)ud)->scheduler, ret_event);
 }
 
-static void load(void *ud, struct load *ret_load)
+static void engine_load(void *ud, struct load *ret_load)
 {
     scheduler_load(((struct engine *)ud)->scheduler, ret_load);
 }
 
 struct engine_port engine_port(struct engine *e)
 {
-    return (struct engine_port){submit, cancel, poll_event, load, e};
+    return (struct engine_port){engine_submit, engine_cancel, engine_poll_event, engine_load, e};
 }
 
 struct model_limits engine_limits(const struct engine *e)

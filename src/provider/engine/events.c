@@ -26,7 +26,7 @@ void events_free(struct events *e)
     pthread_cond_destroy(&e->room);
 }
 
-static void put_one(struct events *e, const struct engine_event *event, struct str text)
+static void events_put_one(struct events *e, const struct engine_event *event, struct str text)
 {
     struct event_slot *slot;
 
@@ -44,7 +44,7 @@ static void put_one(struct events *e, const struct engine_event *event, struct s
 }
 
 /* Bytes of `text` that fit one event without splitting a character. */
-static size_t fitting(struct str text)
+static size_t events_fitting(struct str text)
 {
     size_t n = text.n < EVENT_TEXT_BYTES ? text.n : EVENT_TEXT_BYTES;
 
@@ -59,9 +59,9 @@ void events_put(struct events *e, const struct engine_event *event)
     struct str rest = event->text;
 
     do {
-        size_t n = fitting(rest);
+        size_t n = events_fitting(rest);
 
-        put_one(e, &part, (struct str){rest.p, n});
+        events_put_one(e, &part, (struct str){rest.p, n});
         part.tokens = 0;
         rest = (struct str){rest.p + n, rest.n - n};
     } while (rest.n > 0);

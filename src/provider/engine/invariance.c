@@ -48,7 +48,7 @@ struct trial {
 };
 
 /* Any tokens do; 1… avoids special ids at 0. */
-static int32_t token_at(const struct trial *t, int32_t seq, int32_t pos)
+static int32_t invariance_token_at(const struct trial *t, int32_t seq, int32_t pos)
 {
     uint32_t text = seq == OTHER ? 40503U : 0;
 
@@ -57,7 +57,7 @@ static int32_t token_at(const struct trial *t, int32_t seq, int32_t pos)
 
 /* The first point is the end of the start, the others are the end of the long prompt and what
  * follows. -1: no point. */
-static int32_t point_of(const struct trial *t, int32_t pos)
+static int32_t invariance_point_of(const struct trial *t, int32_t pos)
 {
     if (pos == START_TOKENS - 1)
         return 0;
@@ -65,9 +65,9 @@ static int32_t point_of(const struct trial *t, int32_t pos)
 }
 
 /* The first twin that comes by leaves its logits, the second one's must be the same. */
-static int look(struct trial *t, int32_t seq)
+static int invariance_look(struct trial *t, int32_t seq)
 {
-    int32_t point = point_of(t, t->past[seq] - 1);
+    int32_t point = invariance_point_of(t, t->past[seq] - 1);
     const float *logits = t->ops->logits(t->model, t->last[seq]);
     size_t n = (size_t)t->limits.vocab;
 
@@ -83,7 +83,7 @@ static int look(struct trial *t, int32_t seq)
     return 0;
 }
 
-static int32_t add_rows(struct trial *t, int32_t pass, int32_t seq, int32_t n)
+static int32_t invariance_add_rows(struct trial *t, int32_t pass, int32_t seq, int32_t n)
 {
     int32_t more = passes[pass].rows[seq];
 
@@ -91,13 +91,13 @@ static int32_t add_rows(struct trial *t, int32_t pass, int32_t seq, int32_t n)
     more = more == ALL ? t->long_tokens - t->past[seq] : more;
     for (int32_t i = 0; i < more; i++, t->past[seq]++) {
         t->last[seq] = n;
-        t->rows[n++] =
-            (struct model_row){token_at(t, seq, t->past[seq]), t->past[seq], seq, i == more - 1};
+        t->rows[n++] = (struct model_row){invariance_token_at(t, seq, t->past[seq]), t->past[seq],
+                                          seq, i == more - 1};
     }
     return n;
 }
 
-static int run_pass(struct trial *t, int32_t pass)
+static int invariance_run_pass(struct trial *t, int32_t pass)
 {
     int32_t n = 0;
     int rc;
@@ -111,20 +111,20 @@ static int run_pass(struct trial *t, int32_t pass)
         t->past[OTHER] = 0;
     }
     for (int32_t seq = 0; seq < t->seqs; seq++)
-        n = add_rows(t, pass, seq, n);
+        n = invariance_add_rows(t, pass, seq, n);
     rc = t->ops->decode(t->model, t->rows, n) < 0 ? ERR_MODEL : 0;
     for (int32_t seq = TWIN_A; rc == 0 && seq <= TWIN_B; seq++)
-        rc = t->last[seq] >= 0 ? look(t, seq) : 0;
+        rc = t->last[seq] >= 0 ? invariance_look(t, seq) : 0;
     return rc;
 }
 
-static int run(struct trial *t)
+static int invariance_run(struct trial *t)
 {
     int rc = 0;
 
     t->equal = true;
     for (int32_t pass = 0; rc == 0 && t->equal && pass < N_PASSES; pass++)
-        rc = run_pass(t, pass);
+        rc = invariance_run_pass(t, pass);
     for (int32_t seq = 0; seq < t->seqs; seq++)
         t->ops->forget(t->model, seq);
     return rc < 0 ? rc : t->equal;
@@ -146,7 +146,7 @@ int invariance_check(const struct model_ops *ops, void *model)
     t.rows = calloc((size_t)t.limits.max_rows, sizeof *t.rows);
     t.seen = calloc((size_t)POINTS * (size_t)t.limits.vocab, sizeof *t.seen);
     if (t.rows && t.seen)
-        rc = run(&t);
+        rc = invariance_run(&t);
     free(t.rows);
     free(t.seen);
     return rc;

@@ -31,21 +31,21 @@ struct gguf {
 
 /* --- loading --- */
 
-static void only_errors(enum ggml_log_level level, const char *text, void *ud)
+static void gguf_only_errors(enum ggml_log_level level, const char *text, void *ud)
 {
     (void)ud;
     if (level == GGML_LOG_LEVEL_ERROR)
         fputs(text, stderr);
 }
 
-static int check_library(const char *backends, struct err *ret_err)
+static int gguf_check_library(const char *backends, struct err *ret_err)
 {
     if (strncmp(llama_version(), expected_version, sizeof expected_version - 1) != 0)
         return err_set(ret_err, ERR_CONFIG,
                        "libllama is version %.40s, but this program needs %s; run `make run` to "
                        "fetch it again",
                        llama_version(), expected_version);
-    llama_log_set(only_errors, NULL);
+    llama_log_set(gguf_only_errors, NULL);
     ggml_backend_load_all_from_path(backends);
     if (ggml_backend_dev_count() == 0)
         return err_set(ret_err, ERR_CONFIG, "no CPU variant of libggml is in %.150s", backends);
@@ -53,7 +53,7 @@ static int check_library(const char *backends, struct err *ret_err)
     return 0;
 }
 
-static int32_t thread_count(int32_t wanted)
+static int32_t gguf_thread_count(int32_t wanted)
 {
     int64_t cores = cpus_usable("");
 
@@ -67,7 +67,7 @@ static int32_t thread_count(int32_t wanted)
 
 /* The library would make threads for each pass without a pool. The CPU backend is a plug-in, so its
  * functions are reached through the registry. */
-static void attach_pool(struct gguf *m, int32_t threads)
+static void gguf_attach_pool(struct gguf *m, int32_t threads)
 {
     ggml_backend_dev_t dev = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     ggml_backend_reg_t reg = dev ? ggml_backend_dev_backend_reg(dev) : NULL;
@@ -91,8 +91,8 @@ static void attach_pool(struct gguf *m, int32_t threads)
         llama_attach_threadpool(m->context, m->pool, m->pool);
 }
 
-static struct llama_context_params context_params(const struct llama_model_config *config,
-                                                  int32_t context_tokens)
+static struct llama_context_params gguf_context_params(const struct llama_model_config *config,
+                                                       int32_t context_tokens)
 {
     struct llama_context_params p = llama_context_default_params();
 
@@ -100,7 +100,7 @@ static struct llama_context_params context_params(const struct llama_model_confi
     p.n_seq_max = (uint32_t)config->slots;
     p.n_batch = (uint32_t)(config->chunk_tokens + config->slots);
     p.n_ubatch = p.n_batch;
-    p.n_threads = p.n_threads_batch = thread_count(config->threads);
+    p.n_threads = p.n_threads_batch = gguf_thread_count(config->threads);
     p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     p.kv_unified = false;
     p.type_k = GGML_TYPE_F16;
@@ -109,7 +109,8 @@ static struct llama_context_params context_params(const struct llama_model_confi
     return p;
 }
 
-static int32_t context_of(const struct llama_model_config *config, const struct llama_model *model)
+static int32_t gguf_context_of(const struct llama_model_config *config,
+                               const struct llama_model *model)
 {
     int32_t trained = llama_model_n_ctx_train(model);
     int32_t n = config->context_tokens > 0 ? config->context_tokens : DEFAULT_CONTEXT_TOKENS;
@@ -119,7 +120,7 @@ static int32_t context_of(const struct llama_model_config *config, const struct 
 
 /* Of any token, special ones included: a longer text per token of context need not be tokenised to
  * be refused. */
-static int32_t longest_piece(const struct llama_vocab *vocab)
+static int32_t gguf_longest_piece(const struct llama_vocab *vocab)
 {
     int32_t longest = 1;
 
@@ -131,7 +132,7 @@ static int32_t longest_piece(const struct llama_vocab *vocab)
     return longest;
 }
 
-static int load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
+static int gguf_load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
 {
     struct llama_model_params params = llama_model_default_params();
     struct llama_context_params cp;
@@ -141,29 +142,29 @@ static int load(struct gguf *m, const struct llama_model_config *config, struct 
     if (!m->model)
         return err_set(ret_err, ERR_CONFIG, "%.150s is no GGUF model that libllama can load",
                        config->path);
-    cp = context_params(config, context_of(config, m->model));
+    cp = gguf_context_params(config, gguf_context_of(config, m->model));
     m->context = llama_init_from_model(m->model, cp);
     if (!m->context)
         return err_set(ret_err, ERR_CONFIG,
                        "no memory for %d slots of %d tokens; lower model.slots or "
                        "model.context_tokens",
-                       config->slots, context_of(config, m->model));
+                       config->slots, gguf_context_of(config, m->model));
     m->chat = chat_shim_new(m->model);
     if (!m->chat)
         return err_set(ret_err, ERR_CONFIG, "the chat template of %.150s cannot be read",
                        config->path);
     m->vocab = llama_model_get_vocab(m->model);
     m->batch = llama_batch_init((int32_t)cp.n_batch, 0, 1);
-    attach_pool(m, cp.n_threads);
+    gguf_attach_pool(m, cp.n_threads);
     m->limits = (struct model_limits){.vocab = llama_vocab_n_tokens(m->vocab),
                                       .context_tokens = (int32_t)llama_n_ctx_seq(m->context),
                                       .max_seqs = config->slots,
                                       .max_rows = (int32_t)cp.n_batch,
-                                      .longest_piece_bytes = longest_piece(m->vocab)};
+                                      .longest_piece_bytes = gguf_longest_piece(m->vocab)};
     return 0;
 }
 
-static void describe(struct gguf *m)
+static void gguf_describe(struct gguf *m)
 {
     char *last;
 
@@ -182,16 +183,16 @@ int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, 
 
     if (!m)
         return err_set(ret_err, ERR_NOMEM, "out of memory for the model");
-    rc = check_library(config->backends, ret_err);
+    rc = gguf_check_library(config->backends, ret_err);
     if (rc == 0)
         rc = file_hash(config->path, "the model", m->info.weight_hash, ret_err);
     if (rc == 0)
-        rc = load(m, config, ret_err);
+        rc = gguf_load(m, config, ret_err);
     if (rc != 0) {
         gguf_close(m);
         return rc;
     }
-    describe(m);
+    gguf_describe(m);
     *ret_model = m;
     return 0;
 }
@@ -221,25 +222,25 @@ struct gguf_info gguf_info(const struct gguf *m)
 
 /* --- the operations --- */
 
-static struct model_limits limits(void *ud)
+static struct model_limits gguf_limits(void *ud)
 {
     return ((struct gguf *)ud)->limits;
 }
 
-static int take_text(void *ud, const char *text, size_t n)
+static int gguf_take_text(void *ud, const char *text, size_t n)
 {
     return buf_append(ud, text, n);
 }
 
-static int render(void *ud, struct str messages_json, struct buf *out)
+static int gguf_render(void *ud, struct str messages_json, struct buf *out)
 {
     struct gguf *m = ud;
-    int rc = chat_shim_render(m->chat, messages_json.p, messages_json.n, take_text, out);
+    int rc = chat_shim_render(m->chat, messages_json.p, messages_json.n, gguf_take_text, out);
 
     return rc == -1 ? ERR_PARSE : rc;
 }
 
-static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
+static int32_t gguf_tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
 {
     struct gguf *m = ud;
     int32_t n = text.n > INT32_MAX ? INT32_MIN
@@ -251,7 +252,7 @@ static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t 
     return n < 0 ? -n : n; /* negative: over `cap` */
 }
 
-static size_t piece(void *ud, int32_t token, char *ret_text, size_t cap)
+static size_t gguf_piece(void *ud, int32_t token, char *ret_text, size_t cap)
 {
     struct gguf *m = ud;
     int32_t n = llama_token_to_piece(m->vocab, token, ret_text, (int32_t)cap, 0, false);
@@ -259,12 +260,12 @@ static size_t piece(void *ud, int32_t token, char *ret_text, size_t cap)
     return n > 0 ? (size_t)n : 0;
 }
 
-static bool is_end(void *ud, int32_t token)
+static bool gguf_is_end(void *ud, int32_t token)
 {
     return llama_vocab_is_eog(((struct gguf *)ud)->vocab, token);
 }
 
-static int decode(void *ud, const struct model_row *rows, int32_t n)
+static int gguf_decode(void *ud, const struct model_row *rows, int32_t n)
 {
     struct gguf *m = ud;
     struct llama_batch *b = &m->batch;
@@ -284,12 +285,12 @@ static int decode(void *ud, const struct model_row *rows, int32_t n)
     return rc;
 }
 
-static float *logits(void *ud, int32_t row)
+static float *gguf_logits(void *ud, int32_t row)
 {
     return llama_get_logits_ith(((struct gguf *)ud)->context, row);
 }
 
-static void forget(void *ud, int32_t seq)
+static void gguf_forget(void *ud, int32_t seq)
 {
     struct gguf *m = ud;
 
@@ -297,20 +298,20 @@ static void forget(void *ud, int32_t seq)
 }
 
 /* Only whole sequences: of a part the library would end the process. */
-static void copy(void *ud, int32_t from, int32_t to)
+static void gguf_copy(void *ud, int32_t from, int32_t to)
 {
     struct gguf *m = ud;
 
-    forget(m, to);
+    gguf_forget(m, to);
     llama_memory_seq_cp(llama_get_memory(m->context), from, to, -1, -1);
 }
 
-const struct model_ops gguf_ops = {.limits = limits,
-                                   .render = render,
-                                   .tokenize = tokenize,
-                                   .piece = piece,
-                                   .is_end = is_end,
-                                   .decode = decode,
-                                   .logits = logits,
-                                   .forget = forget,
-                                   .copy = copy};
+const struct model_ops gguf_ops = {.limits = gguf_limits,
+                                   .render = gguf_render,
+                                   .tokenize = gguf_tokenize,
+                                   .piece = gguf_piece,
+                                   .is_end = gguf_is_end,
+                                   .decode = gguf_decode,
+                                   .logits = gguf_logits,
+                                   .forget = gguf_forget,
+                                   .copy = gguf_copy};

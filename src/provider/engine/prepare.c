@@ -8,7 +8,7 @@
 #include "provider/engine/scheduler_impl.h"
 
 /* Prompt tokens in s->tokens, their number in the request; or why it cannot run. */
-static int tokenise(struct scheduler *s, struct request *r)
+static int prepare_tokenise(struct scheduler *s, struct request *r)
 {
     const struct model_ops *ops = s->config.ops;
     int32_t context = s->limits.context_tokens, most = context - 1; /* the answer has one */
@@ -29,7 +29,7 @@ static int tokenise(struct scheduler *s, struct request *r)
 
 static int prepare(struct scheduler *s, struct request *r)
 {
-    int rc = tokenise(s, r);
+    int rc = prepare_tokenise(s, r);
     size_t bytes = (size_t)r->n_tokens * sizeof *r->tokens;
 
     buf_wipe(&s->text);
@@ -44,7 +44,7 @@ static int prepare(struct scheduler *s, struct request *r)
 }
 
 /* The next request; NULL: stop. */
-static struct request *take_arrived(struct scheduler *s)
+static struct request *prepare_take_arrived(struct scheduler *s)
 {
     struct request *r = NULL;
 
@@ -61,7 +61,7 @@ static struct request *take_arrived(struct scheduler *s)
 }
 
 /* Before the batch thread can have it, so that ADMITTED is its first event. */
-static void tell(struct scheduler *s, const struct request *r, int rc)
+static void prepare_tell(struct scheduler *s, const struct request *r, int rc)
 {
     const struct engine_event e = {.kind = rc < 0 ? ENGINE_FAILED : ENGINE_ADMITTED,
                                    .tag = r->tag,
@@ -72,7 +72,7 @@ static void tell(struct scheduler *s, const struct request *r, int rc)
     s->config.wake(s->config.wake_ud);
 }
 
-static void hand_on(struct scheduler *s, struct request *r, int rc)
+static void prepare_hand_on(struct scheduler *s, struct request *r, int rc)
 {
     bool cancelled;
 
@@ -95,11 +95,11 @@ void *scheduler_prepare(void *arg)
     struct scheduler *s = arg;
     struct request *r;
 
-    while ((r = take_arrived(s))) {
+    while ((r = prepare_take_arrived(s))) {
         int rc = prepare(s, r);
 
-        tell(s, r, rc);
-        hand_on(s, r, rc);
+        prepare_tell(s, r, rc);
+        prepare_hand_on(s, r, rc);
     }
     return NULL;
 }

@@ -6,7 +6,7 @@
 
 enum { STOPS_BYTES = 64 << 10 };
 
-static int copy_texts(struct request *r, const struct chat_request *chat)
+static int request_copy_texts(struct request *r, const struct chat_request *chat)
 {
     r->messages = arena_dup(&r->region, chat->messages);
     for (size_t i = 0; i < chat->n_stops && r->messages.p; i++) {
@@ -35,7 +35,7 @@ struct request *request_new(uint64_t tag, const struct chat_request *chat, uint6
                                     .frequency_penalty = chat->frequency_penalty,
                                     .presence_penalty = chat->presence_penalty,
                                     .seed = chat->has_seed ? (uint64_t)chat->seed : seed};
-    if (copy_texts(r, chat) < 0) {
+    if (request_copy_texts(r, chat) < 0) {
         request_free(r);
         return NULL;
     }

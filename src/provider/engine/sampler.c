@@ -27,7 +27,7 @@ void sampler_init(struct sampler *s, const struct sampling *how)
 }
 
 /* SplitMix64 (Steele, Lea, Flood 2014), as a number in [0, 1). */
-static double next_random(struct sampler *s)
+static double sampler_next_random(struct sampler *s)
 {
     uint64_t z = s->random += 0x9E3779B97F4A7C15ULL;
 
@@ -36,16 +36,17 @@ static double next_random(struct sampler *s)
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-static float largest(const float *logits, int32_t n)
+static float sampler_largest(const float *logits, int32_t n)
 {
     float lane[LANES], best = -INFINITY;
     int32_t i = 0;
 
     for (int k = 0; k < LANES; k++)
         lane[k] = -INFINITY;
-    for (; i + LANES <= n; i += LANES) /* independent lanes, so that the compiler vectorises */
+    for (; i + LANES <= n; i += LANES) { /* independent lanes, so that the compiler vectorises */
         for (int k = 0; k < LANES; k++)
             lane[k] = logits[i + k] > lane[k] ? logits[i + k] : lane[k];
+    }
     for (; i < n; i++)
         best = logits[i] > best ? logits[i] : best;
     for (int k = 0; k < LANES; k++)
@@ -53,9 +54,9 @@ static float largest(const float *logits, int32_t n)
     return best;
 }
 
-static int32_t greedy(const float *logits, int32_t n)
+static int32_t sampler_greedy(const float *logits, int32_t n)
 {
-    float best = largest(logits, n);
+    float best = sampler_largest(logits, n);
 
     for (int32_t i = 0; i < n && isfinite(best); i++) {
         if (logits[i] >= best)
@@ -66,8 +67,8 @@ static int32_t greedy(const float *logits, int32_t n)
 
 /* OpenAI's penalties: each token generated so far loses presence once and frequency each time. The
  * candidates' weights serve as marks of what was met before. */
-static void penalise(const struct sampling *how, float *logits, const int32_t *seen, size_t n,
-                     struct sampler_candidate *marks)
+static void sampler_penalise(const struct sampling *how, float *logits, const int32_t *seen,
+                             size_t n, struct sampler_candidate *marks)
 {
     for (size_t i = 0; i < n; i++)
         marks[seen[i]].p = 0;
@@ -79,7 +80,7 @@ static void penalise(const struct sampling *how, float *logits, const int32_t *s
     }
 }
 
-static int by_logit(const void *a, const void *b)
+static int sampler_by_logit(const void *a, const void *b)
 {
     const struct sampler_candidate *x = a, *y = b;
 
@@ -89,7 +90,8 @@ static int by_logit(const void *a, const void *b)
 }
 
 /* The k largest in descending order: a min-heap of k over one pass. */
-static int32_t take_top_k(const float *logits, int32_t n, int32_t k, struct sampler_candidate *c)
+static int32_t sampler_take_top_k(const float *logits, int32_t n, int32_t k,
+                                  struct sampler_candidate *c)
 {
     int32_t have = 0;
 
@@ -121,14 +123,14 @@ static int32_t take_top_k(const float *logits, int32_t n, int32_t k, struct samp
         }
         c[at] = (struct sampler_candidate){i, logits[i], 0};
     }
-    qsort(c, (size_t)have, sizeof *c, by_logit);
+    qsort(c, (size_t)have, sizeof *c, sampler_by_logit);
     return have;
 }
 
 /* Tokens that can be in the nucleus, in descending order. Those less likely than (1 − top_p) / V
  * together weigh less than 1 − top_p, so leaving them out cannot change it. */
-static int32_t take_nucleus(const float *logits, int32_t n, float best, double sum,
-                            const struct sampling *how, struct sampler_candidate *c)
+static int32_t sampler_take_nucleus(const float *logits, int32_t n, float best, double sum,
+                                    const struct sampling *how, struct sampler_candidate *c)
 {
     double least = log(sum * (1 - how->top_p) / n) * how->temperature;
     int32_t have = 0;
@@ -137,13 +139,13 @@ static int32_t take_nucleus(const float *logits, int32_t n, float best, double s
         if ((double)(logits[i] - best) >= least)
             c[have++] = (struct sampler_candidate){i, logits[i], 0};
     }
-    qsort(c, (size_t)have, sizeof *c, by_logit);
+    qsort(c, (size_t)have, sizeof *c, sampler_by_logit);
     return have;
 }
 
 /* Draw from descending candidates, cut where their weight passes top_p of `total` (≤ 0: their own).
  */
-static int32_t draw(struct sampler *s, struct sampler_candidate *c, int32_t n, double total)
+static int32_t sampler_draw(struct sampler *s, struct sampler_candidate *c, int32_t n, double total)
 {
     double sum = 0, kept = 0, at;
     int32_t last = 0;
@@ -158,7 +160,7 @@ static int32_t draw(struct sampler *s, struct sampler_candidate *c, int32_t n, d
         return ERR_MODEL;
     for (; last < n && (last == 0 || kept < s->how.top_p * total); last++)
         kept += c[last].p;
-    at = next_random(s) * kept;
+    at = sampler_next_random(s) * kept;
     for (int32_t i = 0; i < last; i++) {
         at -= c[i].p;
         if (at < 0)
@@ -167,7 +169,7 @@ static int32_t draw(struct sampler *s, struct sampler_candidate *c, int32_t n, d
     return c[last - 1].token;
 }
 
-static double weight_of_all(const float *logits, int32_t n, float best, double temperature)
+static double sampler_weight_of_all(const float *logits, int32_t n, float best, double temperature)
 {
     double sum = 0;
 
@@ -177,9 +179,10 @@ static double weight_of_all(const float *logits, int32_t n, float best, double t
 }
 
 /* The whole distribution in the order of ids: no sorting is needed. */
-static int32_t draw_any(struct sampler *s, const float *logits, int32_t n, float best, double sum)
+static int32_t sampler_draw_any(struct sampler *s, const float *logits, int32_t n, float best,
+                                double sum)
 {
-    double at = next_random(s) * sum;
+    double at = sampler_next_random(s) * sum;
 
     if (!isfinite(sum))
         return ERR_MODEL;
@@ -188,7 +191,7 @@ static int32_t draw_any(struct sampler *s, const float *logits, int32_t n, float
         if (at < 0)
             return i;
     }
-    return greedy(logits, n);
+    return sampler_greedy(logits, n);
 }
 
 int32_t sampler_next(struct sampler *s, struct sampler_scratch *scratch, float *logits,
@@ -201,16 +204,18 @@ int32_t sampler_next(struct sampler *s, struct sampler_scratch *scratch, float *
 
     if (how->frequency_penalty > 0 || how->frequency_penalty < 0 || how->presence_penalty > 0 ||
         how->presence_penalty < 0)
-        penalise(how, logits, seen, n_seen, scratch->candidates);
+        sampler_penalise(how, logits, seen, n_seen, scratch->candidates);
     if (!(how->temperature > 0))
-        return greedy(logits, n);
+        return sampler_greedy(logits, n);
     if (how->top_k > 0 && how->top_k < n)
-        return draw(s, scratch->candidates,
-                    take_top_k(logits, n, (int32_t)how->top_k, scratch->candidates), 0);
-    best = largest(logits, n);
-    sum = weight_of_all(logits, n, best, how->temperature);
+        return sampler_draw(s, scratch->candidates,
+                            sampler_take_top_k(logits, n, (int32_t)how->top_k, scratch->candidates),
+                            0);
+    best = sampler_largest(logits, n);
+    sum = sampler_weight_of_all(logits, n, best, how->temperature);
     if (how->top_p < 1)
-        return draw(s, scratch->candidates,
-                    take_nucleus(logits, n, best, sum, how, scratch->candidates), sum);
-    return draw_any(s, logits, n, best, sum);
+        return sampler_draw(s, scratch->candidates,
+                            sampler_take_nucleus(logits, n, best, sum, how, scratch->candidates),
+                            sum);
+    return sampler_draw_any(s, logits, n, best, sum);
 }

@@ -14,7 +14,7 @@ void scheduler_emit(struct scheduler *s, const struct engine_event *e)
     s->put_events = true;
 }
 
-static void wake_once(struct scheduler *s)
+static void scheduler_wake_once(struct scheduler *s)
 {
     if (s->put_events)
         s->config.wake(s->config.wake_ud);
@@ -23,7 +23,7 @@ static void wake_once(struct scheduler *s)
 
 /* --- the batch thread --- */
 
-static struct slot *free_slot(struct scheduler *s)
+static struct slot *scheduler_free_slot(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
         if (!s->slots[i].request)
@@ -33,7 +33,7 @@ static struct slot *free_slot(struct scheduler *s)
 }
 
 /* The next prepared request, moved to the running ones. */
-static struct request *take_prepared(struct scheduler *s)
+static struct request *scheduler_take_prepared(struct scheduler *s)
 {
     struct request *r = NULL;
 
@@ -49,17 +49,17 @@ static struct request *take_prepared(struct scheduler *s)
     return r;
 }
 
-static void admit(struct scheduler *s)
+static void scheduler_admit(struct scheduler *s)
 {
     struct slot *slot;
     struct request *r;
 
-    while ((slot = free_slot(s)) && (r = take_prepared(s)))
+    while ((slot = scheduler_free_slot(s)) && (r = scheduler_take_prepared(s)))
         slot_admit(s, slot, r);
 }
 
 /* Sleep until there is work; false: stop. */
-static bool wait_for_work(struct scheduler *s, bool idle)
+static bool scheduler_wait_for_work(struct scheduler *s, bool idle)
 {
     bool go_on;
 
@@ -71,15 +71,15 @@ static bool wait_for_work(struct scheduler *s, bool idle)
     return go_on;
 }
 
-static void *run(void *arg)
+static void *scheduler_run(void *arg)
 {
     struct scheduler *s = arg;
     bool idle = true;
 
-    while (wait_for_work(s, idle)) {
-        admit(s);
+    while (scheduler_wait_for_work(s, idle)) {
+        scheduler_admit(s);
         idle = !scheduler_step(s);
-        wake_once(s);
+        scheduler_wake_once(s);
     }
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
         if (s->slots[i].request)
@@ -92,7 +92,7 @@ static void *run(void *arg)
 
 /* What no context can hold is not even copied: a template takes a token at least for each message,
  * and a token stands for so much text at most. */
-static bool can_fit(const struct scheduler *s, const struct chat_request *chat)
+static bool scheduler_can_fit(const struct scheduler *s, const struct chat_request *chat)
 {
     size_t context = (size_t)s->limits.context_tokens;
 
@@ -105,7 +105,7 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     struct request *r;
     int rc = 0;
 
-    if (!can_fit(s, chat))
+    if (!scheduler_can_fit(s, chat))
         return ERR_LIMIT;
     pthread_mutex_lock(&s->lock);
     if (s->n_waiting >= s->config.max_waiting)
@@ -126,7 +126,7 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     return 0;
 }
 
-static struct request *find(struct list_node *head, uint64_t tag)
+static struct request *scheduler_find(struct list_node *head, uint64_t tag)
 {
     for (struct list_node *n = head->next; n != head; n = n->next) {
         struct request *r = list_owner(n, struct request, link);
@@ -138,12 +138,12 @@ static struct request *find(struct list_node *head, uint64_t tag)
 }
 
 /* One that no thread looks at leaves the queue at once; returned for the caller to free. */
-static struct request *unlink_waiting(struct scheduler *s, uint64_t tag)
+static struct request *scheduler_unlink_waiting(struct scheduler *s, uint64_t tag)
 {
-    struct request *r = find(&s->arrived, tag);
+    struct request *r = scheduler_find(&s->arrived, tag);
 
     if (!r)
-        r = find(&s->prepared, tag);
+        r = scheduler_find(&s->prepared, tag);
     if (r) {
         list_remove(&r->link);
         s->n_waiting--;
@@ -151,9 +151,9 @@ static struct request *unlink_waiting(struct scheduler *s, uint64_t tag)
     return r;
 }
 
-static void mark_cancelled(struct scheduler *s, uint64_t tag)
+static void scheduler_mark_cancelled(struct scheduler *s, uint64_t tag)
 {
-    struct request *r = s->in_preparation, *running = find(&s->running, tag);
+    struct request *r = s->in_preparation, *running = scheduler_find(&s->running, tag);
 
     if (running)
         atomic_store(&running->cancelled, true);
@@ -166,9 +166,9 @@ void scheduler_cancel(struct scheduler *s, uint64_t tag)
     struct request *r;
 
     pthread_mutex_lock(&s->lock);
-    r = unlink_waiting(s, tag);
+    r = scheduler_unlink_waiting(s, tag);
     if (!r)
-        mark_cancelled(s, tag);
+        scheduler_mark_cancelled(s, tag);
     pthread_mutex_unlock(&s->lock);
     request_free(r);
 }
@@ -201,7 +201,7 @@ struct scheduler_counters scheduler_counters(struct scheduler *s)
 
 /* --- life --- */
 
-static int alloc(struct scheduler *s)
+static int scheduler_alloc(struct scheduler *s)
 {
     int32_t seqs = s->limits.max_seqs;
     size_t context = (size_t)s->limits.context_tokens;
@@ -220,7 +220,7 @@ static int alloc(struct scheduler *s)
     return events_init(&s->events);
 }
 
-static void free_requests(struct list_node *head)
+static void scheduler_free_requests(struct list_node *head)
 {
     while (!list_empty(head)) {
         struct request *r = list_owner(head->next, struct request, link);
@@ -230,10 +230,10 @@ static void free_requests(struct list_node *head)
     }
 }
 
-static void release(struct scheduler *s)
+static void scheduler_release(struct scheduler *s)
 {
-    free_requests(&s->arrived);
-    free_requests(&s->prepared);
+    scheduler_free_requests(&s->arrived);
+    scheduler_free_requests(&s->prepared);
     for (int32_t i = 0; s->slots && i < s->limits.max_seqs; i++)
         free(s->slots[i].tokens);
     free(s->slots);
@@ -248,7 +248,7 @@ static void release(struct scheduler *s)
     free(s);
 }
 
-static void tell_to_stop(struct scheduler *s)
+static void scheduler_tell_to_stop(struct scheduler *s)
 {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
@@ -258,13 +258,13 @@ static void tell_to_stop(struct scheduler *s)
     events_abandon(&s->events);
 }
 
-static int start_threads(struct scheduler *s)
+static int scheduler_start_threads(struct scheduler *s)
 {
     if (pthread_create(&s->prepare_thread, NULL, scheduler_prepare, s) != 0)
         return ERR_NOMEM;
-    if (pthread_create(&s->batch_thread, NULL, run, s) == 0)
+    if (pthread_create(&s->batch_thread, NULL, scheduler_run, s) == 0)
         return 0;
-    tell_to_stop(s);
+    scheduler_tell_to_stop(s);
     pthread_join(s->prepare_thread, NULL);
     return ERR_NOMEM;
 }
@@ -286,8 +286,8 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->arrival, NULL);
     pthread_cond_init(&s->work, NULL);
-    if (alloc(s) < 0 || start_threads(s) < 0) {
-        release(s);
+    if (scheduler_alloc(s) < 0 || scheduler_start_threads(s) < 0) {
+        scheduler_release(s);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the scheduler's slots");
     }
     *ret_scheduler = s;
@@ -298,8 +298,8 @@ void scheduler_stop(struct scheduler *s)
 {
     if (!s)
         return;
-    tell_to_stop(s);
+    scheduler_tell_to_stop(s);
     pthread_join(s->prepare_thread, NULL);
     pthread_join(s->batch_thread, NULL);
-    release(s);
+    scheduler_release(s);
 }

@@ -31,7 +31,7 @@ void slot_fail(struct scheduler *s, struct slot *slot, int code)
     slot_drop(s, slot);
 }
 
-static void emit_text(struct scheduler *s, struct slot *slot, bool all)
+static void slot_emit_text(struct scheduler *s, struct slot *slot, bool all)
 {
     struct str text = text_out_ready(&slot->text, all);
     struct engine_event e = {.kind = ENGINE_TEXT, .tag = slot->request->tag, .text = text};
@@ -51,7 +51,7 @@ static void slot_finish(struct scheduler *s, struct slot *slot, enum chunk_finis
                                    .prompt_tokens = slot->n_prompt,
                                    .completion_tokens = slot->n_tokens - slot->n_prompt};
 
-    emit_text(s, slot, true);
+    slot_emit_text(s, slot, true);
     scheduler_emit(s, &e);
     slot_drop(s, slot);
 }
@@ -94,7 +94,7 @@ void slot_accept(struct scheduler *s, struct slot *slot, int32_t token)
     } else if (slot->n_tokens >= slot->limit) {
         slot_finish(s, slot, CHUNK_FINISH_LENGTH);
     } else {
-        emit_text(s, slot, false);
+        slot_emit_text(s, slot, false);
     }
     sodium_memzero(piece, n);
 }

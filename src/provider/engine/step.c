@@ -9,15 +9,15 @@ struct plan {
     int32_t decoded, prefilled, covering;
 };
 
-static bool decodes(const struct slot *slot)
+static bool step_decodes(const struct slot *slot)
 {
     return slot->n_past >= slot->n_prompt;
 }
 
-static bool any_decodes(const struct scheduler *s)
+static bool step_any_decodes(const struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
-        if (s->slots[i].request && decodes(&s->slots[i]))
+        if (s->slots[i].request && step_decodes(&s->slots[i]))
             return true;
     }
     return false;
@@ -26,9 +26,9 @@ static bool any_decodes(const struct scheduler *s)
 /* Each running request gets one row: its last token, or the next of its prompt, so that nobody
  * starves and no running sequence is missing from the batch. The pass's room for more prompt tokens
  * goes to those who came first. */
-static void share_room(struct scheduler *s)
+static void step_share_room(struct scheduler *s)
 {
-    int32_t room = pace_room(&s->pace, any_decodes(s));
+    int32_t room = pace_room(&s->pace, step_any_decodes(s));
 
     for (struct list_node *n = s->running.next; n != &s->running; n = n->next) {
         struct slot *slot = list_owner(n, struct request, link)->slot;
@@ -40,16 +40,16 @@ static void share_room(struct scheduler *s)
     }
 }
 
-static void add_row(struct scheduler *s, struct plan *p, int32_t token, int32_t pos, int32_t seq,
-                    bool want_logits)
+static void step_add_row(struct scheduler *s, struct plan *p, int32_t token, int32_t pos,
+                         int32_t seq, bool want_logits)
 {
     s->rows[p->n++] = (struct model_row){token, pos, seq, want_logits};
 }
 
-static void add_slot(struct scheduler *s, struct plan *p, int32_t seq)
+static void step_add_slot(struct scheduler *s, struct plan *p, int32_t seq)
 {
     struct slot *slot = &s->slots[seq];
-    int32_t *kind = decodes(slot) ? &p->decoded : &p->prefilled;
+    int32_t *kind = step_decodes(slot) ? &p->decoded : &p->prefilled;
 
     *kind += slot->share;
     slot->row = -1;
@@ -58,11 +58,11 @@ static void add_slot(struct scheduler *s, struct plan *p, int32_t seq)
 
         if (last)
             slot->row = p->n;
-        add_row(s, p, slot->tokens[slot->n_past], slot->n_past, seq, last);
+        step_add_row(s, p, slot->tokens[slot->n_past], slot->n_past, seq, last);
     }
 }
 
-static int32_t highest_running(const struct scheduler *s)
+static int32_t step_highest_running(const struct scheduler *s)
 {
     int32_t i = s->limits.max_seqs - 1;
 
@@ -73,24 +73,24 @@ static int32_t highest_running(const struct scheduler *s)
 
 /* Rows in the order of sequences; a free slot below a running one gets a row of no consequence,
  * since the library would otherwise split the batch there. */
-static struct plan make_plan(struct scheduler *s)
+static struct plan step_make_plan(struct scheduler *s)
 {
     struct plan p = {0};
-    int32_t highest = highest_running(s);
+    int32_t highest = step_highest_running(s);
 
-    share_room(s);
+    step_share_room(s);
     for (int32_t seq = 0; seq <= highest; seq++) {
         if (s->slots[seq].request) {
-            add_slot(s, &p, seq);
+            step_add_slot(s, &p, seq);
         } else {
-            add_row(s, &p, 0, 0, seq, false);
+            step_add_row(s, &p, 0, 0, seq, false);
             p.covering++;
         }
     }
     return p;
 }
 
-static void drop_cancelled(struct scheduler *s)
+static void step_drop_cancelled(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
         if (s->slots[i].request && atomic_load(&s->slots[i].request->cancelled))
@@ -98,7 +98,7 @@ static void drop_cancelled(struct scheduler *s)
     }
 }
 
-static void count(struct scheduler *s, const struct plan *p)
+static void step_count(struct scheduler *s, const struct plan *p)
 {
     int64_t active = 0, potential = 0;
 
@@ -119,7 +119,7 @@ static void count(struct scheduler *s, const struct plan *p)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int32_t next_token(struct scheduler *s, struct slot *slot)
+static int32_t step_next_token(struct scheduler *s, struct slot *slot)
 {
     float *logits = s->config.ops->logits(s->config.model, slot->row);
 
@@ -128,7 +128,7 @@ static int32_t next_token(struct scheduler *s, struct slot *slot)
                   : ERR_MODEL;
 }
 
-static void sample(struct scheduler *s)
+static void step_sample(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
         struct slot *slot = &s->slots[i];
@@ -136,7 +136,7 @@ static void sample(struct scheduler *s)
 
         if (!slot->request || slot->row < 0)
             continue;
-        token = next_token(s, slot);
+        token = step_next_token(s, slot);
         if (token < 0)
             slot_fail(s, slot, token);
         else
@@ -144,7 +144,7 @@ static void sample(struct scheduler *s)
     }
 }
 
-static void forget_covering(struct scheduler *s, int32_t highest)
+static void step_forget_covering(struct scheduler *s, int32_t highest)
 {
     for (int32_t i = 0; i < highest; i++) {
         if (!s->slots[i].request)
@@ -152,7 +152,7 @@ static void forget_covering(struct scheduler *s, int32_t highest)
     }
 }
 
-static int decode(struct scheduler *s, const struct plan *p)
+static int step_decode(struct scheduler *s, const struct plan *p)
 {
     int64_t start = clock_mono_us(&s->config.clock);
     int rc = s->config.ops->decode(s->config.model, s->rows, p->n);
@@ -168,15 +168,15 @@ bool scheduler_step(struct scheduler *s)
     int32_t highest;
     int rc;
 
-    drop_cancelled(s);
-    highest = highest_running(s);
+    step_drop_cancelled(s);
+    highest = step_highest_running(s);
     if (highest < 0)
         return false;
-    p = make_plan(s);
-    rc = decode(s, &p);
+    p = step_make_plan(s);
+    rc = step_decode(s, &p);
     if (p.covering > 0)
-        forget_covering(s, highest);
-    count(s, &p);
+        step_forget_covering(s, highest);
+    step_count(s, &p);
     if (rc < 0) { /* every row of the pass is lost, the process is not */
         for (int32_t i = 0; i < s->limits.max_seqs; i++) {
             if (s->slots[i].request)
@@ -184,6 +184,6 @@ bool scheduler_step(struct scheduler *s)
         }
         return true;
     }
-    sample(s);
+    step_sample(s);
     return true;
 }

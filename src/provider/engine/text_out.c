@@ -13,7 +13,7 @@ void text_out_free(struct text_out *t)
 }
 
 /* Cut at the earliest stop string that is whole. */
-static void find_stop(struct text_out *t)
+static void text_out_find_stop(struct text_out *t)
 {
     struct str v = buf_view(&t->held);
     size_t first = v.n;
@@ -36,24 +36,24 @@ int text_out_add(struct text_out *t, struct str bytes)
 
     t->tokens++;
     if (rc == 0)
-        find_stop(t);
+        text_out_find_stop(t);
     return rc;
 }
 
 /* Length of the sequence that a first byte announces. */
-static size_t announced(unsigned char c)
+static size_t text_out_announced(unsigned char c)
 {
     return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
 }
 
 /* Bytes at the end that belong to a character whose rest is still to come. */
-static size_t incomplete_tail(struct str v)
+static size_t text_out_incomplete_tail(struct str v)
 {
     for (size_t back = 1; back <= 3 && back <= v.n; back++) {
         unsigned char c = (unsigned char)v.p[v.n - back];
 
         if (c >= 0xC0)
-            return announced(c) > back ? back : 0;
+            return text_out_announced(c) > back ? back : 0;
         if (c < 0x80)
             return 0;
     }
@@ -61,7 +61,7 @@ static size_t incomplete_tail(struct str v)
 }
 
 /* Longest end of the text that begins some stop string. */
-static size_t stop_tail(const struct text_out *t, struct str v)
+static size_t text_out_stop_tail(const struct text_out *t, struct str v)
 {
     size_t longest = 0;
 
@@ -78,7 +78,7 @@ static size_t stop_tail(const struct text_out *t, struct str v)
 }
 
 /* Models can emit bytes that are no UTF-8; each is replaced, so that what leaves always is. */
-static int repair(struct text_out *t, size_t n)
+static int text_out_repair(struct text_out *t, size_t n)
 {
     struct buf fixed;
     struct str v = buf_view(&t->held);
@@ -88,7 +88,7 @@ static int repair(struct text_out *t, size_t n)
         return 0;
     buf_init(&fixed, 3 * (size_t)TEXT_OUT_MAX_BYTES);
     for (size_t i = 0; rc == 0 && i < n;) {
-        size_t len = announced((unsigned char)v.p[i]);
+        size_t len = text_out_announced((unsigned char)v.p[i]);
 
         if (i + len <= n && str_is_utf8((struct str){v.p + i, len})) {
             rc = buf_append(&fixed, v.p + i, len);
@@ -117,12 +117,12 @@ struct str text_out_ready(struct text_out *t, bool all)
     size_t keep = 0, after;
 
     if (!all && !t->stopped) {
-        size_t stop = stop_tail(t, v);
+        size_t stop = text_out_stop_tail(t, v);
 
-        keep = incomplete_tail(v);
+        keep = text_out_incomplete_tail(v);
         keep = stop > keep ? stop : keep;
     }
-    if (repair(t, v.n - keep) < 0)
+    if (text_out_repair(t, v.n - keep) < 0)
         return (struct str){0};
     after = t->held.len;
     return (struct str){buf_view(&t->held).p, after - keep};

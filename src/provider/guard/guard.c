@@ -21,6 +21,7 @@ enum { BANNED_COUNT = sizeof banned / sizeof banned[0] };
 bool guard_scrub_env(void)
 {
     bool acted = false;
+
     for (int i = 0; i < BANNED_COUNT; i++) {
         acted |= banned[i].acts_before_main && getenv(banned[i].name);
         (void)unsetenv(banned[i].name);
@@ -30,8 +31,9 @@ bool guard_scrub_env(void)
 
 bool guard_env_is_clean(void)
 {
-    for (int i = 0; i < BANNED_COUNT; i++)
+    for (int i = 0; i < BANNED_COUNT; i++) {
         if (getenv(banned[i].name))
             return false;
+    }
     return true;
 }

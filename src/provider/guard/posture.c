@@ -16,39 +16,44 @@
 #define SECURE_BOOT_VARIABLE \
     "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-static bool core_dumps_disabled(void)
+static bool posture_core_dumps_disabled(void)
 {
     struct rlimit limit;
+
     return getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0 && limit.rlim_max == 0;
 }
 
-static bool nobody_can_debug(const char *root)
+static bool posture_nobody_can_debug(const char *root)
 {
     char bytes[4096];
     struct str status = sysfile_read(root, "/proc/self/status", bytes, sizeof bytes);
+
     return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 &&
            sysfile_leading_i64(sysfile_field(status, "TracerPid")) == 0;
 }
 
-static DIR *open_dir(const char *root, const char *path)
+static DIR *posture_open_dir(const char *root, const char *path)
 {
     char full[PATH_MAX];
     int n = snprintf(full, sizeof full, "%s%s", root, path);
+
     return n > 0 && (size_t)n < sizeof full ? opendir(full) : NULL;
 }
 
 /* The descriptors are this process's own whatever the root. */
-static bool no_listener(void)
+static bool posture_no_listener(void)
 {
     DIR *dir = opendir("/proc/self/fd");
-    if (!dir)
-        return false;
     bool none = true;
     const struct dirent *entry;
+
+    if (!dir)
+        return false;
     while (none && (entry = readdir(dir))) {
         int64_t fd;
         int accepts = 0;
         socklen_t n = sizeof accepts;
+
         if (str_to_i64(str_from(entry->d_name), &fd) == 0 &&
             getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &n) == 0)
             none = !accepts;
@@ -58,13 +63,14 @@ static bool no_listener(void)
 }
 
 /* No InfiniBand class directory, or an empty one. */
-static bool rdma_disabled(const char *root)
+static bool posture_rdma_disabled(const char *root)
 {
-    DIR *dir = open_dir(root, "/sys/class/infiniband");
-    if (!dir)
-        return errno == ENOENT;
+    DIR *dir = posture_open_dir(root, "/sys/class/infiniband");
     bool none = true;
     const struct dirent *entry;
+
+    if (!dir)
+        return errno == ENOENT;
     while (none && (entry = readdir(dir)))
         none = entry->d_name[0] == '.';
     closedir(dir);
@@ -72,22 +78,23 @@ static bool rdma_disabled(const char *root)
 }
 
 /* An EFI variable file is four bytes of attributes and the value (Linux: efivarfs). */
-static bool secure_boot(const char *root)
+static bool posture_secure_boot(const char *root)
 {
     char bytes[8];
     struct str value = sysfile_read_raw(root, SECURE_BOOT_VARIABLE, bytes, sizeof bytes);
+
     return value.n == 5 && value.p[4] == 1;
 }
 
 struct posture posture_measure(const char *root)
 {
     return (struct posture){
-        .core_dumps_disabled = core_dumps_disabled(),
-        .anti_debug_enabled = nobody_can_debug(root),
+        .core_dumps_disabled = posture_core_dumps_disabled(),
+        .anti_debug_enabled = posture_nobody_can_debug(root),
         .env_scrubbed = guard_env_is_clean(),
-        .no_listener = no_listener(),
-        .rdma_disabled = rdma_disabled(root),
-        .secure_boot = secure_boot(root),
+        .no_listener = posture_no_listener(),
+        .rdma_disabled = posture_rdma_disabled(root),
+        .secure_boot = posture_secure_boot(root),
     };
 }
 
@@ -105,6 +112,7 @@ struct msg_privacy posture_privacy(const struct posture *p, bool engine_in_proce
 int posture_binary_hash(const char *root, char ret_hex[static FILE_HASH_BYTES], struct err *ret_err)
 {
     char path[PATH_MAX];
+
     (void)snprintf(path, sizeof path, "%s/proc/self/exe", root);
     return file_hash(path, "the running program", ret_hex, ret_err);
 }

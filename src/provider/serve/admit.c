@@ -9,15 +9,17 @@
 
 enum { KEEP_BYTES = 64 * 1024 };
 
-static int open_envelope(struct job *j, const struct msg_inference_request *m,
-                         struct api_error *ret_error)
+static int admit_open_envelope(struct job *j, const struct msg_inference_request *m,
+                               struct api_error *ret_error)
 {
     struct serve *s = j->serve;
     uint8_t peer[BOX_KEY_BYTES];
+    int rc;
+
     if (!m->has_encrypted_body)
         return api_error_set(ret_error, API_BAD_REQUEST, "encrypted_body",
                              "missing encrypted body: this provider takes no plaintext");
-    int rc = box_public_parse(m->encrypted_body.ephemeral_public_key, peer);
+    rc = box_public_parse(m->encrypted_body.ephemeral_public_key, peer);
     if (rc == 0)
         rc = box_session_accept(s->slab, s->config.pair, peer, &j->session);
     if (rc == 0)
@@ -31,10 +33,11 @@ static int open_envelope(struct job *j, const struct msg_inference_request *m,
 }
 
 /* The parser's own texts may quote the request: only what it found and where is passed on. */
-static int parse(struct serve *s, struct chat_request *ret_chat, struct api_error *ret_error)
+static int admit_parse(struct serve *s, struct chat_request *ret_chat, struct api_error *ret_error)
 {
     struct api_error found = {0};
     struct str body = buf_view(&s->plain);
+
     if (chat_request_parse(body, &s->region, ret_chat, &found) < 0)
         return api_error_set(ret_error, found.id, found.param[0] ? found.param : NULL,
                              "the request is not one that this provider can answer");
@@ -49,11 +52,12 @@ static int parse(struct serve *s, struct chat_request *ret_chat, struct api_erro
     return 0;
 }
 
-static void set_up_answer(struct job *j, const struct chat_request *chat)
+static void admit_set_up_answer(struct job *j, const struct chat_request *chat)
 {
     struct serve *s = j->serve;
     uint8_t random[12];
     char hex[2 * sizeof random + 1];
+
     rand_fill(&s->config.rand, random, sizeof random);
     hex_encode(random, sizeof random, hex);
     (void)snprintf(j->chat_id, sizeof j->chat_id, "chatcmpl-%s", hex);
@@ -64,15 +68,16 @@ static void set_up_answer(struct job *j, const struct chat_request *chat)
     j->include_usage = chat->include_usage;
 }
 
-static int submit(struct job *j, const struct chat_request *chat, struct api_error *ret_error)
+static int admit_submit(struct job *j, const struct chat_request *chat, struct api_error *ret_error)
 {
     const struct serve_config *c = &j->serve->config;
     int rc = c->engine.submit(c->engine.ud, job_tag(j), chat);
+
     return rc < 0 ? refusal_of(rc, 0, c->context_tokens, ret_error) : 0;
 }
 
 /* Wiping covers the whole memory of a buffer, so a large one is not kept for the next request. */
-static void wipe_plain(struct serve *s)
+static void admit_wipe_plain(struct serve *s)
 {
     buf_wipe(&s->plain);
     if (s->plain.cap > KEEP_BYTES)
@@ -84,13 +89,14 @@ int admit_request(struct job *j, const struct msg_inference_request *m, struct a
 {
     struct serve *s = j->serve;
     struct chat_request chat;
-    int rc = open_envelope(j, m, ret_error);
+    int rc = admit_open_envelope(j, m, ret_error);
+
     if (rc == 0)
-        rc = parse(s, &chat, ret_error);
+        rc = admit_parse(s, &chat, ret_error);
     if (rc == 0) {
-        set_up_answer(j, &chat);
-        rc = submit(j, &chat, ret_error);
+        admit_set_up_answer(j, &chat);
+        rc = admit_submit(j, &chat, ret_error);
     }
-    wipe_plain(s);
+    admit_wipe_plain(s);
     return rc;
 }

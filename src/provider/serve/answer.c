@@ -13,7 +13,7 @@
 
 /* Seal the line in s->line straight into the socket's output; it stands for `tokens` completion
  * tokens. */
-static int send_line(struct job *j, int64_t tokens)
+static int answer_send_line(struct job *j, int64_t tokens)
 {
     struct serve *s = j->serve;
     struct str line = buf_view(&s->line);
@@ -21,9 +21,11 @@ static int send_line(struct job *j, int64_t tokens)
     size_t sealed_n = box_sealed_len(line.n);
     size_t n = msg_chunk_size(job_id(j), key, sealed_n, tokens);
     char *frame = link_send_begin(s->link, n);
+    char *sealed;
+
     if (!frame)
         return ERR_CLOSED;
-    char *sealed = msg_chunk_write(job_id(j), key, sealed_n, tokens, frame);
+    sealed = msg_chunk_write(job_id(j), key, sealed_n, tokens, frame);
     if (box_seal(j->session, line, sealed) < 0) {
         /* A frame that was begun cannot be taken back, and must not leave half-filled. */
         link_drop(s->link, ERR_NOMEM, "a chunk could not be sealed");
@@ -34,102 +36,119 @@ static int send_line(struct job *j, int64_t tokens)
 }
 
 /* A line that could not be written (no memory) ends the connection: the answer has a hole. */
-static int line_failed(struct job *j, int rc)
+static int answer_line_failed(struct job *j, int rc)
 {
     link_drop(j->serve->link, rc, "a chunk could not be written");
     return ERR_CLOSED;
 }
 
-static int send_role(struct job *j)
+static int answer_send_role(struct job *j)
 {
     struct serve *s = j->serve;
+    int rc;
+
     if (j->role_sent)
         return 0;
     j->role_sent = true;
     buf_clear(&s->line);
-    int rc = chunk_write_role(&j->head, &s->line);
-    return rc < 0 ? line_failed(j, rc) : send_line(j, 0);
+    rc = chunk_write_role(&j->head, &s->line);
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, 0);
 }
 
 /* Completion tokens that no chunk has stood for yet; the next one does. */
-static int64_t unsent_tokens(struct job *j)
+static int64_t answer_unsent_tokens(struct job *j)
 {
     int64_t tokens = j->completion_tokens - j->sent_tokens;
+
     j->sent_tokens = j->completion_tokens;
     return tokens;
 }
 
-static int send_content(struct job *j)
+static int answer_send_content(struct job *j)
 {
     struct serve *s = j->serve;
     struct str all = buf_view(&j->text);
     struct str unsent = {all.p + j->sent_bytes, all.n - j->sent_bytes};
+    int rc;
+    int64_t tokens;
+
     if (!unsent.n)
         return 0; /* a token may be part of a character: it counts with the next text, or the end */
-    int64_t tokens = unsent_tokens(j);
+    tokens = answer_unsent_tokens(j);
     j->sent_bytes = all.n;
     buf_clear(&s->line);
-    int rc = chunk_write_content(&j->head, unsent, &s->line);
-    return rc < 0 ? line_failed(j, rc) : send_line(j, tokens);
+    rc = chunk_write_content(&j->head, unsent, &s->line);
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, tokens);
 }
 
-static int send_finish(struct job *j)
+static int answer_send_finish(struct job *j)
 {
     struct serve *s = j->serve;
+    int rc;
+
     buf_clear(&s->line);
-    int rc = chunk_write_finish(&j->head, j->finish, &s->line);
-    return rc < 0 ? line_failed(j, rc) : send_line(j, unsent_tokens(j));
+    rc = chunk_write_finish(&j->head, j->finish, &s->line);
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, answer_unsent_tokens(j));
 }
 
-static int send_usage(struct job *j)
+static int answer_send_usage(struct job *j)
 {
     struct serve *s = j->serve;
+    int rc;
+
     if (!j->include_usage)
         return 0;
     buf_clear(&s->line);
-    int rc = chunk_write_usage(&j->head, j->prompt_tokens, j->completion_tokens, &s->line);
-    return rc < 0 ? line_failed(j, rc) : send_line(j, 0);
+    rc = chunk_write_usage(&j->head, j->prompt_tokens, j->completion_tokens, &s->line);
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, 0);
 }
 
-static int send_done(struct job *j)
+static int answer_send_done(struct job *j)
 {
     struct serve *s = j->serve;
+    int rc;
+
     buf_clear(&s->line);
-    int rc = buf_append_str(&s->line, STR("data: [DONE]"));
-    return rc < 0 ? line_failed(j, rc) : send_line(j, 0);
+    rc = buf_append_str(&s->line, STR("data: [DONE]"));
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, 0);
 }
 
-static int send_whole(struct job *j)
+static int answer_send_whole(struct job *j)
 {
     struct serve *s = j->serve;
+    int rc;
+
     buf_clear(&s->line);
-    int rc = chunk_write_whole(&j->head, buf_view(&j->text), j->finish, j->prompt_tokens,
-                               j->completion_tokens, &s->line);
-    return rc < 0 ? line_failed(j, rc) : send_line(j, j->completion_tokens);
+    rc = chunk_write_whole(&j->head, buf_view(&j->text), j->finish, j->prompt_tokens,
+                           j->completion_tokens, &s->line);
+    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, j->completion_tokens);
 }
 
 /* What a stream sends after its last text, in order. */
-static int (*const stream_end[])(struct job *j) = {send_role, send_content, send_finish, send_usage,
-                                                   send_done};
+static int (*const stream_end[])(struct job *j) = {
+    answer_send_role, answer_send_content, answer_send_finish, answer_send_usage, answer_send_done};
 
 int answer_text(struct job *j, bool whatever_the_socket)
 {
+    int rc;
+
     if (!j->stream)
         return 0;
     if (!whatever_the_socket && link_pending(j->serve->link) > ANSWER_BACKED_UP_BYTES)
         return 0;
-    int rc = send_role(j);
-    return rc < 0 ? rc : send_content(j);
+    rc = answer_send_role(j);
+    return rc < 0 ? rc : answer_send_content(j);
 }
 
 /* Hex SHA-256 of "request_id:completion_tokens:" and the answer's text. */
-static int hash_answer(struct job *j)
+static int answer_hash_answer(struct job *j)
 {
     char head[JOB_ID_MAX_BYTES + 32];
     int head_n =
         snprintf(head, sizeof head, "%s:%lld:", j->request_id, (long long)j->completion_tokens);
     struct str text = buf_view(&j->text);
     uint8_t digest[EVP_MAX_MD_SIZE];
+
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
               EVP_DigestUpdate(md, head, (size_t)head_n) == 1 &&
@@ -145,15 +164,16 @@ static int hash_answer(struct job *j)
 int answer_finish(struct job *j)
 {
     int rc = 0;
+
     if (!j->stream)
-        rc = send_whole(j);
+        rc = answer_send_whole(j);
     for (size_t i = 0; rc == 0 && j->stream && i < sizeof stream_end / sizeof stream_end[0]; i++)
         rc = stream_end[i](j);
     if (rc < 0)
         return rc;
-    rc = hash_answer(j);
+    rc = answer_hash_answer(j);
     if (rc < 0)
-        return line_failed(j, rc);
+        return answer_line_failed(j, rc);
     buf_wipe(&j->text);
     return 0;
 }
@@ -161,9 +181,10 @@ int answer_finish(struct job *j)
 /* --- plain messages --- */
 
 /* A message that cannot even be encoded leaves the coordinator waiting: the connection goes. */
-static int send_plain(struct serve *s, const struct provider_msg *msg)
+static int answer_send_plain(struct serve *s, const struct provider_msg *msg)
 {
     int rc = link_send(s->link, msg);
+
     if (rc < 0 && rc != ERR_CLOSED)
         link_drop(s->link, rc, "a message could not be encoded");
     return rc;
@@ -174,7 +195,8 @@ int answer_accepted(struct job *j)
     struct provider_msg msg = {
         .type = MSG_INFERENCE_ACCEPTED,
         .accepted = {.request_id = job_id(j), .prompt_tokens = j->prompt_tokens}};
-    return send_plain(j->serve, &msg);
+
+    return answer_send_plain(j->serve, &msg);
 }
 
 int answer_complete(struct job *j, struct str signature)
@@ -185,7 +207,8 @@ int answer_complete(struct job *j, struct str signature)
                                                       .completion_tokens = j->completion_tokens},
                                             .se_signature = signature,
                                             .response_hash = str_from(j->hash)}};
-    return send_plain(j->serve, &msg);
+
+    return answer_send_plain(j->serve, &msg);
 }
 
 int answer_error(struct serve *s, struct str request_id, const struct api_error *error)
@@ -197,11 +220,12 @@ int answer_error(struct serve *s, struct str request_id, const struct api_error 
                                          .code = str_from(error->code),
                                          .prompt_tokens = PROTO_UNSET,
                                          .context_tokens = PROTO_UNSET}};
+
     if (error->param[0])
         msg.error.param = str_from(error->param);
     if (error->prompt_tokens > 0)
         msg.error.prompt_tokens = error->prompt_tokens;
     if (error->context_tokens > 0)
         msg.error.context_tokens = error->context_tokens;
-    return send_plain(s, &msg);
+    return answer_send_plain(s, &msg);
 }

@@ -12,6 +12,7 @@ int jobs_init(struct jobs *js, uint32_t n, struct serve *serve)
     map_init(&js->by_id);
     for (uint32_t i = 0; i < n; i++) {
         struct job *j = &js->items[i];
+
         j->serve = serve;
         j->place = i;
         buf_init(&j->text, JOB_TEXT_MAX_BYTES);
@@ -21,45 +22,51 @@ int jobs_init(struct jobs *js, uint32_t n, struct serve *serve)
 
 void jobs_free(struct jobs *js)
 {
-    for (uint32_t i = 0; i < js->n; i++)
+    for (uint32_t i = 0; i < js->n; i++) {
         if (js->items[i].state != JOB_FREE)
             jobs_release(js, &js->items[i]);
+    }
     map_free(&js->by_id);
     free(js->items);
     *js = (struct jobs){0};
 }
 
-static struct job *free_place(const struct jobs *js)
+static struct job *job_free_place(const struct jobs *js)
 {
-    for (uint32_t i = 0; i < js->n; i++)
+    for (uint32_t i = 0; i < js->n; i++) {
         if (js->items[i].state == JOB_FREE)
             return &js->items[i];
+    }
     return NULL;
 }
 
 /* A chunk carries the id as it stands (msg_chunk_write). */
-static bool needs_escaping(struct str id)
+static bool job_needs_escaping(struct str id)
 {
-    for (size_t i = 0; i < id.n; i++)
+    for (size_t i = 0; i < id.n; i++) {
         if ((unsigned char)id.p[i] < 0x20 || id.p[i] == '"' || id.p[i] == '\\')
             return true;
+    }
     return false;
 }
 
 int jobs_take(struct jobs *js, struct str request_id, struct job **ret_job)
 {
+    int rc;
+    struct job *j;
+
     if (request_id.n > JOB_ID_MAX_BYTES)
         return ERR_LIMIT;
-    if (!request_id.n || needs_escaping(request_id))
+    if (!request_id.n || job_needs_escaping(request_id))
         return ERR_PARSE;
     if (map_get(&js->by_id, request_id))
         return ERR_EXISTS;
-    struct job *j = free_place(js);
+    j = job_free_place(js);
     if (!j)
         return ERR_BUSY;
     memcpy(j->request_id, request_id.p, request_id.n);
     j->request_id[request_id.n] = '\0';
-    int rc = map_put(&js->by_id, job_id(j), j);
+    rc = map_put(&js->by_id, job_id(j), j);
     if (rc < 0)
         return rc;
     j->state = JOB_RUNNING;
@@ -79,9 +86,8 @@ void jobs_release(struct jobs *js, struct job *j)
     box_session_close(j->session);
     buf_wipe(&j->text);
     buf_free(&j->text);
-    struct job emptied = {
+    *j = (struct job){
         .serve = j->serve, .place = j->place, .generation = j->generation + 1, .text = j->text};
-    *j = emptied;
     js->in_use--;
 }
 
@@ -93,8 +99,10 @@ uint64_t job_tag(const struct job *j)
 struct job *jobs_of_tag(const struct jobs *js, uint64_t tag)
 {
     uint32_t place = (uint32_t)tag;
+    struct job *j;
+
     if (place >= js->n)
         return NULL;
-    struct job *j = &js->items[place];
+    j = &js->items[place];
     return j->state == JOB_RUNNING && job_tag(j) == tag ? j : NULL;
 }

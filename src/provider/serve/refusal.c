@@ -12,7 +12,8 @@ static const struct {
 };
 
 /* The answer needs room for a token at least. */
-static int too_long(int64_t prompt_tokens, int64_t context_tokens, struct api_error *ret_error)
+static int refusal_too_long(int64_t prompt_tokens, int64_t context_tokens,
+                            struct api_error *ret_error)
 {
     if (prompt_tokens > 0)
         (void)api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
@@ -32,10 +33,11 @@ static int too_long(int64_t prompt_tokens, int64_t context_tokens, struct api_er
 int refusal_of(int code, int64_t prompt_tokens, int64_t context_tokens, struct api_error *ret_error)
 {
     if (code == ERR_LIMIT)
-        return too_long(prompt_tokens, context_tokens, ret_error);
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        return refusal_too_long(prompt_tokens, context_tokens, ret_error);
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         if (refusals[i].code == code)
             return api_error_set(ret_error, refusals[i].id, refusals[i].param, "%s",
                                  refusals[i].text);
+    }
     return api_error_set(ret_error, API_INTERNAL, NULL, "this provider's engine failed");
 }

@@ -21,16 +21,17 @@ static const char *const finish_names[] = {
 
 /* --- the end of a job --- */
 
-static void log_idle(struct serve *s)
+static void serve_log_idle(struct serve *s)
 {
     struct load load = serve_load(s);
+
     log_event(s->config.log, LOG_INFO, EV_ENGINE_IDLE,
               KV_INT("forward_passes", load.forward_passes),
               KV_INT("completion_tokens", s->completion_tokens),
               KV_INT("prompt_tokens", s->prompt_tokens));
 }
 
-static void tell_idle(struct serve *s)
+static void serve_tell_idle(struct serve *s)
 {
     void (*on_idle)(void *ud) = s->on_idle;
     s->on_idle = NULL;
@@ -39,10 +40,11 @@ static void tell_idle(struct serve *s)
 }
 
 /* `outcome` is a finish name, "cancelled", "lost" or an error code's name. */
-static void job_end(struct job *j, const char *outcome)
+static void serve_job_end(struct job *j, const char *outcome)
 {
     struct serve *s = j->serve;
     int64_t ms = (clock_mono_us(&s->clock) - j->taken_us) / 1000;
+
     log_event(s->config.log, LOG_INFO, EV_JOB_DONE, KV_STR("request", job_id(j)),
               KV_INT("prompt_tokens", j->prompt_tokens),
               KV_INT("completion_tokens", j->completion_tokens), KV_CSTR("finish", outcome),
@@ -52,25 +54,26 @@ static void job_end(struct job *j, const char *outcome)
     jobs_release(&s->jobs, j);
     if (s->jobs.in_use)
         return;
-    log_idle(s);
-    tell_idle(s);
+    serve_log_idle(s);
+    serve_tell_idle(s);
 }
 
 /* A running job that nobody waits for any more. One at the signer is only marked. */
-static void job_abandon(struct job *j, const char *outcome)
+static void serve_job_abandon(struct job *j, const char *outcome)
 {
     struct engine_port *engine = &j->serve->config.engine;
+
     if (j->state == JOB_SIGNING) {
         j->dropped = true;
         return;
     }
     engine->cancel(engine->ud, job_tag(j));
-    job_end(j, outcome);
+    serve_job_end(j, outcome);
 }
 
 /* --- requests --- */
 
-static void refuse(struct serve *s, struct str request_id, const struct api_error *error)
+static void serve_refuse(struct serve *s, struct str request_id, const struct api_error *error)
 {
     log_event(s->config.log, LOG_INFO, EV_JOB_REFUSED, KV_STR("request", request_id),
               KV_INT("status", error->status), KV_CSTR("code", error->code),
@@ -78,12 +81,14 @@ static void refuse(struct serve *s, struct str request_id, const struct api_erro
     (void)answer_error(s, request_id, error);
 }
 
-static int take_place(struct serve *s, struct str request_id, struct job **ret_job,
-                      struct api_error *ret_error)
+static int serve_take_place(struct serve *s, struct str request_id, struct job **ret_job,
+                            struct api_error *ret_error)
 {
+    int rc;
+
     if (s->draining)
         return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider is stopping");
-    int rc = jobs_take(&s->jobs, request_id, ret_job);
+    rc = jobs_take(&s->jobs, request_id, ret_job);
     if (rc == ERR_EXISTS)
         return rc;
     if (rc == ERR_LIMIT)
@@ -103,129 +108,144 @@ void serve_on_request(struct serve *s, const struct msg_inference_request *m)
 {
     struct api_error error = {0};
     struct job *j = NULL;
-    int rc = take_place(s, m->request_id, &j, &error);
+    int rc = serve_take_place(s, m->request_id, &j, &error);
+
     if (rc == ERR_EXISTS)
         return; /* the first of that id goes on, and answers */
     if (rc < 0 || !j) {
-        refuse(s, m->request_id, &error);
+        serve_refuse(s, m->request_id, &error);
         return;
     }
     j->taken_us = clock_mono_us(&s->clock);
     if (admit_request(j, m, &error) == 0)
         return;
     jobs_release(&s->jobs, j);
-    refuse(s, m->request_id, &error);
+    serve_refuse(s, m->request_id, &error);
 }
 
 void serve_on_cancel(struct serve *s, const struct msg_cancel *m)
 {
     struct job *j = jobs_find(&s->jobs, m->request_id);
+
     if (j)
-        job_abandon(j, "cancelled");
+        serve_job_abandon(j, "cancelled");
 }
 
 void serve_on_lost(struct serve *s)
 {
-    for (uint32_t i = 0; i < s->jobs.n; i++)
+    for (uint32_t i = 0; i < s->jobs.n; i++) {
         if (s->jobs.items[i].state != JOB_FREE)
-            job_abandon(&s->jobs.items[i], "lost");
+            serve_job_abandon(&s->jobs.items[i], "lost");
+    }
 }
 
 void serve_on_drain(struct serve *s)
 {
-    for (uint32_t i = 0; i < s->jobs.n; i++)
+    for (uint32_t i = 0; i < s->jobs.n; i++) {
         if (s->jobs.items[i].state == JOB_RUNNING && answer_text(&s->jobs.items[i], false) < 0)
             return;
+    }
     buf_wipe(&s->line);
 }
 
 /* --- events of the engine --- */
 
-static int on_admitted(struct job *j, const struct engine_event *e)
+static int serve_on_admitted(struct job *j, const struct engine_event *e)
 {
     j->prompt_tokens = e->prompt_tokens;
     return answer_accepted(j);
 }
 
-static int fail(struct job *j, const struct api_error *error)
+static int serve_fail(struct job *j, const struct api_error *error)
 {
     struct serve *s = j->serve;
+    int rc;
+
     log_event(s->config.log, LOG_WARN, EV_JOB_REFUSED, KV_STR("request", job_id(j)),
               KV_INT("status", error->status), KV_CSTR("code", error->code));
-    int rc = answer_error(s, job_id(j), error);
+    rc = answer_error(s, job_id(j), error);
     if (rc == 0)
-        job_end(j, "failed");
+        serve_job_end(j, "failed");
     return rc;
 }
 
-static int on_text(struct job *j, const struct engine_event *e)
+static int serve_on_text(struct job *j, const struct engine_event *e)
 {
     struct engine_port *engine = &j->serve->config.engine;
+
     if (buf_append_str(&j->text, e->text) < 0) {
         struct api_error error = {0};
+
         (void)api_error_set(&error, API_INTERNAL, NULL, "this provider is out of memory");
         engine->cancel(engine->ud, job_tag(j));
-        return fail(j, &error);
+        return serve_fail(j, &error);
     }
     j->completion_tokens += e->tokens;
     return answer_text(j, false);
 }
 
-static void complete(struct job *j, struct str signature)
+static void serve_complete(struct job *j, struct str signature)
 {
     struct serve *s = j->serve;
+
     if (!j->dropped) {
         s->requests_served++;
         if (answer_complete(j, signature) < 0)
             j->dropped = true;
     }
-    job_end(j, j->dropped ? "lost" : finish_names[j->finish]);
+    serve_job_end(j, j->dropped ? "lost" : finish_names[j->finish]);
 }
 
-static void on_signed(void *ud, const struct signer_result *result)
+static void serve_on_signed(void *ud, const struct signer_result *result)
 {
-    complete(ud, result->code == 0 ? result->signature : (struct str){0});
+    serve_complete(ud, result->code == 0 ? result->signature : (struct str){0});
 }
 
-static int on_done(struct job *j, const struct engine_event *e)
+static int serve_on_done(struct job *j, const struct engine_event *e)
 {
     struct serve *s = j->serve;
+    struct signer_statement statement;
+    int rc;
+
     j->prompt_tokens = e->prompt_tokens;
     j->completion_tokens = e->completion_tokens;
     j->finish = e->finish;
-    int rc = answer_finish(j);
+    rc = answer_finish(j);
     if (rc < 0)
         return rc;
-    struct signer_statement statement = {.kind = SIGN_COMPLETION,
-                                         .completion = {.response_hash = str_from(j->hash)}};
+    statement = (struct signer_statement){.kind = SIGN_COMPLETION,
+                                          .completion = {.response_hash = str_from(j->hash)}};
     j->state = JOB_SIGNING;
     /* A completion without a signature is one that the coordinator still settles. */
-    if (signer_sign(s->config.signer, &statement, on_signed, j) < 0)
-        complete(j, (struct str){0});
+    if (signer_sign(s->config.signer, &statement, serve_on_signed, j) < 0)
+        serve_complete(j, (struct str){0});
     return 0;
 }
 
-static int on_failed(struct job *j, const struct engine_event *e)
+static int serve_on_failed(struct job *j, const struct engine_event *e)
 {
     struct api_error error = {0};
+
     (void)refusal_of(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
-    return fail(j, &error);
+    return serve_fail(j, &error);
 }
 
 static int (*const event_handlers[])(struct job *j, const struct engine_event *e) = {
-    [ENGINE_ADMITTED] = on_admitted,
-    [ENGINE_TEXT] = on_text,
-    [ENGINE_DONE] = on_done,
-    [ENGINE_FAILED] = on_failed,
+    [ENGINE_ADMITTED] = serve_on_admitted,
+    [ENGINE_TEXT] = serve_on_text,
+    [ENGINE_DONE] = serve_on_done,
+    [ENGINE_FAILED] = serve_on_failed,
 };
 
 void serve_on_events(struct serve *s)
 {
     struct engine_port *engine = &s->config.engine;
     struct engine_event event;
+
     /* A lost connection releases the jobs; their remaining events then find nobody. */
     while (engine->poll(engine->ud, &event) == 1) {
         struct job *j = jobs_of_tag(&s->jobs, event.tag);
+
         if (j)
             (void)event_handlers[event.kind](j, &event);
     }
@@ -239,6 +259,8 @@ void serve_on_events(struct serve *s)
 int serve_new(const struct serve_config *config, struct serve **ret_serve)
 {
     struct serve *s = calloc(1, sizeof *s);
+    int rc;
+
     if (!s)
         return ERR_NOMEM;
     s->config = *config;
@@ -246,7 +268,7 @@ int serve_new(const struct serve_config *config, struct serve **ret_serve)
     buf_init(&s->line, LINE_MAX_BYTES);
     buf_init(&s->plain, PLAIN_MAX_BYTES);
     arena_init(&s->region, REGION_MAX_BYTES);
-    int rc = jobs_init(&s->jobs, config->max_jobs, s);
+    rc = jobs_init(&s->jobs, config->max_jobs, s);
     if (rc == 0)
         rc = box_slab_new(config->max_jobs, &s->slab);
     if (rc < 0) {
@@ -267,6 +289,7 @@ struct load serve_load(const struct serve *s)
 {
     const struct engine_port *engine = &s->config.engine;
     struct load load = {0};
+
     engine->load(engine->ud, &load);
     load.requests_served = s->requests_served;
     load.tokens_generated = s->completion_tokens;
@@ -279,7 +302,7 @@ void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud)
     s->on_idle = idle;
     s->idle_ud = ud;
     if (!s->jobs.in_use)
-        tell_idle(s);
+        serve_tell_idle(s);
 }
 
 void serve_free(struct serve *s)

@@ -5,8 +5,10 @@
 int64_t backoff_next_ms(struct backoff *b, const struct rand_src *rand)
 {
     int64_t ceiling_ms = b->ceiling_ms ? b->ceiling_ms : BACKOFF_FIRST_MS;
+    int64_t wait_ms;
+
     b->ceiling_ms = ceiling_ms * 2 > BACKOFF_CAP_MS ? BACKOFF_CAP_MS : ceiling_ms * 2;
-    int64_t wait_ms = rand_below(rand, (uint32_t)ceiling_ms + 1);
+    wait_ms = rand_below(rand, (uint32_t)ceiling_ms + 1);
     return wait_ms < BACKOFF_FLOOR_MS ? BACKOFF_FLOOR_MS : wait_ms;
 }
 

@@ -27,7 +27,7 @@ struct challenges {
 };
 
 /* False where it does not fit, which no well-formed value does. */
-static bool copy_text(char *to, size_t cap, struct str s)
+static bool challenge_copy_text(char *to, size_t cap, struct str s)
 {
     if (s.n >= cap)
         return false;
@@ -38,9 +38,10 @@ static bool copy_text(char *to, size_t cap, struct str s)
 }
 
 /* What both the status signature and the plain fields of the answer say. */
-static struct msg_attestation_response response_of(struct pending *p)
+static struct msg_attestation_response challenge_response_of(struct pending *p)
 {
     const struct machine *m = p->owner->machine;
+
     p->model_hash = (struct proto_pair){m->model.id, m->model.weight_hash};
     return (struct msg_attestation_response){
         .nonce = str_from(p->nonce),
@@ -55,37 +56,44 @@ static struct msg_attestation_response response_of(struct pending *p)
     };
 }
 
-static void on_status_signed(void *ud, const struct signer_result *result)
+static void challenge_on_status_signed(void *ud, const struct signer_result *result)
 {
     struct pending *p = ud;
     struct challenges *c = p->owner;
+    struct provider_msg msg;
+
     p->taken = false;
     if (result->code < 0 || p->dropped)
         return;
-    struct provider_msg msg = {.type = MSG_ATTESTATION_RESPONSE, .attestation = response_of(p)};
+    msg = (struct provider_msg){.type = MSG_ATTESTATION_RESPONSE,
+                                .attestation = challenge_response_of(p)};
     msg.attestation.signature = str_from(p->signature);
     msg.attestation.status_signature = result->signature;
     c->on_answer(c->ud, &msg);
 }
 
-static void on_challenge_signed(void *ud, const struct signer_result *result)
+static void challenge_on_challenge_signed(void *ud, const struct signer_result *result)
 {
     struct pending *p = ud;
+    struct msg_attestation_response response;
+    struct signer_statement statement;
+
     p->taken = false;
     if (result->code < 0 || p->dropped ||
-        !copy_text(p->signature, sizeof p->signature, result->signature))
+        !challenge_copy_text(p->signature, sizeof p->signature, result->signature))
         return;
     p->posture = posture_measure(p->owner->machine->root);
-    struct msg_attestation_response response = response_of(p);
-    struct signer_statement statement = {
+    response = challenge_response_of(p);
+    statement = (struct signer_statement){
         .kind = SIGN_STATUS, .status = status_of_response(&response, str_from(p->timestamp))};
-    p->taken = signer_sign(p->owner->signer, &statement, on_status_signed, p) == 0;
+    p->taken = signer_sign(p->owner->signer, &statement, challenge_on_status_signed, p) == 0;
 }
 
 int challenges_new(const struct machine *machine, struct signer *signer,
                    challenge_answer_cb *on_answer, void *ud, struct challenges **ret_challenges)
 {
     struct challenges *c = calloc(1, sizeof *c);
+
     if (!c)
         return ERR_NOMEM;
     *c =
@@ -96,26 +104,30 @@ int challenges_new(const struct machine *machine, struct signer *signer,
     return 0;
 }
 
-static struct pending *free_slot(struct challenges *c)
+static struct pending *challenge_free_slot(struct challenges *c)
 {
-    for (int i = 0; i < CHALLENGE_SLOTS; i++)
+    for (int i = 0; i < CHALLENGE_SLOTS; i++) {
         if (!c->slots[i].taken)
             return &c->slots[i];
+    }
     return NULL;
 }
 
 int challenges_take(struct challenges *c, const struct msg_attestation_challenge *m)
 {
-    struct pending *p = free_slot(c);
+    struct pending *p = challenge_free_slot(c);
+    struct signer_statement statement;
+    int rc;
+
     if (!p)
         return ERR_BUSY;
-    if (!copy_text(p->nonce, sizeof p->nonce, m->nonce) ||
-        !copy_text(p->timestamp, sizeof p->timestamp, m->timestamp))
+    if (!challenge_copy_text(p->nonce, sizeof p->nonce, m->nonce) ||
+        !challenge_copy_text(p->timestamp, sizeof p->timestamp, m->timestamp))
         return ERR_RANGE;
-    struct signer_statement statement = {
+    statement = (struct signer_statement){
         .kind = SIGN_CHALLENGE,
         .challenge = {.nonce = str_from(p->nonce), .timestamp = str_from(p->timestamp)}};
-    int rc = signer_sign(c->signer, &statement, on_challenge_signed, p);
+    rc = signer_sign(c->signer, &statement, challenge_on_challenge_signed, p);
     p->taken = rc == 0;
     p->dropped = false;
     return rc;

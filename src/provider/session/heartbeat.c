@@ -31,5 +31,6 @@ int heartbeat_write(const struct machine *machine, const struct load *load, stru
                                  .n_slots = 1,
                                  .total_memory_gb = metrics_total_memory_gb(machine->root),
                                  .max_running = machine->max_running}}};
+
     return provider_msg_encode(&msg, out);
 }

@@ -4,15 +4,18 @@
 
 void ignored_add(struct ignored *ig, const struct log *log, struct str name, const char *why)
 {
+    char *kept;
+
     ig->count++;
     if (name.n >= IGNORED_NAME_BYTES)
         name.n = IGNORED_NAME_BYTES - 1;
-    for (int i = 0; i < ig->n_names; i++)
+    for (int i = 0; i < ig->n_names; i++) {
         if (str_is(name, ig->names[i]))
             return;
+    }
     if (ig->n_names == IGNORED_NAMES)
         return;
-    char *kept = ig->names[ig->n_names++];
+    kept = ig->names[ig->n_names++];
     if (name.n)
         memcpy(kept, name.p, name.n);
     kept[name.n] = '\0';

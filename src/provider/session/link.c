@@ -48,13 +48,14 @@ struct link {
     uint64_t connects;
 };
 
-static void session_begin(void *ud);
+static void link_session_begin(void *ud);
 
 /* --- the end of a session --- */
 
-static void session_clear(struct link *l)
+static void link_session_clear(struct link *l)
 {
     struct loop *loop = l->config.loop;
+
     loop_timer_clear(loop, &l->heartbeat);
     loop_timer_clear(loop, &l->ping);
     loop_timer_clear(loop, &l->retry);
@@ -63,33 +64,36 @@ static void session_clear(struct link *l)
     l->ws = NULL;
 }
 
-static void session_lost(struct link *l, int reason, const char *text)
+static void link_session_lost(struct link *l, int reason, const char *text)
 {
     int64_t now_us = clock_mono_us(&l->clock);
     bool was_up = l->state == LINK_UP;
+    int64_t wait_ms;
+
     backoff_session_ended(&l->backoff, was_up ? (now_us - l->registered_us) / 1000 : -1);
-    session_clear(l);
+    link_session_clear(l);
     l->state = LINK_WAITING;
-    int64_t wait_ms = backoff_next_ms(&l->backoff, &l->config.rand);
+    wait_ms = backoff_next_ms(&l->backoff, &l->config.rand);
     log_event(l->config.log, LOG_WARN, EV_LINK_LOST, KV_CSTR("host", l->config.url.host),
               KV_INT("port", l->config.url.port), KV_CSTR("reason", err_str(reason)),
               KV_CSTR("detail", text), KV_INT("retry_ms", wait_ms));
-    loop_timer_set(l->config.loop, &l->retry, wait_ms * 1000, session_begin, l);
+    loop_timer_set(l->config.loop, &l->retry, wait_ms * 1000, link_session_begin, l);
     if (was_up)
         l->ops.on_lost(l->ud);
 }
 
 /* End the connection from this side. Safe where the socket's callbacks are on the stack. */
-static void session_drop(struct link *l, int reason, const char *text)
+static void link_session_drop(struct link *l, int reason, const char *text)
 {
     struct ws_conn *ws = l->ws;
-    session_lost(l, reason, text);
+
+    link_session_lost(l, reason, text);
     ws_conn_free(ws);
 }
 
-static void on_ws_close(void *ud, int reason, const char *text)
+static void link_on_ws_close(void *ud, int reason, const char *text)
 {
-    session_drop(ud, reason, text);
+    link_session_drop(ud, reason, text);
 }
 
 /* --- sending --- */
@@ -97,33 +101,38 @@ static void on_ws_close(void *ud, int reason, const char *text)
 void link_drop(struct link *l, int reason, const char *text)
 {
     if (l->state == LINK_UP)
-        session_drop(l, reason, text);
+        link_session_drop(l, reason, text);
 }
 
-static int send_out(struct link *l)
+static int link_send_out(struct link *l)
 {
     int rc = l->ws ? ws_send(l->ws, buf_view(&l->out)) : ERR_CLOSED;
+
     if (rc == ERR_LIMIT)
-        session_drop(l, rc, "the coordinator does not read");
+        link_session_drop(l, rc, "the coordinator does not read");
     return rc == 0 ? 0 : ERR_CLOSED;
 }
 
 int link_send(struct link *l, const struct provider_msg *msg)
 {
+    int rc;
+
     if (l->state != LINK_UP)
         return ERR_CLOSED;
     buf_clear(&l->out);
-    int rc = provider_msg_encode(msg, &l->out);
-    return rc < 0 ? rc : send_out(l);
+    rc = provider_msg_encode(msg, &l->out);
+    return rc < 0 ? rc : link_send_out(l);
 }
 
 char *link_send_begin(struct link *l, size_t n)
 {
+    char *place;
+
     if (l->state != LINK_UP)
         return NULL;
-    char *place = ws_send_begin(l->ws, n);
+    place = ws_send_begin(l->ws, n);
     if (!place)
-        session_drop(l, ERR_LIMIT, "the coordinator does not read");
+        link_session_drop(l, ERR_LIMIT, "the coordinator does not read");
     return place;
 }
 
@@ -137,32 +146,36 @@ size_t link_pending(const struct link *l)
     return l->ws ? ws_out_pending(l->ws) : 0;
 }
 
-static void on_heartbeat_due(void *ud)
+static void link_on_heartbeat_due(void *ud)
 {
     struct link *l = ud;
+    struct load load;
+
     loop_timer_set(l->config.loop, &l->heartbeat, l->config.heartbeat_interval_ms * 1000,
-                   on_heartbeat_due, l);
-    struct load load = l->ops.load(l->ud);
+                   link_on_heartbeat_due, l);
+    load = l->ops.load(l->ud);
     buf_clear(&l->out);
     if (heartbeat_write(l->config.machine, &load, &l->out) == 0)
-        (void)send_out(l);
+        (void)link_send_out(l);
 }
 
-static void on_ping_due(void *ud)
+static void link_on_ping_due(void *ud)
 {
     struct link *l = ud;
+
     if (clock_mono_us(&l->clock) - l->heard_us >= LINK_SILENCE_MS * (int64_t)1000) {
-        session_drop(l, ERR_TIMEOUT, "nothing was heard for 30 s");
+        link_session_drop(l, ERR_TIMEOUT, "nothing was heard for 30 s");
         return;
     }
-    loop_timer_set(l->config.loop, &l->ping, LINK_PING_MS * (int64_t)1000, on_ping_due, l);
+    loop_timer_set(l->config.loop, &l->ping, LINK_PING_MS * (int64_t)1000, link_on_ping_due, l);
     if (l->state == LINK_SIGNING || l->state == LINK_UP)
         (void)ws_ping(l->ws, STR("eigeninference"));
 }
 
-static void on_answer(void *ud, const struct provider_msg *answer)
+static void link_on_answer(void *ud, const struct provider_msg *answer)
 {
     struct link *l = ud;
+
     if (link_send(l, answer) == 0)
         log_event(l->config.log, LOG_INFO, EV_CHALLENGE_ANSWERED,
                   KV_CSTR("host", l->config.url.host));
@@ -170,33 +183,35 @@ static void on_answer(void *ud, const struct provider_msg *answer)
 
 /* --- receiving: one handler a type --- */
 
-static void take_request(struct link *l, const struct provider_msg *m)
+static void link_take_request(struct link *l, const struct provider_msg *m)
 {
     l->ops.on_request(l->ud, &m->request);
 }
 
-static void take_cancel(struct link *l, const struct provider_msg *m)
+static void link_take_cancel(struct link *l, const struct provider_msg *m)
 {
     l->ops.on_cancel(l->ud, &m->cancel);
 }
 
-static void take_challenge(struct link *l, const struct provider_msg *m)
+static void link_take_challenge(struct link *l, const struct provider_msg *m)
 {
     int rc = challenges_take(l->challenges, &m->challenge);
+
     if (rc < 0)
         ignored_add(&l->ignored, l->config.log, m->type_name, err_str(rc));
 }
 
-static void take_runtime_status(struct link *l, const struct provider_msg *m)
+static void link_take_runtime_status(struct link *l, const struct provider_msg *m)
 {
     const struct msg_runtime_status *s = &m->runtime_status;
+
     log_event(l->config.log, s->verified ? LOG_INFO : LOG_WARN, EV_RUNTIME_STATUS,
               KV_INT("verified", s->verified), KV_INT("mismatches", s->n_mismatches),
               KV_STR("first", s->n_mismatches ? s->mismatches[0].component : (struct str){0}));
 }
 
 /* The one model is loaded from the start; any other cannot be. */
-static void take_load_model(struct link *l, const struct provider_msg *m)
+static void link_take_load_model(struct link *l, const struct provider_msg *m)
 {
     bool ours = str_eq(m->load_model.model_id, l->config.machine->model.id);
     struct provider_msg answer = {.type = MSG_LOAD_MODEL_STATUS};
@@ -211,17 +226,21 @@ static void take_load_model(struct link *l, const struct provider_msg *m)
 }
 
 static void (*const handlers[MSG_COUNT])(struct link *l, const struct provider_msg *m) = {
-    [MSG_INFERENCE_REQUEST] = take_request,       [MSG_CANCEL] = take_cancel,
-    [MSG_ATTESTATION_CHALLENGE] = take_challenge, [MSG_RUNTIME_STATUS] = take_runtime_status,
-    [MSG_LOAD_MODEL] = take_load_model,
+    [MSG_INFERENCE_REQUEST] = link_take_request,
+    [MSG_CANCEL] = link_take_cancel,
+    [MSG_ATTESTATION_CHALLENGE] = link_take_challenge,
+    [MSG_RUNTIME_STATUS] = link_take_runtime_status,
+    [MSG_LOAD_MODEL] = link_take_load_model,
 };
 
-static void on_message(void *ud, struct str payload)
+static void link_on_message(void *ud, struct str payload)
 {
     struct link *l = ud;
     struct provider_msg msg = {0};
+    int rc;
+
     l->heard_us = clock_mono_us(&l->clock);
-    int rc = provider_msg_decode(&l->scratch, payload, &msg, NULL);
+    rc = provider_msg_decode(&l->scratch, payload, &msg, NULL);
     if (rc < 0)
         ignored_add(&l->ignored, l->config.log, STR("(malformed)"), err_str(rc));
     else if (!handlers[msg.type])
@@ -232,93 +251,102 @@ static void on_message(void *ud, struct str payload)
         ignored_add(&l->ignored, l->config.log, msg.type_name, "sent before the registration");
 }
 
-static void on_pong(void *ud)
+static void link_on_pong(void *ud)
 {
     struct link *l = ud;
+
     l->heard_us = clock_mono_us(&l->clock);
 }
 
-static void on_ws_drain(void *ud)
+static void link_on_ws_drain(void *ud)
 {
     struct link *l = ud;
+
     if (l->state == LINK_UP)
         l->ops.on_drain(l->ud);
 }
 
 /* --- the beginning of a session --- */
 
-static void register_now(struct link *l, struct str attestation)
+static void link_register_now(struct link *l, struct str attestation)
 {
+    int rc;
+
     buf_clear(&l->out);
-    int rc = registration_write(l->config.machine, attestation, &l->out);
+    rc = registration_write(l->config.machine, attestation, &l->out);
     if (rc < 0) {
-        session_drop(l, rc, "the register message could not be made");
+        link_session_drop(l, rc, "the register message could not be made");
         return;
     }
-    if (send_out(l) < 0)
+    if (link_send_out(l) < 0)
         return;
     l->state = LINK_UP;
     l->connects++;
     l->registered_us = clock_mono_us(&l->clock);
     log_event(l->config.log, LOG_INFO, EV_LINK_CONNECTED, KV_CSTR("host", l->config.url.host),
               KV_INT("port", l->config.url.port), KV_STR("model", l->config.machine->model.id));
-    on_heartbeat_due(l);
+    link_on_heartbeat_due(l);
 }
 
-static void on_ws_open(void *ud);
+static void link_on_ws_open(void *ud);
 
-static void on_statement_signed(void *ud, const struct signer_result *result)
+static void link_on_statement_signed(void *ud, const struct signer_result *result)
 {
     struct signing *s = ud;
     struct link *l = s->owner;
+
     s->taken = false;
     if (l->state != LINK_SIGNING)
         return;
     if (s->session != l->session)
-        on_ws_open(l); /* for an earlier connection, whose timestamp it bears */
+        link_on_ws_open(l); /* for an earlier connection, whose timestamp it bears */
     else if (result->code < 0)
-        session_drop(l, result->code, "the attestation could not be signed");
+        link_session_drop(l, result->code, "the attestation could not be signed");
     else
-        register_now(l, result->blob);
+        link_register_now(l, result->blob);
 }
 
-static void on_ws_open(void *ud)
+static void link_on_ws_open(void *ud)
 {
     struct link *l = ud;
     struct signing *s = &l->signing;
+    int rc;
+    struct signer_statement statement;
+
     l->state = LINK_SIGNING;
     l->heard_us = clock_mono_us(&l->clock);
     if (s->taken)
-        return; /* on_statement_signed comes back here */
-    struct signer_statement statement =
-        registration_statement(l->config.machine, clock_wall_us(&l->clock), s->timestamp);
+        return; /* link_on_statement_signed comes back here */
+    statement = registration_statement(l->config.machine, clock_wall_us(&l->clock), s->timestamp);
     s->session = l->session;
-    int rc = signer_sign(l->config.signer, &statement, on_statement_signed, s);
+    rc = signer_sign(l->config.signer, &statement, link_on_statement_signed, s);
     s->taken = rc == 0;
     if (rc < 0)
-        session_drop(l, rc, "the attestation could not be signed");
+        link_session_drop(l, rc, "the attestation could not be signed");
 }
 
-static const struct ws_conn_ops ws_ops = {.on_open = on_ws_open,
-                                          .on_message = on_message,
-                                          .on_pong = on_pong,
-                                          .on_drain = on_ws_drain,
-                                          .on_close = on_ws_close};
+static const struct ws_conn_ops ws_ops = {.on_open = link_on_ws_open,
+                                          .on_message = link_on_message,
+                                          .on_pong = link_on_pong,
+                                          .on_drain = link_on_ws_drain,
+                                          .on_close = link_on_ws_close};
 
-static void session_begin(void *ud)
+static void link_session_begin(void *ud)
 {
     struct link *l = ud;
     const struct coordinator_url *url = &l->config.url;
     struct ws_conn_config config = {.max_message_bytes = LINK_MAX_FRAME_BYTES,
                                     .out_max_bytes = OUT_MAX_BYTES,
                                     .rand = l->config.rand};
+    int rc;
+
     l->state = LINK_CONNECTING;
     l->heard_us = clock_mono_us(&l->clock);
-    loop_timer_set(l->config.loop, &l->ping, LINK_PING_MS * (int64_t)1000, on_ping_due, l);
-    int rc = ws_conn_connect(l->config.loop, url->host, url->port, url->path, &config, &ws_ops, l,
-                             &l->ws);
+    loop_timer_set(l->config.loop, &l->ping, LINK_PING_MS * (int64_t)1000, link_on_ping_due, l);
+    rc = ws_conn_connect(l->config.loop, url->host, url->port, url->path, &config, &ws_ops, l,
+                         &l->ws);
     if (rc < 0)
-        session_lost(l, rc, "the connection could not be begun");
+        link_session_lost(l, rc, "the connection could not be begun");
 }
 
 /* --- life --- */
@@ -327,6 +355,8 @@ int link_new(const struct link_config *config, const struct link_ops *ops, void 
              struct link **ret_link)
 {
     struct link *l = calloc(1, sizeof *l);
+    int rc;
+
     if (!l)
         return ERR_NOMEM;
     l->config = *config;
@@ -335,9 +365,9 @@ int link_new(const struct link_config *config, const struct link_ops *ops, void 
     l->ud = ud;
     l->signing.owner = l;
     buf_init(&l->out, LINK_MAX_FRAME_BYTES);
-    int rc = proto_scratch_init(&l->scratch, SCRATCH_MAX_BYTES);
+    rc = proto_scratch_init(&l->scratch, SCRATCH_MAX_BYTES);
     if (rc == 0)
-        rc = challenges_new(config->machine, config->signer, on_answer, l, &l->challenges);
+        rc = challenges_new(config->machine, config->signer, link_on_answer, l, &l->challenges);
     if (rc < 0) {
         proto_scratch_free(&l->scratch);
         free(l);
@@ -350,14 +380,15 @@ int link_new(const struct link_config *config, const struct link_ops *ops, void 
 void link_start(struct link *l)
 {
     if (l->state == LINK_IDLE)
-        session_begin(l);
+        link_session_begin(l);
 }
 
 void link_stop(struct link *l)
 {
     struct ws_conn *ws = l->ws;
     enum link_state was = l->state;
-    session_clear(l);
+
+    link_session_clear(l);
     l->state = LINK_IDLE;
     if (was == LINK_UP)
         l->ops.on_lost(l->ud);
@@ -372,7 +403,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     ws_conn_free(l->ws);
-    session_clear(l);
+    link_session_clear(l);
     challenges_free(l->challenges);
     proto_scratch_free(&l->scratch);
     buf_free(&l->out);

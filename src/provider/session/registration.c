@@ -8,6 +8,7 @@ struct signer_statement registration_statement(const struct machine *machine, in
                                                char ret_timestamp[static CLOCK_RFC3339_BYTES])
 {
     struct posture posture = posture_measure(machine->root);
+
     clock_rfc3339(wall_us, ret_timestamp);
     return (struct signer_statement){.kind = SIGN_BLOB,
                                      .blob = {.binary_hash = machine->binary_hash,
@@ -37,5 +38,6 @@ int registration_write(const struct machine *machine, struct str attestation, st
                 .auth_token = machine->auth_token,
                 .has_privacy_capabilities = true,
                 .privacy_capabilities = posture_privacy(&posture, machine->engine_in_process)}};
+
     return provider_msg_encode(&msg, out);
 }

@@ -5,7 +5,7 @@
 #define DEFAULT_PORT 80
 #define DEFAULT_PATH STR("/ws/provider")
 
-static int check_scheme(struct str text, struct err *ret_err)
+static int url_check_scheme(struct str text, struct err *ret_err)
 {
     if (str_starts(text, STR("ws://")))
         return 0;
@@ -20,49 +20,54 @@ static int check_scheme(struct str text, struct err *ret_err)
 }
 
 /* Where the host ends: at ']' for a bracketed IPv6 address, else at ':' or '/'. */
-static size_t host_end(struct str s)
+static size_t url_host_end(struct str s)
 {
     size_t i = 0;
+
     if (!s.p)
         return 0;
-    if (s.n > 0 && s.p[0] == '[')
+    if (s.n > 0 && s.p[0] == '[') {
         while (i < s.n && s.p[i] != ']')
             i++;
+    }
     while (i < s.n && s.p[i] != ':' && s.p[i] != '/')
         i++;
     return i;
 }
 
-static struct str without_brackets(struct str host)
+static struct str url_without_brackets(struct str host)
 {
     if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
         return (struct str){host.p + 1, host.n - 2};
     return host;
 }
 
-static bool is_plain(struct str s)
+static bool url_is_plain(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    for (size_t i = 0; i < s.n; i++) {
         if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
             return false;
+    }
     return true;
 }
 
-static int parse_port(struct str *rest, int64_t *ret_port)
+static int url_parse_port(struct str *rest, int64_t *ret_port)
 {
+    struct str digits;
+    size_t end = 1;
+
     if (!str_starts(*rest, STR(":")))
         return 0;
-    size_t end = 1;
     while (end < rest->n && rest->p[end] != '/')
         end++;
-    struct str digits = {rest->p + 1, end - 1};
+    digits = (struct str){rest->p + 1, end - 1};
     if (str_to_i64(digits, ret_port) < 0 || *ret_port < 1 || *ret_port > 65535)
         return ERR_RANGE;
     *rest = (struct str){rest->p + end, rest->n - end};
     return 0;
 }
 
-static void copy(char *to, struct str s)
+static void url_copy(char *to, struct str s)
 {
     memcpy(to, s.p, s.n);
     to[s.n] = '\0';
@@ -70,26 +75,29 @@ static void copy(char *to, struct str s)
 
 int coordinator_url_parse(struct str text, struct coordinator_url *ret_url, struct err *ret_err)
 {
-    int rc = check_scheme(text, ret_err);
+    int rc = url_check_scheme(text, ret_err);
+    struct str path, host, rest;
+    int64_t port = DEFAULT_PORT;
+    size_t end;
+
     if (rc < 0)
         return rc;
-    struct str rest = {text.p + 5, text.n - 5};
-    size_t end = host_end(rest);
-    struct str host = without_brackets((struct str){rest.p, end});
+    rest = (struct str){text.p + 5, text.n - 5};
+    end = url_host_end(rest);
+    host = url_without_brackets((struct str){rest.p, end});
     rest = (struct str){rest.p + end, rest.n - end};
-    int64_t port = DEFAULT_PORT;
-    if (parse_port(&rest, &port) < 0)
+    if (url_parse_port(&rest, &port) < 0)
         return err_set(ret_err, ERR_CONFIG, "coordinator url \"%.*s\": the port must be 1 to 65535",
                        STR_ARG(text));
-    struct str path = rest.n ? rest : DEFAULT_PATH;
+    path = rest.n ? rest : DEFAULT_PATH;
     if (!host.n || host.n >= COORDINATOR_HOST_BYTES || path.n >= COORDINATOR_PATH_BYTES ||
-        !is_plain(text))
+        !url_is_plain(text))
         return err_set(ret_err, ERR_CONFIG,
                        "coordinator url \"%.*s\": expected ws://HOST:PORT/ws/provider without "
                        "spaces",
                        STR_ARG(text));
-    copy(ret_url->host, host);
-    copy(ret_url->path, path);
+    url_copy(ret_url->host, host);
+    url_copy(ret_url->path, path);
     ret_url->port = (uint16_t)port;
     return 0;
 }

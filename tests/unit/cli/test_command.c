@@ -32,9 +32,11 @@ static void a_typing_error_finds_its_neighbour(void **state)
     static const struct {
         const char *typed, *meant;
     } cases[] = {{"sevre", "serve"}, {"server", "serve"}, {"versoin", "version"}, {"hepl", "help"}};
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct command *near = command_nearest(str_from(cases[i].typed));
+
         assert_non_null(near);
         assert_string_equal(near->name, cases[i].meant);
     }
@@ -49,5 +51,6 @@ int main(void)
         cmocka_unit_test(options_stand_for_commands),
         cmocka_unit_test(a_typing_error_finds_its_neighbour),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

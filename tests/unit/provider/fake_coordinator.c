@@ -16,8 +16,10 @@ static void on_open(void *ud)
 static void on_message(void *ud, struct str payload)
 {
     struct fake_coordinator *c = ud;
+    struct str kept;
+
     assert_true(c->n_frames < FAKE_FRAMES);
-    struct str kept = arena_dup(&c->region, payload);
+    kept = arena_dup(&c->region, payload);
     assert_non_null(kept.p);
     c->frames[c->n_frames++] = kept;
 }
@@ -25,6 +27,7 @@ static void on_message(void *ud, struct str payload)
 static void on_close(void *ud, int reason, const char *text)
 {
     struct fake_coordinator *c = ud;
+
     (void)reason;
     c->closed = true;
     (void)snprintf(c->close_text, sizeof c->close_text, "%s", text);
@@ -39,12 +42,15 @@ static const struct ws_conn_ops ws_ops = {
 static struct str upgrade_key(struct str head)
 {
     static const char name[] = "\r\nsec-websocket-key:";
+
     for (size_t i = 0; i + sizeof name < head.n; i++) {
         struct str at = {head.p + i, sizeof name - 1};
+        const char *value, *end;
+
         if (!str_ieq(at, STR("\r\nsec-websocket-key:")))
             continue;
-        const char *value = at.p + at.n;
-        const char *end = memchr(value, '\r', head.n - i - at.n);
+        value = at.p + at.n;
+        end = memchr(value, '\r', head.n - i - at.n);
         assert_non_null(end);
         return str_trim((struct str){value, (size_t)(end - value)});
     }
@@ -56,6 +62,7 @@ static void become_ws(struct fake_coordinator *c)
 {
     struct ws_conn_config config = {.max_message_bytes = 16 << 20, .out_max_bytes = 32 << 20};
     struct conn *conn = c->conn;
+
     c->conn = NULL;
     assert_int_equal(ws_conn_accept(conn, &config, &ws_ops, c, &c->ws), 0);
     if (c->manner != FAKE_SLAMS)
@@ -70,14 +77,16 @@ static void on_conn_data(void *ud)
     struct fake_coordinator *c = ud;
     struct buf *in = conn_in(c->conn);
     struct str head = buf_view(in);
+    int n;
+    char accept[29], answer[256];
+
     if (c->manner == FAKE_NOT_READY || !memmem(head.p, head.n, "\r\n\r\n", 4))
         return;
-    char accept[29], answer[256];
     ws_accept_key(upgrade_key(head), accept);
-    int n = snprintf(answer, sizeof answer,
-                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                     "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-                     accept);
+    n = snprintf(answer, sizeof answer,
+                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+                 accept);
     buf_consume(in, head.n);
     assert_int_equal(conn_write(c->conn, &(struct str){answer, (size_t)n}, 1), 0);
     if (c->manner == FAKE_DEAF)
@@ -89,6 +98,7 @@ static void on_conn_data(void *ud)
 static void on_conn_close(void *ud, int reason)
 {
     struct fake_coordinator *c = ud;
+
     (void)reason;
     c->closed = true;
     conn_free(c->conn);
@@ -100,11 +110,13 @@ static const struct conn_ops conn_ops = {.on_data = on_conn_data, .on_close = on
 static void on_accept(void *ud, unsigned events)
 {
     struct fake_coordinator *c = ud;
-    (void)events;
     struct conn_config config = {.in_max_bytes = 32 << 20, .out_max_bytes = 32 << 20};
     int sock;
+
+    (void)events;
     while ((sock = loop_accept(c->loop, c->sock, NULL)) >= 0) {
         struct clock clock = loop_clock(c->loop);
+
         assert_true(c->connections < 64);
         c->connected_us[c->connections++] = clock_mono_us(&clock);
         conn_free(c->conn);
@@ -162,6 +174,7 @@ void fake_coordinator_say(struct fake_coordinator *c, struct str frame)
 void fake_coordinator_send(struct fake_coordinator *c, const struct provider_msg *msg)
 {
     struct buf out;
+
     buf_init(&out, 16 << 20);
     assert_int_equal(provider_msg_encode(msg, &out), 0);
     fake_coordinator_say(c, buf_view(&out));
@@ -176,12 +189,14 @@ struct box_session *fake_coordinator_request(struct fake_coordinator *c, const c
     uint8_t key[BOX_KEY_BYTES];
     struct box_session *session;
     struct buf sealed;
+    struct provider_msg msg;
+
     assert_non_null(reg);
     assert_int_equal(box_public_parse(reg->reg.public_key, key), 0);
     assert_int_equal(box_session_open(c->slab, key, &session), 0);
     buf_init(&sealed, 16 << 20);
     assert_int_equal(box_seal_append(session, str_from(body), &sealed), 0);
-    struct provider_msg msg = {
+    msg = (struct provider_msg){
         .type = MSG_INFERENCE_REQUEST,
         .request = {
             .request_id = str_from(request_id),
@@ -199,6 +214,7 @@ const struct provider_msg *fake_coordinator_got(struct fake_coordinator *c, enum
 {
     for (size_t i = 0; i < c->n_frames; i++) {
         struct err err = {0};
+
         if (provider_msg_decode(&c->scratch, c->frames[i], &decoded, &err) < 0)
             fail_msg("frame %zu does not decode: %s", i, err.text);
         if (decoded.type == type && nth-- == 0)
@@ -210,6 +226,7 @@ const struct provider_msg *fake_coordinator_got(struct fake_coordinator *c, enum
 size_t fake_coordinator_count(struct fake_coordinator *c, enum msg_type type)
 {
     size_t n = 0;
+
     while (fake_coordinator_got(c, type, n))
         n++;
     return n;
@@ -219,6 +236,7 @@ struct str fake_coordinator_chunk(struct fake_coordinator *c, const char *reques
                                   struct box_session *session, size_t nth, int64_t *ret_tokens)
 {
     const struct provider_msg *m;
+
     for (size_t i = 0; (m = fake_coordinator_got(c, MSG_INFERENCE_RESPONSE_CHUNK, i)); i++) {
         if (!str_is(m->chunk.request_id, request_id) || nth-- > 0)
             continue;

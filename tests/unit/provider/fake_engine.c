@@ -11,6 +11,7 @@
 static int engine_submit(void *ud, uint64_t tag, const struct chat_request *chat)
 {
     struct fake_engine *e = ud;
+
     if (e->submit_answer < 0)
         return e->submit_answer;
     assert_true(e->n_submitted < FAKE_ENGINE_JOBS);
@@ -23,6 +24,7 @@ static int engine_submit(void *ud, uint64_t tag, const struct chat_request *chat
 static void engine_cancel(void *ud, uint64_t tag)
 {
     struct fake_engine *e = ud;
+
     assert_true(e->n_cancelled < FAKE_ENGINE_JOBS);
     e->cancelled[e->n_cancelled++] = tag;
 }
@@ -30,6 +32,7 @@ static void engine_cancel(void *ud, uint64_t tag)
 static int engine_poll(void *ud, struct engine_event *ret_event)
 {
     struct fake_engine *e = ud;
+
     if (e->next_event == e->n_events) {
         e->next_event = e->n_events = 0;
         return 0;
@@ -41,6 +44,7 @@ static int engine_poll(void *ud, struct engine_event *ret_event)
 static void engine_load(void *ud, struct load *ret_load)
 {
     const struct fake_engine *e = ud;
+
     *ret_load = e->load;
 }
 

@@ -20,6 +20,7 @@
 static void fill(void *ud, void *ret_bytes, size_t n)
 {
     const struct fake_world *w = ud;
+
     memset(ret_bytes, w->rand_byte, n);
 }
 
@@ -57,6 +58,7 @@ static void open_signer(struct fake_world *w)
     struct signer_post post;
     struct err err = {0};
     char path[128];
+
     (void)snprintf(w->dir, sizeof w->dir, "/tmp/darkbloom-test-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     (void)snprintf(path, sizeof path, "%s/identity.pem", w->dir);
@@ -69,6 +71,8 @@ static void open_signer(struct fake_world *w)
 struct fake_world *fake_world_new(enum fake_manner manner)
 {
     struct fake_world *w = calloc(1, sizeof *w);
+    struct provider_config config;
+
     assert_non_null(w);
     w->rand_byte = 0x40;
     assert_int_equal(loop_fake_new(FAKE_WALL_US, &w->loop), 0);
@@ -79,7 +83,7 @@ struct fake_world *fake_world_new(enum fake_manner manner)
     open_signer(w);
     w->log = (struct log){
         .fd = memfd_create("log", MFD_CLOEXEC), .level = LOG_DEBUG, .clock = loop_clock(w->loop)};
-    struct provider_config config = {
+    config = (struct provider_config){
         .loop = w->loop,
         .rand = {fill, w},
         .log = &w->log,
@@ -98,6 +102,7 @@ struct fake_world *fake_world_new(enum fake_manner manner)
 int fake_world_up(void **state)
 {
     struct fake_world *w = fake_world_new(FAKE_POLITE);
+
     loop_fake_settle(w->loop);
     assert_true(provider_is_up(w->provider));
     *state = w;
@@ -108,6 +113,7 @@ int fake_world_down(void **state)
 {
     struct fake_world *w = *state;
     char path[128];
+
     signer_close(w->signer);
     provider_free(w->provider);
     post_free(w->post);
@@ -145,6 +151,7 @@ char *fake_world_log(const struct fake_world *w)
 static void on_stopped(void *ud)
 {
     struct fake_world *w = ud;
+
     w->stopped = true;
 }
 
@@ -156,15 +163,16 @@ void fake_world_stop(struct fake_world *w)
 static EVP_PKEY *key_of(struct str public_b64)
 {
     uint8_t point[66] = {4}; /* uncompressed */
-    size_t n;
-    assert_int_equal(b64_decode(public_b64, point + 1, sizeof point - 1, &n), 0);
-    assert_int_equal(n, 64);
     char group[] = "prime256v1";
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
                            OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 65),
                            OSSL_PARAM_construct_end()};
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     EVP_PKEY *key = NULL;
+    size_t n;
+
+    assert_int_equal(b64_decode(public_b64, point + 1, sizeof point - 1, &n), 0);
+    assert_int_equal(n, 64);
     assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
     assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
     EVP_PKEY_CTX_free(ctx);
@@ -175,12 +183,16 @@ bool fake_verify(struct str public_b64, struct str message, struct str signature
 {
     uint8_t der[128];
     size_t n = 0;
+    EVP_MD_CTX *md;
+    EVP_PKEY *key;
+    bool ok;
+
     if (b64_decode(signature_b64, der, sizeof der, &n) < 0)
         return false;
-    EVP_PKEY *key = key_of(public_b64);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
-              EVP_DigestVerify(md, der, n, (const uint8_t *)message.p, message.n) == 1;
+    key = key_of(public_b64);
+    md = EVP_MD_CTX_new();
+    ok = EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+         EVP_DigestVerify(md, der, n, (const uint8_t *)message.p, message.n) == 1;
     EVP_MD_CTX_free(md);
     EVP_PKEY_free(key);
     return ok;

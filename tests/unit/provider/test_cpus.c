@@ -18,6 +18,7 @@ static void the_machine_has_what_its_ranges_add_up_to(void **state)
         int64_t n;
     } cases[] = {{"0\n", 1}, {"0-3\n", 4}, {"0-3,8-11\n", 8}, {"0-3,6\n", 5}, {"3-0\n", 0}};
     const struct fake_root *r = *state;
+
     assert_int_equal(cpus_online(r->dir), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fake_root_put(r, "/sys/devices/system/cpu/online", cases[i].list);
@@ -29,12 +30,14 @@ static void a_process_has_what_its_mask_allows(void **state)
 {
     const struct fake_root *r = *state;
     cpu_set_t before, one;
+
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     assert_int_equal(cpus_usable(r->dir), CPU_COUNT(&before));
     CPU_ZERO(&one);
-    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++) {
         if (CPU_ISSET(i, &before))
             CPU_SET(i, &one);
+    }
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
     assert_int_equal(cpus_usable(r->dir), 1);
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
@@ -51,6 +54,7 @@ static void a_control_group_grants_less(void **state)
                  {"50000 100000\n", "max 100000\n", true}};
     const struct fake_root *r = *state;
     int64_t all = cpus_usable(r->dir);
+
     fake_root_put(r, "/proc/self/cgroup", "0::/slice/unit\n");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fake_root_put(r, "/sys/fs/cgroup/slice/unit/cpu.max", cases[i].own);
@@ -66,5 +70,6 @@ int main(void)
         FAKE_ROOT_TEST(a_process_has_what_its_mask_allows),
         FAKE_ROOT_TEST(a_control_group_grants_less),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,10 +18,11 @@
 static void in_child(bool (*check)(void))
 {
     pid_t pid = fork();
+    int status;
+
     assert_true(pid >= 0);
     if (pid == 0)
         _exit(check() ? 0 : 1);
-    int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
@@ -30,13 +31,15 @@ static void in_child(bool (*check)(void))
 static bool hardened_flags_are_set(void)
 {
     struct rlimit high = {.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
+    struct posture after, before;
+
     (void)setrlimit(RLIMIT_CORE, &high);
-    struct posture before = posture_measure("");
+    before = posture_measure("");
     if (before.core_dumps_disabled || before.anti_debug_enabled)
         return false;
     if (sandbox_harden(NULL) < 0)
         return false;
-    struct posture after = posture_measure("");
+    after = posture_measure("");
     return after.core_dumps_disabled && after.anti_debug_enabled;
 }
 
@@ -51,6 +54,7 @@ static bool scrub_removes_everything(void)
     static const char *const names[] = {"LD_PRELOAD",    "LD_LIBRARY_PATH",        "LD_AUDIT",
                                         "PYTHONPATH",    "DYLD_INSERT_LIBRARIES",  "PYTHONHOME",
                                         "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE"};
+
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)guard_scrub_env();
         if (!guard_env_is_clean() || setenv(names[i], "x", 1) < 0)
@@ -84,9 +88,11 @@ static void only_what_the_loader_has_read_demands_a_restart(void **state)
 
 static bool a_listener_shows(void)
 {
+    int sock;
+
     if (!posture_measure("").no_listener)
         return false;
-    int sock = socket(AF_INET, SOCK_STREAM, 0);
+    sock = socket(AF_INET, SOCK_STREAM, 0);
     if (sock < 0 || !posture_measure("").no_listener)
         return false;
     if (listen(sock, 1) < 0 || posture_measure("").no_listener)
@@ -103,12 +109,14 @@ static void a_listening_socket_is_seen(void **state)
 
 static void the_privacy_flags_are_those_measured(void **state)
 {
-    (void)state;
     struct posture none = {0};
     struct msg_privacy p = posture_privacy(&none, false);
+    struct posture all;
+
+    (void)state;
     assert_false(p.text_backend_inprocess || p.text_proxy_disabled || p.anti_debug_enabled ||
                  p.core_dumps_disabled || p.env_scrubbed);
-    struct posture all = {true, true, true, true, true, true};
+    all = (struct posture){true, true, true, true, true, true};
     p = posture_privacy(&all, true);
     assert_true(p.text_backend_inprocess && p.text_proxy_disabled && p.anti_debug_enabled &&
                 p.core_dumps_disabled && p.env_scrubbed);
@@ -118,13 +126,14 @@ static void the_privacy_flags_are_those_measured(void **state)
 
 static void the_binary_hash_is_of_this_program(void **state)
 {
-    (void)state;
+    struct err err = {0};
     char first[FILE_HASH_BYTES], second[FILE_HASH_BYTES];
+
+    (void)state;
     assert_int_equal(posture_binary_hash("", first, NULL), 0);
     assert_int_equal(posture_binary_hash("", second, NULL), 0);
     assert_int_equal(strlen(first), 64);
     assert_string_equal(first, second);
-    struct err err = {0};
     assert_int_equal(posture_binary_hash("/nonexistent", first, &err), ERR_IO);
     assert_non_null(strstr(err.text, "/nonexistent/proc/self/exe"));
 }
@@ -139,5 +148,6 @@ int main(void)
         cmocka_unit_test(the_privacy_flags_are_those_measured),
         cmocka_unit_test(the_binary_hash_is_of_this_program),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ static void a_key_is_locked_until_its_process_ends(void **state)
     char path[] = "/tmp/darkbloom-key-XXXXXX";
     int file = mkstemp(path), first, second = -1;
     struct err err = {0};
+
     (void)state;
     assert_true(file >= 0);
     assert_int_equal(key_lock(path, &first, &err), 0);
@@ -35,6 +36,7 @@ static void a_key_that_cannot_be_opened_is_an_error(void **state)
 {
     int fd;
     struct err err = {0};
+
     (void)state;
     assert_int_equal(key_lock("/nowhere/identity.pem", &fd, &err), ERR_IO);
     assert_non_null(strstr(err.text, "/nowhere/identity.pem"));
@@ -46,5 +48,6 @@ int main(void)
         cmocka_unit_test(a_key_is_locked_until_its_process_ends),
         cmocka_unit_test(a_key_that_cannot_be_opened_is_an_error),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

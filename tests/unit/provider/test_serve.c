@@ -26,6 +26,7 @@ static uint64_t last_tag(const struct fake_world *w)
 static struct box_session *ask(struct fake_world *w, const char *request_id, const char *body)
 {
     struct box_session *session = fake_coordinator_request(&w->coordinator, request_id, body);
+
     loop_fake_settle(w->loop);
     return session;
 }
@@ -34,6 +35,7 @@ static void expect_error(struct fake_world *w, size_t nth, int64_t status, const
                          const char *param)
 {
     const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, nth);
+
     assert_non_null(m);
     assert_int_equal(m->error.status_code, status);
     assert_true(str_is(m->error.code, code));
@@ -54,12 +56,20 @@ static void a_streamed_request_is_answered_in_sealed_chunks(void **state)
     struct box_session *s =
         ask(w, "r1", BODY_OF(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"));
     uint64_t tag = last_tag(w);
+    static const struct {
+        const char *part;
+        int64_t tokens;
+    } expected[] = {{"\"role\":\"assistant\"", 0},  {"\"content\":\"Hel\"", 1},
+                    {"\"content\":\"lo\"", 1},      {"\"finish_reason\":\"stop\"", 0},
+                    {"\"completion_tokens\":2", 0}, {"data: [DONE]", 0}};
+    const struct provider_msg *m;
+
     assert_int_equal(w->engine.last.max_tokens, 16);
     assert_non_null(strstr(w->engine.last_messages, SECRET));
 
     fake_engine_admit(&w->engine, tag, 12);
     fake_world_run(w);
-    const struct provider_msg *m = fake_coordinator_got(c, MSG_INFERENCE_ACCEPTED, 0);
+    m = fake_coordinator_got(c, MSG_INFERENCE_ACCEPTED, 0);
     assert_non_null(m);
     assert_int_equal(m->accepted.prompt_tokens, 12);
 
@@ -68,14 +78,9 @@ static void a_streamed_request_is_answered_in_sealed_chunks(void **state)
     fake_engine_done(&w->engine, tag, 12, 2, CHUNK_FINISH_STOP);
     fake_world_run(w);
 
-    static const struct {
-        const char *part;
-        int64_t tokens;
-    } expected[] = {{"\"role\":\"assistant\"", 0},  {"\"content\":\"Hel\"", 1},
-                    {"\"content\":\"lo\"", 1},      {"\"finish_reason\":\"stop\"", 0},
-                    {"\"completion_tokens\":2", 0}, {"data: [DONE]", 0}};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         struct str line = fake_coordinator_chunk(c, "r1", s, i, &tokens);
+
         assert_true(str_starts(line, STR("data: ")));
         assert_true(holds(line, expected[i].part));
         assert_int_equal(tokens, expected[i].tokens);
@@ -94,16 +99,18 @@ static void the_completion_is_signed_over_the_hash_of_its_text(void **state)
 {
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+    const struct provider_msg *m;
+    static const char hashed[] = "r1:2:Hello";
+    uint8_t digest[32];
+    char hex[65];
+
     fake_engine_text(&w->engine, last_tag(w), "Hello", 2);
     fake_engine_done(&w->engine, last_tag(w), 12, 2, CHUNK_FINISH_STOP);
     fake_world_run(w);
 
-    static const char hashed[] = "r1:2:Hello";
-    uint8_t digest[32];
-    char hex[65];
     SHA256((const uint8_t *)hashed, sizeof hashed - 1, digest);
     hex_encode(digest, sizeof digest, hex);
-    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_COMPLETE, 0);
+    m = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_COMPLETE, 0);
     assert_true(str_is(m->complete.response_hash, hex));
     assert_true(fake_verify(str_from(signer_public_b64(w->signer)), str_from(hex),
                             m->complete.se_signature));
@@ -115,12 +122,14 @@ static void a_request_that_is_not_streamed_gets_one_whole_chunk(void **state)
     struct fake_world *w = *state;
     int64_t tokens;
     struct box_session *s = ask(w, "r1", BODY_OF(""));
+    struct str line;
+
     fake_engine_admit(&w->engine, last_tag(w), 12);
     fake_engine_text(&w->engine, last_tag(w), "Hel", 1);
     fake_engine_text(&w->engine, last_tag(w), "lo", 1);
     fake_engine_done(&w->engine, last_tag(w), 12, 2, CHUNK_FINISH_LENGTH);
     fake_world_run(w);
-    struct str line = fake_coordinator_chunk(&w->coordinator, "r1", s, 0, &tokens);
+    line = fake_coordinator_chunk(&w->coordinator, "r1", s, 0, &tokens);
     assert_true(holds(line, "\"object\":\"chat.completion\""));
     assert_true(holds(line, "\"content\":\"Hello\""));
     assert_true(holds(line, "\"finish_reason\":\"length\""));
@@ -133,6 +142,7 @@ static void a_request_that_is_not_streamed_gets_one_whole_chunk(void **state)
 static void a_request_without_an_encrypted_body_is_refused(void **state)
 {
     struct fake_world *w = *state;
+
     fake_coordinator_say(&w->coordinator,
                          STR("{\"type\":\"inference_request\",\"request_id\":\"r1\"}"));
     loop_fake_settle(w->loop);
@@ -156,12 +166,14 @@ static void a_body_that_does_not_open_is_refused(void **state)
         "\"ciphertext\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
     };
     struct fake_world *w = *state;
+
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         char frame[512];
         int n = snprintf(frame, sizeof frame,
                          "{\"type\":\"inference_request\",\"request_id\":\"r%zu\","
                          "\"encrypted_body\":%s}",
                          i, bodies[i]);
+
         fake_coordinator_say(&w->coordinator, (struct str){frame, (size_t)n});
         loop_fake_settle(w->loop);
         expect_error(w, i, 400, "invalid_request_error", "encrypted_body");
@@ -191,12 +203,14 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
         {"{\"model\":\"" FAKE_MODEL "\",\"messages\":[]}", "invalid_value", "messages", 400},
     };
     struct fake_world *w = *state;
+
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char id[16];
+        const struct provider_msg *m;
+
         (void)snprintf(id, sizeof id, "r%zu", i);
         box_session_close(ask(w, id, cases[i].body));
-        const struct provider_msg *m =
-            fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, i);
+        m = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, i);
         assert_non_null(m);
         assert_int_equal(m->error.status_code, cases[i].status);
         assert_true(str_is(m->error.code, cases[i].code));
@@ -209,6 +223,7 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
 static void neutral_values_of_unsupported_fields_pass(void **state)
 {
     struct fake_world *w = *state;
+
     box_session_close(
         ask(w, "r1",
             BODY_OF(",\"tools\":[ ],\"logprobs\":false,\"response_format\": {\"type\": "
@@ -220,6 +235,7 @@ static void a_full_house_answers_503(void **state)
 {
     struct fake_world *w = *state;
     char id[16];
+
     for (int i = 0; i < FAKE_MAX_JOBS; i++) {
         (void)snprintf(id, sizeof id, "r%d", i);
         box_session_close(ask(w, id, BODY_OF("")));
@@ -232,6 +248,7 @@ static void a_full_house_answers_503(void **state)
 static void a_request_id_that_runs_is_not_run_twice(void **state)
 {
     struct fake_world *w = *state;
+
     box_session_close(ask(w, "r1", BODY_OF("")));
     box_session_close(ask(w, "r1", BODY_OF("")));
     assert_int_equal(w->engine.n_submitted, 1);
@@ -251,10 +268,12 @@ static void a_request_id_that_no_chunk_could_carry_is_refused(void **state)
                   "0123456789abcdef0123456789abcdef0123456789abcdefx",
                   "longer than 128 bytes"}};
     struct fake_world *w = *state;
+
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char frame[256];
         int n = snprintf(frame, sizeof frame,
                          "{\"type\":\"inference_request\",\"request_id\":\"%s\"}", cases[i].id);
+
         fake_coordinator_say(&w->coordinator, (struct str){frame, (size_t)n});
         loop_fake_settle(w->loop);
         expect_error(w, i, 400, "invalid_request_error", "request_id");
@@ -277,8 +296,10 @@ static void the_engines_refusals_have_their_codes(void **state)
                  {ERR_NOMEM, 503, "overloaded", ""},
                  {ERR_MODEL, 500, "internal_error", ""}};
     struct fake_world *w = *state;
+
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char id[16];
+
         (void)snprintf(id, sizeof id, "r%zu", i);
         box_session_close(ask(w, id, BODY_OF("")));
         fake_engine_fail(&w->engine, last_tag(w), cases[i].code);
@@ -294,13 +315,15 @@ static void the_engines_refusals_have_their_codes(void **state)
 static void a_prompt_that_does_not_fit_is_told_its_tokens_and_the_limit(void **state)
 {
     struct fake_world *w = *state;
+    const struct provider_msg *second, *first;
+    struct str unread, counted;
+
     box_session_close(ask(w, "r1", BODY_OF("")));
     fake_engine_too_long(&w->engine, last_tag(w), 4010);
     fake_world_run(w);
     expect_error(w, 0, 400, "context_length_exceeded", "messages");
-    const struct provider_msg *first =
-        fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 0);
-    struct str counted = first->error.error;
+    first = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 0);
+    counted = first->error.error;
     assert_int_equal(first->error.prompt_tokens, 4010); /* the words are read by nobody: FR-46 */
     assert_int_equal(first->error.context_tokens, 2048);
     assert_true(holds(counted, "the prompt has 4010 tokens"));
@@ -309,9 +332,8 @@ static void a_prompt_that_does_not_fit_is_told_its_tokens_and_the_limit(void **s
     w->engine.submit_answer = ERR_LIMIT; /* refused before anybody counted */
     box_session_close(ask(w, "r2", BODY_OF("")));
     expect_error(w, 1, 400, "context_length_exceeded", "messages");
-    const struct provider_msg *second =
-        fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 1);
-    struct str unread = second->error.error;
+    second = fake_coordinator_got(&w->coordinator, MSG_INFERENCE_ERROR, 1);
+    unread = second->error.error;
     assert_int_equal(second->error.prompt_tokens, PROTO_UNSET);
     assert_int_equal(second->error.context_tokens, 2048);
     assert_true(holds(unread, "more tokens than this provider's context"));
@@ -323,9 +345,12 @@ static void cancel_stops_the_engine_and_nothing_more_is_sent(void **state)
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
     uint64_t tag = last_tag(w);
+    const struct provider_msg *m;
+    size_t before;
+
     fake_engine_text(&w->engine, tag, "Hel", 1);
     fake_world_run(w);
-    size_t before = w->coordinator.n_frames;
+    before = w->coordinator.n_frames;
 
     fake_coordinator_say(&w->coordinator, STR("{\"type\":\"cancel\",\"request_id\":\"r1\"}"));
     loop_fake_settle(w->loop);
@@ -339,7 +364,7 @@ static void cancel_stops_the_engine_and_nothing_more_is_sent(void **state)
 
     /* the token that was made counts, in what was generated though not in what was served */
     fake_world_advance_ms(w, 5000);
-    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
+    m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
     assert_non_null(m);
     assert_int_equal(m->heartbeat.stats.tokens_generated, 1);
     assert_int_equal(m->heartbeat.stats.requests_served, 0);
@@ -349,6 +374,7 @@ static void cancel_stops_the_engine_and_nothing_more_is_sent(void **state)
 static void cancel_of_an_unknown_request_is_ignored(void **state)
 {
     struct fake_world *w = *state;
+
     fake_coordinator_say(&w->coordinator, STR("{\"type\":\"cancel\",\"request_id\":\"gone\"}"));
     loop_fake_settle(w->loop);
     assert_true(provider_is_up(w->provider));
@@ -361,6 +387,7 @@ static void a_lost_connection_cancels_its_requests(void **state)
     struct box_session *s1 = ask(w, "r1", BODY_OF(",\"stream\":true"));
     struct box_session *s2 = ask(w, "r2", BODY_OF(",\"stream\":true"));
     uint64_t old = last_tag(w);
+
     fake_coordinator_hang_up(&w->coordinator);
     fake_world_advance_ms(w, 1500);
     assert_int_equal(w->engine.n_cancelled, 2);
@@ -380,10 +407,16 @@ static void a_slow_coordinator_gets_all_of_the_text_in_fewer_chunks(void **state
     struct fake_world *w = *state;
     enum { STEPS = 1000, PIECE = 1024 };
     char piece[PIECE + 1];
+    size_t chunks;
+    int64_t tokens, total = 0;
+    size_t text = 0;
+    struct box_session *s;
+    uint64_t tag;
+
     memset(piece, 'x', PIECE);
     piece[PIECE] = '\0';
-    struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
-    uint64_t tag = last_tag(w);
+    s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+    tag = last_tag(w);
     for (int i = 0; i < STEPS; i++) { /* the loop does not run: nobody reads */
         fake_engine_text(&w->engine, tag, piece, 1);
         provider_on_engine(w->provider);
@@ -391,11 +424,10 @@ static void a_slow_coordinator_gets_all_of_the_text_in_fewer_chunks(void **state
     fake_engine_done(&w->engine, tag, 12, STEPS, CHUNK_FINISH_LENGTH);
     fake_world_run(w);
 
-    size_t chunks = fake_coordinator_count(&w->coordinator, MSG_INFERENCE_RESPONSE_CHUNK);
-    int64_t tokens, total = 0;
-    size_t text = 0;
+    chunks = fake_coordinator_count(&w->coordinator, MSG_INFERENCE_RESPONSE_CHUNK);
     for (size_t i = 0; i < chunks; i++) {
         struct str line = fake_coordinator_chunk(&w->coordinator, "r1", s, i, &tokens);
+
         total += tokens;
         for (size_t k = 1; k < line.n; k++) /* pieces are runs of x; "index" has a single one */
             text += line.p[k] == 'x' && (line.p[k - 1] == 'x' || line.p[k + 1] == 'x');
@@ -410,11 +442,13 @@ static void what_was_served_shows_in_the_next_heartbeat(void **state)
 {
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+    const struct provider_msg *m;
+
     fake_engine_text(&w->engine, last_tag(w), "Hello", 2);
     fake_engine_done(&w->engine, last_tag(w), 12, 2, CHUNK_FINISH_STOP);
     fake_world_run(w);
     fake_world_advance_ms(w, 5000);
-    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
+    m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
     assert_non_null(m);
     assert_int_equal(m->heartbeat.stats.requests_served, 1);
     assert_int_equal(m->heartbeat.stats.tokens_generated, 2);
@@ -425,6 +459,8 @@ static void nothing_of_prompt_or_answer_is_logged(void **state)
 {
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+    char *log;
+
     fake_engine_admit(&w->engine, last_tag(w), 12);
     fake_engine_text(&w->engine, last_tag(w), "an-answer-nobody-may-log", 3);
     fake_engine_done(&w->engine, last_tag(w), 12, 3, CHUNK_FINISH_STOP);
@@ -432,7 +468,7 @@ static void nothing_of_prompt_or_answer_is_logged(void **state)
     box_session_close(s);
     box_session_close(
         ask(w, "r2", "{\"model\":\"" SECRET "\",\"messages\":[{\"role\":\"" SECRET "\"}]}"));
-    char *log = fake_world_log(w);
+    log = fake_world_log(w);
     assert_non_null(strstr(log, "job_done"));
     assert_non_null(strstr(log, "engine_idle"));
     assert_non_null(strstr(log, "job_refused"));
@@ -446,6 +482,7 @@ static void stopping_lets_running_requests_end(void **state)
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
     uint64_t tag = last_tag(w);
+
     fake_world_stop(w);
     box_session_close(ask(w, "r2", BODY_OF("")));
     expect_error(w, 0, 503, "overloaded", "");
@@ -464,6 +501,7 @@ static void stopping_waits_five_seconds_at_most(void **state)
 {
     struct fake_world *w = *state;
     struct box_session *s = ask(w, "r1", BODY_OF(",\"stream\":true"));
+
     fake_world_stop(w);
     fake_world_advance_ms(w, 4999);
     assert_false(w->stopped);
@@ -501,5 +539,6 @@ int main(void)
         TEST(stopping_lets_running_requests_end),
         TEST(stopping_waits_five_seconds_at_most),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

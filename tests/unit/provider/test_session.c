@@ -16,6 +16,9 @@ static void registers_with_its_model_and_a_key_bound_by_signature(void **state)
 {
     struct fake_world *w = *state;
     const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_REGISTER, 0);
+    struct str inner, signature, key;
+    char quoted[64];
+
     assert_non_null(m);
     assert_int_equal(m->reg.n_models, 1);
     assert_true(str_is(m->reg.models[0].id, FAKE_MODEL));
@@ -27,8 +30,6 @@ static void registers_with_its_model_and_a_key_bound_by_signature(void **state)
     assert_true(str_is(m->reg.public_key, box_pair_public_b64(w->pair)));
     assert_true(str_is(m->reg.hardware.machine_model, "Testbox"));
 
-    struct str inner, signature, key;
-    char quoted[64];
     assert_int_equal(span_get_unique(m->reg.attestation, "attestation", &inner), 0);
     assert_int_equal(span_get_unique(m->reg.attestation, "signature", &signature), 0);
     assert_int_equal(span_get_unique(inner, "encryptionPublicKey", &key), 0);
@@ -43,6 +44,7 @@ static void claims_no_protection_that_linux_does_not_have(void **state)
     struct fake_world *w = *state;
     const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_REGISTER, 0);
     const struct msg_privacy *p = &m->reg.privacy_capabilities;
+
     assert_true(m->reg.has_privacy_capabilities);
     assert_true(p->text_backend_inprocess);
     assert_false(p->sip_enabled);
@@ -56,6 +58,7 @@ static void claims_no_protection_that_linux_does_not_have(void **state)
 static void the_first_heartbeat_follows_at_once_and_then_one_every_interval(void **state)
 {
     struct fake_world *w = *state;
+
     assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_HEARTBEAT), 1);
     fake_world_advance_ms(w, 20000);
     assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_HEARTBEAT), 5);
@@ -64,20 +67,23 @@ static void the_first_heartbeat_follows_at_once_and_then_one_every_interval(void
 static void a_heartbeat_carries_the_engines_counters(void **state)
 {
     struct fake_world *w = *state;
+    const struct msg_slot *slot;
+    const struct provider_msg *m;
+
     w->engine.load = (struct load){.running = 2,
                                    .waiting = 1,
                                    .active_tokens = 77,
                                    .max_tokens_potential = 900,
                                    .forward_passes = 41};
     fake_world_advance_ms(w, 5000);
-    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
+    m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, 1);
     assert_non_null(m);
     assert_true(str_is(m->heartbeat.status, "serving"));
     assert_true(str_is(m->heartbeat.active_model, FAKE_MODEL));
     assert_int_equal(m->heartbeat.stats.forward_passes, 41);
     assert_true(m->heartbeat.has_backend_capacity);
     assert_int_equal(m->heartbeat.backend_capacity.max_running, 8);
-    const struct msg_slot *slot = &m->heartbeat.backend_capacity.slots[0];
+    slot = &m->heartbeat.backend_capacity.slots[0];
     assert_int_equal(slot->num_running, 2);
     assert_int_equal(slot->num_waiting, 1);
     assert_int_equal(slot->active_tokens, 77);
@@ -90,15 +96,21 @@ static void a_challenge_is_answered_with_signatures_that_verify(void **state)
     static const char timestamp[] = "2026-11-23T20:51:07Z";
     struct fake_world *w = *state;
     struct str key = str_from(signer_public_b64(w->signer));
+    struct status_input status;
+    int n;
+    const struct msg_attestation_response *a;
+    const struct provider_msg *m;
+    struct buf canonical;
+    char signed_text[128];
+
     fake_coordinator_say(&w->coordinator,
                          STR("{\"type\":\"attestation_challenge\","
                              "\"nonce\":\"fpadX14/42+iBckN3sZbOSH9xyuGPU4CF2Y+toB7k7U=\","
                              "\"timestamp\":\"2026-11-23T20:51:07Z\"}"));
     loop_fake_settle(w->loop);
-    const struct provider_msg *m =
-        fake_coordinator_got(&w->coordinator, MSG_ATTESTATION_RESPONSE, 0);
+    m = fake_coordinator_got(&w->coordinator, MSG_ATTESTATION_RESPONSE, 0);
     assert_non_null(m);
-    const struct msg_attestation_response *a = &m->attestation;
+    a = &m->attestation;
     assert_true(str_is(a->nonce, nonce));
     assert_true(str_is(a->public_key, box_pair_public_b64(w->pair)));
     assert_true(str_is(a->binary_hash, FAKE_BINARY_HASH));
@@ -106,13 +118,11 @@ static void a_challenge_is_answered_with_signatures_that_verify(void **state)
     assert_int_equal(a->sip_enabled, PROTO_TRI_FALSE);
     assert_int_equal(a->hypervisor_active, PROTO_TRI_FALSE);
 
-    char signed_text[128];
-    int n = snprintf(signed_text, sizeof signed_text, "%s%s", nonce, timestamp);
+    n = snprintf(signed_text, sizeof signed_text, "%s%s", nonce, timestamp);
     assert_true(fake_verify(key, (struct str){signed_text, (size_t)n}, a->signature));
 
-    struct buf canonical;
     buf_init(&canonical, 1 << 16);
-    struct status_input status = status_of_response(a, str_from(timestamp));
+    status = status_of_response(a, str_from(timestamp));
     assert_int_equal(status_canonical(&status, STATUS_RUST, &canonical), 0);
     assert_true(fake_verify(key, buf_view(&canonical), a->status_signature));
     buf_free(&canonical);
@@ -121,6 +131,7 @@ static void a_challenge_is_answered_with_signatures_that_verify(void **state)
 static void a_challenge_of_the_wrong_shape_is_ignored(void **state)
 {
     struct fake_world *w = *state;
+
     fake_coordinator_say(&w->coordinator, STR("{\"type\":\"attestation_challenge\",\"nonce\":\"x\","
                                               "\"timestamp\":\"yesterday\"}"));
     loop_fake_settle(w->loop);
@@ -139,13 +150,15 @@ static void messages_it_cannot_use_are_counted_and_named_once(void **state)
                                          "{\"type\":\"heartbeat\"}"};
     struct fake_world *w = *state;
     size_t n = sizeof frames / sizeof frames[0];
+    char *log, *first;
+
     for (size_t i = 0; i < n; i++)
         fake_coordinator_say(&w->coordinator, str_from(frames[i]));
     loop_fake_settle(w->loop);
     assert_true(provider_is_up(w->provider));
     assert_int_equal(provider_link_counters(w->provider).ignored, n);
-    char *log = fake_world_log(w);
-    char *first = strstr(log, "new_fashion");
+    log = fake_world_log(w);
+    first = strstr(log, "new_fashion");
     assert_non_null(first);
     assert_null(strstr(first + 1, "new_fashion"));
     free(log);
@@ -156,6 +169,7 @@ static void an_oversized_frame_costs_the_connection_not_the_process(void **state
     struct fake_world *w = *state;
     size_t n = LINK_MAX_FRAME_BYTES + 1;
     char *frame = malloc(n);
+
     assert_non_null(frame);
     memset(frame, ' ', n);
     fake_coordinator_say(&w->coordinator, (struct str){frame, n});
@@ -168,12 +182,14 @@ static void an_oversized_frame_costs_the_connection_not_the_process(void **state
 static void load_model_is_answered_for_its_own_model_and_for_others(void **state)
 {
     struct fake_world *w = *state;
+    const struct provider_msg *m;
+
     fake_coordinator_say(&w->coordinator,
                          STR("{\"type\":\"load_model\",\"model_id\":\"" FAKE_MODEL "\"}"));
     fake_coordinator_say(&w->coordinator,
                          STR("{\"type\":\"load_model\",\"model_id\":\"another\"}"));
     loop_fake_settle(w->loop);
-    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 0);
+    m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 0);
     assert_true(str_is(m->load_status.status, "succeeded"));
     m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 1);
     assert_true(str_is(m->load_status.model_id, "another"));
@@ -183,12 +199,14 @@ static void load_model_is_answered_for_its_own_model_and_for_others(void **state
 static void a_runtime_status_is_logged(void **state)
 {
     struct fake_world *w = *state;
+    char *log;
+
     fake_coordinator_say(
         &w->coordinator,
         STR("{\"type\":\"runtime_status\",\"verified\":false,\"mismatches\":[{\"component\":"
             "\"runtime\",\"expected\":\"a\",\"got\":\"b\"}]}"));
     loop_fake_settle(w->loop);
-    char *log = fake_world_log(w);
+    log = fake_world_log(w);
     assert_non_null(strstr(log, "runtime_status"));
     free(log);
 }
@@ -196,6 +214,7 @@ static void a_runtime_status_is_logged(void **state)
 static void a_session_that_lived_starts_the_back_off_afresh(void **state)
 {
     struct fake_world *w = *state;
+
     w->rand_byte = 0xff;
     for (int i = 0; i < 3; i++) {
         fake_world_advance_ms(w, 12000);
@@ -209,6 +228,7 @@ static void a_session_that_lived_starts_the_back_off_afresh(void **state)
 static void pings_that_are_answered_keep_a_quiet_connection(void **state)
 {
     struct fake_world *w = *state;
+
     fake_world_advance_ms(w, 300000);
     assert_int_equal(w->coordinator.connections, 1);
 }
@@ -216,6 +236,7 @@ static void pings_that_are_answered_keep_a_quiet_connection(void **state)
 static void split_frames_are_put_together(void **state)
 {
     struct fake_world *w = *state;
+
     loop_fake_set_faults(w->loop, (struct loop_fake_faults){.recv_max = 1, .send_max = 3});
     fake_coordinator_say(&w->coordinator,
                          STR("{\"type\":\"load_model\",\"model_id\":\"another\"}"));
@@ -226,6 +247,7 @@ static void split_frames_are_put_together(void **state)
 static void stopping_without_requests_closes_at_once(void **state)
 {
     struct fake_world *w = *state;
+
     fake_world_stop(w);
     fake_world_advance_ms(w, PROVIDER_LINGER_MS);
     assert_true(w->stopped);
@@ -239,13 +261,15 @@ static void stopping_without_requests_closes_at_once(void **state)
 
 static void a_server_that_accepts_and_closes_is_no_busy_loop(void **state)
 {
-    (void)state;
     struct fake_world *w = fake_world_new(FAKE_SLAMS);
+    int64_t first, third;
+
+    (void)state;
     fake_world_advance_ms(w, 120000);
     /* These random bytes make each wait a quarter of its ceiling: 250 ms, 500 ms ... 2 s. */
     assert_in_range(w->coordinator.connections, 50, 65);
-    int64_t first = w->coordinator.connected_us[1] - w->coordinator.connected_us[0];
-    int64_t third = w->coordinator.connected_us[3] - w->coordinator.connected_us[2];
+    first = w->coordinator.connected_us[1] - w->coordinator.connected_us[0];
+    third = w->coordinator.connected_us[3] - w->coordinator.connected_us[2];
     assert_true(third > first);
     (void)fake_world_down((void **)&w);
 }
@@ -253,9 +277,11 @@ static void a_server_that_accepts_and_closes_is_no_busy_loop(void **state)
 static void silence_for_thirty_seconds_drops_the_connection(void **state)
 {
     static const enum fake_manner manners[] = {FAKE_DEAF, FAKE_NOT_READY};
+
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct fake_world *w = fake_world_new(manners[i]);
+
         fake_world_advance_ms(w, 29000);
         assert_int_equal(w->coordinator.connections, 1);
         w->coordinator.manner = FAKE_POLITE;
@@ -268,12 +294,14 @@ static void silence_for_thirty_seconds_drops_the_connection(void **state)
 
 static void no_coordinator_at_all_is_tried_again(void **state)
 {
-    (void)state;
     struct fake_world *w = fake_world_new(FAKE_POLITE);
+    char *log;
+
+    (void)state;
     fake_coordinator_stop_listening(&w->coordinator);
     fake_world_advance_ms(w, 10000);
     assert_false(provider_is_up(w->provider));
-    char *log = fake_world_log(w);
+    log = fake_world_log(w);
     assert_non_null(strstr(log, "link_lost"));
     free(log);
     (void)fake_world_down((void **)&w);
@@ -302,5 +330,6 @@ int main(void)
         cmocka_unit_test(silence_for_thirty_seconds_drops_the_connection),
         cmocka_unit_test(no_coordinator_at_all_is_tried_again),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,9 +25,11 @@ static void urls_are_taken_apart(void **state)
         {"ws://10.0.0.1:81", "10.0.0.1", "/ws/provider", 81},
         {"ws://[::1]:8080/p?q=1", "::1", "/p?q=1", 8080},
     };
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct coordinator_url url;
+
         assert_int_equal(coordinator_url_parse(str_from(cases[i].text), &url, NULL), 0);
         assert_string_equal(url.host, cases[i].host);
         assert_string_equal(url.path, cases[i].path);
@@ -51,10 +53,12 @@ static void bad_urls_are_refused_with_the_way_out(void **state)
         {"ws://host/a b", "without spaces"},
         {"ws://host/a\r\nX: y", "without spaces"},
     };
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct coordinator_url url;
         struct err err = {0};
+
         assert_int_equal(coordinator_url_parse(str_from(cases[i].text), &url, &err), ERR_CONFIG);
         assert_non_null(strstr(err.text, cases[i].says));
     }
@@ -67,13 +71,16 @@ static void fill_byte(void *ud, void *ret_bytes, size_t n)
 
 static void waits_double_up_to_the_cap_and_are_jittered(void **state)
 {
-    (void)state;
     struct rand_src rand = rand_system();
+
+    (void)state;
     for (int run = 0; run < 50; run++) {
         struct backoff b = {0};
         int64_t ceiling_ms = BACKOFF_FIRST_MS;
+
         for (int i = 0; i < 10; i++) {
             int64_t wait_ms = backoff_next_ms(&b, &rand);
+
             assert_true(wait_ms >= BACKOFF_FLOOR_MS && wait_ms <= ceiling_ms);
             ceiling_ms = ceiling_ms * 2 > BACKOFF_CAP_MS ? BACKOFF_CAP_MS : ceiling_ms * 2;
         }
@@ -82,19 +89,21 @@ static void waits_double_up_to_the_cap_and_are_jittered(void **state)
 
 static void a_wait_is_never_shorter_than_the_floor(void **state)
 {
-    (void)state;
     uint8_t zero = 0;
     struct rand_src rand = {fill_byte, &zero};
     struct backoff b = {0};
+
+    (void)state;
     for (int i = 0; i < 10; i++)
         assert_true(backoff_next_ms(&b, &rand) >= BACKOFF_FLOOR_MS);
 }
 
 static void only_a_session_that_registered_and_lived_resets(void **state)
 {
-    (void)state;
     struct rand_src rand = rand_system();
     struct backoff b = {0};
+
+    (void)state;
     (void)backoff_next_ms(&b, &rand);
     (void)backoff_next_ms(&b, &rand);
     backoff_session_ended(&b, -1);
@@ -110,13 +119,14 @@ static void only_a_session_that_registered_and_lived_resets(void **state)
 static void hardware_is_read_from_the_kernel(void **state)
 {
     const struct fake_root *r = *state;
+    struct arena region;
+    struct msg_hardware hw;
+
     fake_root_put(r, "/sys/class/dmi/id/product_name", "ThinkStation P3\n");
     fake_root_put(r, "/proc/cpuinfo", "processor\t: 0\nmodel name\t: AMD EPYC 9654\n");
     fake_root_put(r, "/proc/meminfo", "MemTotal:       32800000 kB\nMemAvailable:   16400000 kB\n");
     fake_root_put(r, "/sys/devices/system/cpu/online", "0-3,6\n");
     fake_root_put(r, "/proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
-    struct arena region;
-    struct msg_hardware hw;
     arena_init(&region, 1 << 16);
     assert_int_equal(hardware_read(r->dir, 4, &region, &hw), 0);
     assert_true(str_is(hw.machine_model, "ThinkStation P3"));
@@ -135,13 +145,15 @@ static void an_unreadable_machine_is_unknown_not_guessed(void **state)
     const struct fake_root *r = *state;
     struct arena region;
     struct msg_hardware hw;
+    struct msg_system_metrics m;
+
     arena_init(&region, 1 << 16);
     assert_int_equal(hardware_read(r->dir, 4, &region, &hw), 0);
     assert_true(str_is(hw.machine_model, "Unknown"));
     assert_true(str_is(hw.chip_name, "Unknown"));
     assert_int_equal(hw.memory_gb, 0);
     assert_true(hw.memory_available_gb == 0);
-    struct msg_system_metrics m = metrics_read(r->dir);
+    m = metrics_read(r->dir);
     assert_true(m.memory_pressure == 0 && m.cpu_usage == 0);
     assert_true(str_is(m.thermal_state, "nominal"));
     arena_free(&region);
@@ -150,10 +162,12 @@ static void an_unreadable_machine_is_unknown_not_guessed(void **state)
 static void metrics_are_shares_of_the_machine(void **state)
 {
     const struct fake_root *r = *state;
+    struct msg_system_metrics m;
+
     fake_root_put(r, "/proc/meminfo", "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\n");
     fake_root_put(r, "/proc/loadavg", "1.50 0.30 0.25 1/123 4567\n");
     fake_root_put(r, "/sys/devices/system/cpu/online", "0-3\n");
-    struct msg_system_metrics m = metrics_read(r->dir);
+    m = metrics_read(r->dir);
     assert_true(m.memory_pressure > 0.749 && m.memory_pressure < 0.751);
     assert_true(m.cpu_usage > 0.374 && m.cpu_usage < 0.376);
     fake_root_put(r, "/proc/loadavg", "97.00 0.30 0.25 1/123 4567\n");
@@ -169,6 +183,7 @@ static void the_thermal_state_is_the_worst_zones(void **state)
                  {"95000\n", "serious"},
                  {"105000\n", "critical"}};
     const struct fake_root *r = *state;
+
     fake_root_put(r, "/sys/class/thermal/thermal_zone0/temp", "30000\n");
     fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n");
     fake_root_put(r, "/sys/class/thermal/thermal_zone1/trip_point_0_temp", "80000\n");
@@ -195,5 +210,6 @@ int main(void)
         FAKE_ROOT_TEST(metrics_are_shares_of_the_machine),
         FAKE_ROOT_TEST(the_thermal_state_is_the_worst_zones),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,7 @@ static int load(struct arena *region, const char *toml, char *const *argv, int a
 {
     struct cfg_source src = {
         .table = &provider_settings_table, .argc = argc, .argv = argv, .getenv = no_env};
+
     return cfg_load(&src, str_from(toml), "provider.toml", region, ret_settings, ret_err);
 }
 
@@ -53,10 +54,11 @@ static const char existing_file[] = "[provider]\n"
 
 static void a_file_of_the_existing_provider_loads(void **state)
 {
-    (void)state;
+    struct err err = {0};
     struct arena region;
     struct provider_settings s;
-    struct err err = {0};
+
+    (void)state;
     arena_init(&region, 1 << 20);
     if (load(&region, existing_file, no_flags, 1, &s, &err) < 0)
         fail_msg("%s", err.text);
@@ -77,6 +79,7 @@ static void ignored_in(const char *toml, struct buf *ret_names)
 {
     struct arena region;
     struct provider_settings s;
+
     arena_init(&region, 1 << 20);
     assert_int_equal(load(&region, toml, no_flags, 1, &s, NULL), 0);
     cfg_each_ignored(&provider_settings_table, &s, &region, note_ignored, ret_names);
@@ -85,8 +88,9 @@ static void ignored_in(const char *toml, struct buf *ret_names)
 
 static void what_has_no_effect_is_named_unless_it_is_the_default(void **state)
 {
-    (void)state;
     struct buf names;
+
+    (void)state;
     buf_init(&names, 1 << 12);
     ignored_in("[provider]\nauto_update = true\n[backend]\nport = 8100\nenabled_models = []\n",
                &names);
@@ -100,9 +104,10 @@ static void what_has_no_effect_is_named_unless_it_is_the_default(void **state)
 
 static void the_oldest_files_without_later_keys_load(void **state)
 {
-    (void)state;
     struct arena region;
     struct provider_settings s;
+
+    (void)state;
     arena_init(&region, 1 << 20);
     assert_int_equal(
         load(&region, "[provider]\nname = \"x\"\n[backend]\nport = 8100\n", no_flags, 1, &s, NULL),
@@ -113,9 +118,10 @@ static void the_oldest_files_without_later_keys_load(void **state)
 
 static void defaults_are_those_of_the_help(void **state)
 {
-    (void)state;
     struct arena region;
     struct provider_settings s;
+
+    (void)state;
     arena_init(&region, 1 << 20);
     assert_int_equal(load(&region, "", no_flags, 1, &s, NULL), 0);
     assert_int_equal(s.slots, 8);
@@ -128,11 +134,12 @@ static void defaults_are_those_of_the_help(void **state)
 
 static void flags_beat_the_file(void **state)
 {
-    (void)state;
     char url_flag[] = "--coordinator", url[] = "ws://127.0.0.1:9/x", slots[] = "--slots=3";
     char *const argv[] = {program, url_flag, url, slots, NULL};
     struct arena region;
     struct provider_settings s;
+
+    (void)state;
     arena_init(&region, 1 << 20);
     assert_int_equal(load(&region, "[model]\nslots = 5\npath = \"/m.gguf\"\n", argv, 4, &s, NULL),
                      0);
@@ -155,11 +162,13 @@ static void what_cannot_work_is_refused(void **state)
         {"[model]\nslotz = 3\n", "slotz"},
         {"[model\n", "provider.toml"},
     };
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena region;
         struct provider_settings s;
         struct err err = {0};
+
         arena_init(&region, 1 << 20);
         assert_int_equal(load(&region, cases[i].toml, no_flags, 1, &s, &err), ERR_CONFIG);
         assert_non_null(strstr(err.text, cases[i].says));
@@ -175,20 +184,23 @@ static void a_model_without_an_id_is_called_by_its_file(void **state)
                  {"plain", "", "plain"},
                  {"/models/.gguf", "", ".gguf"},
                  {"/models/a.gguf", "chosen", "chosen"}};
+
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct provider_settings s = {.model_path = str_from(cases[i].path),
                                       .model_id = str_from(cases[i].id)};
+
         assert_true(str_is(provider_settings_model_id(&s), cases[i].name));
     }
 }
 
 static void tls_to_the_coordinator_and_a_missing_model_are_refused(void **state)
 {
-    (void)state;
     struct provider_settings s = {.coordinator_url = STR("wss://c.example/ws/provider"),
                                   .model_path = STR("/m.gguf")};
     struct err err = {0};
+
+    (void)state;
     assert_int_equal(provider_settings_check(&s, &err), ERR_CONFIG);
     assert_non_null(strstr(err.text, "TLS proxy"));
     s.coordinator_url = STR("ws://c.example/ws/provider");
@@ -215,6 +227,7 @@ static const char *home_env(const char *name)
 static int home_up(void **state)
 {
     static struct home h;
+
     (void)snprintf(home_dir, sizeof home_dir, "/tmp/darkbloom-home-XXXXXX");
     assert_non_null(mkdtemp(home_dir));
     (void)snprintf(h.dir, sizeof h.dir, "%s", home_dir);
@@ -228,6 +241,7 @@ static int home_down(void **state)
 {
     struct home *h = *state;
     char command[128];
+
     arena_free(&h->region);
     (void)snprintf(command, sizeof command, "rm -r %s", h->dir);
     return system(command);
@@ -236,13 +250,15 @@ static int home_down(void **state)
 static void put(const struct home *h, const char *path, const char *text, mode_t mode)
 {
     char full[512];
+    FILE *f;
+
     (void)snprintf(full, sizeof full, "%s/%s", h->dir, path);
     for (char *slash = full + strlen(h->dir) + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
         (void)mkdir(full, 0700);
         *slash = '/';
     }
-    FILE *f = fopen(full, "w");
+    f = fopen(full, "w");
     assert_non_null(f);
     assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
@@ -252,6 +268,7 @@ static void put(const struct home *h, const char *path, const char *text, mode_t
 static void our_configuration_is_found_before_the_existing_ones(void **state)
 {
     struct home *h = *state;
+
     assert_null(paths_config(&h->paths).p);
     put(h, ".config/eigeninference/provider.toml", "", 0644);
     assert_non_null(strstr(paths_config(&h->paths).p, "eigeninference"));
@@ -265,12 +282,14 @@ static void the_key_stands_in_the_configuration_directory(void **state)
     struct str path;
     struct stat st;
     char dir[128];
+    struct paths homeless;
+
     assert_int_equal(paths_identity_key(&h->paths, &path, NULL), 0);
     (void)snprintf(dir, sizeof dir, "%s/.config/darkbloom", h->dir);
     assert_int_equal(stat(dir, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     assert_true(str_starts(path, str_from(dir)));
-    struct paths homeless = {.getenv = no_env, .region = &h->region};
+    homeless = (struct paths){.getenv = no_env, .region = &h->region};
     assert_int_equal(paths_identity_key(&homeless, &path, NULL), ERR_CONFIG);
 }
 
@@ -280,6 +299,7 @@ static void the_account_token_is_found_trimmed_and_private(void **state)
     struct str token, none = {0};
     struct err err = {0};
     char path[128];
+
     assert_int_equal(paths_auth_token(&h->paths, none, &token, NULL), 0);
     assert_null(token.p);
     put(h, ".config/eigeninference/auth_token", "eigeninference-pt-1\n", 0600);
@@ -313,5 +333,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_account_token_is_found_trimmed_and_private, home_up,
                                         home_down),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
