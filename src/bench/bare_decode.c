@@ -36,8 +36,8 @@ int32_t bare_best_of(const float *logits, int32_t vocab)
 }
 
 /* Each row's prompt and the token after it. */
-static int prefill(struct gguf *model, const struct bare_prompt *prompt, int32_t rows,
-                   struct model_row *batch)
+static int bare_decode_prefill(struct gguf *model, const struct bare_prompt *prompt, int32_t rows,
+                               struct model_row *batch)
 {
     struct model_row prompt_rows[BARE_PROMPT_MAX];
     int32_t vocab = gguf_ops.limits(model).vocab, n = prompt->n;
@@ -53,7 +53,7 @@ static int prefill(struct gguf *model, const struct bare_prompt *prompt, int32_t
     return 0;
 }
 
-static int step(struct gguf *model, struct model_row *batch, int32_t rows)
+static int bare_decode_step(struct gguf *model, struct model_row *batch, int32_t rows)
 {
     int32_t vocab = gguf_ops.limits(model).vocab;
 
@@ -71,10 +71,10 @@ double bare_decode(struct gguf *model, struct clock *clock, const struct bare_pr
 {
     struct model_row batch[BARE_ROWS_MAX];
     int64_t start = clock_mono_us(clock);
-    int rc = prefill(model, prompt, rows, batch);
+    int rc = bare_decode_prefill(model, prompt, rows, batch);
 
     for (int32_t i = 1; rc == 0 && i < steps; i++)
-        rc = step(model, batch, rows);
+        rc = bare_decode_step(model, batch, rows);
     for (int32_t seq = 0; seq < rows; seq++)
         gguf_ops.forget(model, seq);
     return rc < 0 ? rc : rows * steps / ((double)(clock_mono_us(clock) - start) / 1e6);

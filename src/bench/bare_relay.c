@@ -14,13 +14,13 @@
 
 enum { EVENTS = 64, BYTES = 64 << 10, FDS_MAX = 4096, BACKLOG = 512 };
 
-static struct sockaddr_in loopback(uint16_t port)
+static struct sockaddr_in bare_relay_loopback(uint16_t port)
 {
     return (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static int tcp_socket(void)
+static int bare_relay_tcp_socket(void)
 {
     int on = 1, sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -34,17 +34,17 @@ struct pairs {
     int peer[FDS_MAX];
 };
 
-static void watch(int epoll, int sock)
+static void bare_relay_watch(int epoll, int sock)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.fd = sock};
 
     (void)epoll_ctl(epoll, EPOLL_CTL_ADD, sock, &e);
 }
 
-static void take(int epoll, int listener, uint16_t upstream_port, struct pairs *pairs)
+static void bare_relay_take(int epoll, int listener, uint16_t upstream_port, struct pairs *pairs)
 {
-    struct sockaddr_in to = loopback(upstream_port);
-    int on = 1, down = accept4(listener, NULL, NULL, SOCK_CLOEXEC), up = tcp_socket();
+    struct sockaddr_in to = bare_relay_loopback(upstream_port);
+    int on = 1, down = accept4(listener, NULL, NULL, SOCK_CLOEXEC), up = bare_relay_tcp_socket();
 
     if (down < 0 || up < 0 || down >= FDS_MAX || up >= FDS_MAX ||
         connect(up, (struct sockaddr *)&to, sizeof to) < 0) {
@@ -55,12 +55,12 @@ static void take(int epoll, int listener, uint16_t upstream_port, struct pairs *
     (void)setsockopt(down, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     pairs->peer[down] = up;
     pairs->peer[up] = down;
-    watch(epoll, down);
-    watch(epoll, up);
+    bare_relay_watch(epoll, down);
+    bare_relay_watch(epoll, up);
 }
 
 /* Sockets block: a reader that is slow for longer than its buffers last would stop all. */
-static void forward(int sock, struct pairs *pairs)
+static void bare_relay_forward(int sock, struct pairs *pairs)
 {
     static char bytes[BYTES];
     ssize_t n = recv(sock, bytes, sizeof bytes, 0), sent = 0;
@@ -79,15 +79,15 @@ _Noreturn static void relay(int listener, uint16_t upstream_port)
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event events[EVENTS];
 
-    watch(epoll, listener);
+    bare_relay_watch(epoll, listener);
     while (pairs) {
         int n = epoll_wait(epoll, events, EVENTS, -1);
 
         for (int i = 0; i < n; i++) {
             if (events[i].data.fd == listener)
-                take(epoll, listener, upstream_port, pairs);
+                bare_relay_take(epoll, listener, upstream_port, pairs);
             else
-                forward(events[i].data.fd, pairs);
+                bare_relay_forward(events[i].data.fd, pairs);
         }
     }
     _exit(1);
@@ -95,9 +95,9 @@ _Noreturn static void relay(int listener, uint16_t upstream_port)
 
 int bare_relay_start(int core, uint16_t upstream_port, struct bare_relay *ret_relay)
 {
-    struct sockaddr_in at = loopback(0);
+    struct sockaddr_in at = bare_relay_loopback(0);
     socklen_t n = sizeof at;
-    int listener = tcp_socket();
+    int listener = bare_relay_tcp_socket();
     pid_t pid;
 
     if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) < 0 ||

@@ -23,8 +23,8 @@ struct setup {
 enum path { PATH_DIRECT, PATH_BARE_RELAY, PATH_COORDINATOR, PATHS };
 
 /* `config` says how much and of what kind; where it goes is `path`. */
-static int run_load(struct setup *s, enum path path, struct load_config config,
-                    struct load_result *ret)
+static int coordinator_run_load(struct setup *s, enum path path, struct load_config config,
+                                struct load_result *ret)
 {
     if (path == PATH_COORDINATOR)
         return stand_load(&s->stand, config, ret);
@@ -33,7 +33,8 @@ static int run_load(struct setup *s, enum path path, struct load_config config,
     return load_run(&config, ret);
 }
 
-static int setup_new(const char *program, const char *loop_name, struct setup *s, struct err *e)
+static int coordinator_setup_new(const char *program, const char *loop_name, struct setup *s,
+                                 struct err *e)
 {
     const struct child_config config = {
         .program = program, .loop_name = loop_name, .core = STAND_COORDINATOR_CORE};
@@ -48,7 +49,7 @@ static int setup_new(const char *program, const char *loop_name, struct setup *s
     return rc;
 }
 
-static void setup_free(struct setup *s)
+static void coordinator_setup_free(struct setup *s)
 {
     bare_relay_stop(&s->relay);
     null_upstream_free(s->upstream);
@@ -69,12 +70,12 @@ struct percentiles {
     long long p50, p99;
 };
 
-static int measure_round(struct setup *s, enum path path, struct latencies *l)
+static int coordinator_measure_round(struct setup *s, enum path path, struct latencies *l)
 {
     const struct load_config round = {
         .connections = 1, .requests = LATENCY_ROUND_REQUESTS + 1, .warm_up = 1, .stream = true};
     struct load_result r;
-    int rc = run_load(s, path, round, &r);
+    int rc = coordinator_run_load(s, path, round, &r);
 
     if (rc == 0 && (r.failed > 0 || r.n > LATENCY_ROUND_REQUESTS))
         rc = ERR_PROTOCOL;
@@ -86,37 +87,39 @@ static int measure_round(struct setup *s, enum path path, struct latencies *l)
     return rc;
 }
 
-static int measure_latencies(struct setup *s, struct latencies *l)
+static int coordinator_measure_latencies(struct setup *s, struct latencies *l)
 {
     int rc = 0;
 
-    for (int round = 0; rc == 0 && round < LATENCY_ROUNDS; round++)
+    for (int round = 0; rc == 0 && round < LATENCY_ROUNDS; round++) {
         for (enum path path = PATH_DIRECT; rc == 0 && path < PATHS; path++)
-            rc = measure_round(s, path, l);
+            rc = coordinator_measure_round(s, path, l);
+    }
     return rc;
 }
 
-static struct percentiles percentiles_of(struct latencies *l, enum path path)
+static struct percentiles coordinator_percentiles_of(struct latencies *l, enum path path)
 {
     return (struct percentiles){load_percentile(l->first_us[path], l->n[path], 0.5),
                                 load_percentile(l->first_us[path], l->n[path], 0.99)};
 }
 
-static int latency_row(struct setup *s, const char *name, int64_t first_us, bool budgeted)
+static int coordinator_latency_row(struct setup *s, const char *name, int64_t first_us,
+                                   bool budgeted)
 {
     struct latencies *l = calloc(1, sizeof *l);
     struct percentiles direct, bare, through, added;
     int rc;
 
     s->stand.script = (struct null_script){.chunks = 1, .first_us = first_us};
-    rc = l ? measure_latencies(s, l) : ERR_NOMEM;
+    rc = l ? coordinator_measure_latencies(s, l) : ERR_NOMEM;
     if (rc < 0) {
         free(l);
         return rc;
     }
-    direct = percentiles_of(l, PATH_DIRECT);
-    bare = percentiles_of(l, PATH_BARE_RELAY);
-    through = percentiles_of(l, PATH_COORDINATOR);
+    direct = coordinator_percentiles_of(l, PATH_DIRECT);
+    bare = coordinator_percentiles_of(l, PATH_BARE_RELAY);
+    through = coordinator_percentiles_of(l, PATH_COORDINATOR);
     added = (struct percentiles){through.p50 - direct.p50, through.p99 - direct.p99};
     free(l);
     printf("| %s | %lld / %lld | %lld / %lld | %lld / %lld | **%lld / %lld** |", name, direct.p50,
@@ -130,7 +133,7 @@ static int latency_row(struct setup *s, const char *name, int64_t first_us, bool
     return 0;
 }
 
-static int latency(struct setup *s, const char *loop_name)
+static int coordinator_latency(struct setup *s, const char *loop_name)
 {
     int rc;
 
@@ -139,13 +142,16 @@ static int latency(struct setup *s, const char *loop_name)
         "\n### Time to the first token, 1 connection, µs: p50 / p99, and what is added to each\n\n"
         "| provider | direct | a bare byte relay adds | through | **added** | budget | distance "
         "|\n|---|---|---|---|---|---|---|\n");
-    rc = latency_row(s, "20 ms to its first token", SLOW_FIRST_US, true);
-    return rc < 0 ? rc : latency_row(s, "instant (waits for the reserve's commit)", 0, false);
+    rc = coordinator_latency_row(s, "20 ms to its first token", SLOW_FIRST_US, true);
+    return rc < 0
+               ? rc
+               : coordinator_latency_row(s, "instant (waits for the reserve's commit)", 0, false);
 }
 
 /* --- requests --- */
 
-static int requests_row(struct setup *s, const char *name, int64_t first_us, int connections)
+static int coordinator_requests_row(struct setup *s, const char *name, int64_t first_us,
+                                    int connections)
 {
     const struct load_config whole = {.connections = connections, .duration_us = LOAD_US};
     struct load_result r;
@@ -155,7 +161,7 @@ static int requests_row(struct setup *s, const char *name, int64_t first_us, int
 
     s->stand.script = (struct null_script){.chunks = 1, .first_us = first_us};
     cpu = child_cpu_us(s->stand.child.pid);
-    rc = run_load(s, PATH_COORDINATOR, whole, &r);
+    rc = coordinator_run_load(s, PATH_COORDINATOR, whole, &r);
     if (rc < 0)
         return rc;
     rate = (double)r.n * 1e6 / (double)r.elapsed_us;
@@ -170,7 +176,7 @@ static int requests_row(struct setup *s, const char *name, int64_t first_us, int
     return 0;
 }
 
-static int requests(struct setup *s, const char *loop_name)
+static int coordinator_requests(struct setup *s, const char *loop_name)
 {
     int rc;
 
@@ -179,9 +185,11 @@ static int requests(struct setup *s, const char *loop_name)
         "\n### Whole requests, not streamed, a fresh ephemeral key each\n\n"
         "| provider | requests/s | CPU µs a request (all threads) | p50 / p99 ms | failed | budget "
         "| distance |\n|---|---|---|---|---|---|---|\n");
-    rc = requests_row(s, "instant", 0, STREAMS);
+    rc = coordinator_requests_row(s, "instant", 0, STREAMS);
     /* Enough of them that 20 ms of waiting each are not the limit. */
-    return rc < 0 ? rc : requests_row(s, "20 ms to its first token", SLOW_FIRST_US, 8 * STREAMS);
+    return rc < 0 ? rc
+                  : coordinator_requests_row(s, "20 ms to its first token", SLOW_FIRST_US,
+                                             8 * STREAMS);
 }
 
 /* --- relay --- */
@@ -197,7 +205,8 @@ static const struct pattern patterns[] = {
     {"paced, one each 20 ms", {.chunks = 64, .first_us = SLOW_FIRST_US, .pace_us = 20000}, 0, 13},
 };
 
-static void print_relay(const struct pattern *pattern, bool is_floor, double rate, double cpu_us)
+static void coordinator_print_relay(const struct pattern *pattern, bool is_floor, double rate,
+                                    double cpu_us)
 {
     if (is_floor)
         printf(" the floor | |\n");
@@ -209,8 +218,8 @@ static void print_relay(const struct pattern *pattern, bool is_floor, double rat
         printf(" ≤ 13 µs | %s |\n", budget_at_most(cpu_us, pattern->cpu_budget_us).text);
 }
 
-static int relay_row(struct setup *s, const char *name, enum path path,
-                     const struct pattern *pattern)
+static int coordinator_relay_row(struct setup *s, const char *name, enum path path,
+                                 const struct pattern *pattern)
 {
     const struct load_config streams = {.connections = STREAMS,
                                         .duration_us = LOAD_US,
@@ -225,55 +234,55 @@ static int relay_row(struct setup *s, const char *name, enum path path,
 
     s->stand.script = pattern->script;
     cpu = child_cpu_us(pid);
-    rc = run_load(s, path, streams, &r);
+    rc = coordinator_run_load(s, path, streams, &r);
     if (rc < 0)
         return rc;
     chunks = (double)((r.n ? r.n : 1) * (size_t)pattern->script.chunks);
     rate = chunks * 1e6 / (double)r.elapsed_us;
     cpu_us = (double)(child_cpu_us(pid) - cpu) / chunks;
     printf("| %s | %s | **%.0f** | **%.2f** | %zu |", name, pattern->name, rate, cpu_us, r.failed);
-    print_relay(pattern, path == PATH_BARE_RELAY, rate, cpu_us);
+    coordinator_print_relay(pattern, path == PATH_BARE_RELAY, rate, cpu_us);
     load_result_free(&r);
     return 0;
 }
 
-static int relay_rows(struct setup *s, const char *name, enum path path)
+static int coordinator_relay_rows(struct setup *s, const char *name, enum path path)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof patterns / sizeof patterns[0]; i++)
-        rc = relay_row(s, name, path, &patterns[i]);
+        rc = coordinator_relay_row(s, name, path, &patterns[i]);
     return rc;
 }
 
-static int relay(struct setup *s, const char *loop_name)
+static int coordinator_relay(struct setup *s, const char *loop_name)
 {
-    return relay_rows(s, loop_name, PATH_COORDINATOR);
+    return coordinator_relay_rows(s, loop_name, PATH_COORDINATOR);
 }
 
-static int floor_and_relay(struct setup *s, const char *loop_name)
+static int coordinator_floor_and_relay(struct setup *s, const char *loop_name)
 {
-    int rc = relay_rows(s, "bare byte relay", PATH_BARE_RELAY);
+    int rc = coordinator_relay_rows(s, "bare byte relay", PATH_BARE_RELAY);
 
-    return rc < 0 ? rc : relay(s, loop_name);
+    return rc < 0 ? rc : coordinator_relay(s, loop_name);
 }
 
 typedef int section(struct setup *s, const char *loop_name);
 
 /* A coordinator, a provider and a load of their own for `run`. */
-static int with_coordinator(const char *program, const char *loop_name, section *run)
+static int coordinator_with_coordinator(const char *program, const char *loop_name, section *run)
 {
     struct err e = {0};
     struct setup s;
     int rc;
 
     stand_pin();
-    rc = setup_new(program, loop_name, &s, &e);
+    rc = coordinator_setup_new(program, loop_name, &s, &e);
     if (rc == 0)
         rc = run(&s, loop_name);
     if (rc < 0)
         fprintf(stderr, "darkbloom-bench: %s\n", e.text[0] ? e.text : err_str(rc));
-    setup_free(&s);
+    coordinator_setup_free(&s);
     child_unpin_self();
     fflush(stdout);
     return rc;
@@ -281,12 +290,12 @@ static int with_coordinator(const char *program, const char *loop_name, section 
 
 int bench_latency_section(const char *program)
 {
-    return with_coordinator(program, "uv", latency);
+    return coordinator_with_coordinator(program, "uv", coordinator_latency);
 }
 
 int bench_requests_section(const char *program)
 {
-    return with_coordinator(program, "uv", requests);
+    return coordinator_with_coordinator(program, "uv", coordinator_requests);
 }
 
 int bench_relay_section(const char *program)
@@ -296,6 +305,6 @@ int bench_relay_section(const char *program)
     printf("\n### Relayed chunks, 64 streams of 64 (CPU includes each request's own cost)\n\n"
            "| loop | pattern | chunks/s | CPU µs a chunk | failed | budget | distance |\n"
            "|---|---|---|---|---|---|---|\n");
-    rc = with_coordinator(program, "uv", floor_and_relay);
-    return rc < 0 ? rc : with_coordinator(program, "epoll", relay);
+    rc = coordinator_with_coordinator(program, "uv", coordinator_floor_and_relay);
+    return rc < 0 ? rc : coordinator_with_coordinator(program, "epoll", coordinator_relay);
 }

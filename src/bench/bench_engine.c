@@ -35,14 +35,14 @@ struct bench {
     bool wake;
 };
 
-static double seconds_since(const struct bench *b, int64_t start_us)
+static double bench_engine_seconds_since(const struct bench *b, int64_t start_us)
 {
     return (double)(clock_mono_us(&b->clock) - start_us) / 1e6;
 }
 
 /* --- through the scheduler --- */
 
-static void wake(void *ud)
+static void bench_engine_wake(void *ud)
 {
     struct bench *b = ud;
 
@@ -52,7 +52,7 @@ static void wake(void *ud)
     pthread_mutex_unlock(&b->lock);
 }
 
-static void wait_for_wake(struct bench *b)
+static void bench_engine_wait_for_wake(struct bench *b)
 {
     pthread_mutex_lock(&b->lock);
     while (!b->wake)
@@ -62,13 +62,13 @@ static void wait_for_wake(struct bench *b)
 }
 
 /* Drain events until `rows` requests have ended; the tokens they made, or a negative number. */
-static int64_t collect(struct bench *b, struct scheduler *s, int32_t rows)
+static int64_t bench_engine_collect(struct bench *b, struct scheduler *s, int32_t rows)
 {
     int64_t tokens = 0;
     struct engine_event e;
 
     while (rows > 0) {
-        wait_for_wake(b);
+        bench_engine_wait_for_wake(b);
         while (scheduler_poll(s, &e)) {
             if (e.kind == ENGINE_FAILED)
                 return -1;
@@ -81,20 +81,21 @@ static int64_t collect(struct bench *b, struct scheduler *s, int32_t rows)
     return tokens;
 }
 
-static int start_scheduler(struct bench *b, struct clock clock, struct scheduler **ret_scheduler)
+static int bench_engine_start_scheduler(struct bench *b, struct clock clock,
+                                        struct scheduler **ret_scheduler)
 {
     const struct scheduler_config config = {.ops = &gguf_ops,
                                             .model = b->model,
                                             .chunk_tokens = CHUNK_TOKENS,
                                             .max_waiting = SLOTS,
                                             .clock = clock,
-                                            .wake = wake,
+                                            .wake = bench_engine_wake,
                                             .wake_ud = b};
 
     return scheduler_start(&config, ret_scheduler, NULL);
 }
 
-static double scheduled(struct bench *b, int32_t rows)
+static double bench_engine_scheduled(struct bench *b, int32_t rows)
 {
     const struct chat_request chat = {
         .messages = bare_messages(), .max_tokens = NEW_TOKENS, .temperature = 0, .top_p = 1};
@@ -102,13 +103,13 @@ static double scheduled(struct bench *b, int32_t rows)
     int64_t start, tokens;
     double rate;
 
-    if (start_scheduler(b, b->clock, &s) < 0)
+    if (bench_engine_start_scheduler(b, b->clock, &s) < 0)
         return -1;
     start = clock_mono_us(&b->clock);
     for (int32_t i = 0; i < rows; i++)
         (void)scheduler_submit(s, (uint64_t)i + 1, &chat);
-    tokens = collect(b, s, rows);
-    rate = tokens < 0 ? -1 : (double)tokens / seconds_since(b, start);
+    tokens = bench_engine_collect(b, s, rows);
+    rate = tokens < 0 ? -1 : (double)tokens / bench_engine_seconds_since(b, start);
     scheduler_stop(s);
     return rate;
 }
@@ -122,7 +123,7 @@ struct gaps {
     int32_t n;
 };
 
-static void take_gap(struct bench *b, struct gaps *g)
+static void bench_engine_take_gap(struct bench *b, struct gaps *g)
 {
     int64_t now = clock_mono_us(&b->clock), gap = now - g->last_us;
 
@@ -133,19 +134,19 @@ static void take_gap(struct bench *b, struct gaps *g)
 }
 
 /* Take events until the answer has `texts` more, or the prompt's request has ended. */
-static int follow(struct bench *b, struct scheduler *s, int32_t texts, struct gaps *g)
+static int bench_engine_follow(struct bench *b, struct scheduler *s, int32_t texts, struct gaps *g)
 {
     struct engine_event e;
 
     while (texts > 0) {
-        wait_for_wake(b);
+        bench_engine_wait_for_wake(b);
         while (scheduler_poll(s, &e)) {
             if (e.kind == ENGINE_FAILED)
                 return ERR_MODEL;
             if (e.tag == PROMPT && e.kind == ENGINE_DONE)
                 return 0;
             if (e.tag == ANSWER && e.kind == ENGINE_TEXT) {
-                take_gap(b, g);
+                bench_engine_take_gap(b, g);
                 texts--;
             }
         }
@@ -153,7 +154,8 @@ static int follow(struct bench *b, struct scheduler *s, int32_t texts, struct ga
     return 0;
 }
 
-static int ask(struct scheduler *s, uint64_t tag, struct str messages, int64_t max_tokens)
+static int bench_engine_ask(struct scheduler *s, uint64_t tag, struct str messages,
+                            int64_t max_tokens)
 {
     const struct chat_request chat = {
         .messages = messages, .max_tokens = max_tokens, .temperature = 0, .top_p = 1};
@@ -161,7 +163,7 @@ static int ask(struct scheduler *s, uint64_t tag, struct str messages, int64_t m
     return scheduler_submit(s, tag, &chat);
 }
 
-static int long_prompt(struct buf *out)
+static int bench_engine_long_prompt(struct buf *out)
 {
     int rc = buf_append_str(out, STR("[{\"role\":\"user\",\"content\":\""));
 
@@ -170,40 +172,41 @@ static int long_prompt(struct buf *out)
     return rc == 0 ? buf_append_str(out, STR("\"}]")) : rc;
 }
 
-static int beside(struct bench *b, const char *name, struct clock clock, struct str prompt)
+static int bench_engine_beside(struct bench *b, const char *name, struct clock clock,
+                               struct str prompt)
 {
     struct gaps g = {0};
     struct scheduler *s;
     int64_t start;
-    int rc = start_scheduler(b, clock, &s);
+    int rc = bench_engine_start_scheduler(b, clock, &s);
 
     if (rc < 0)
         return rc;
-    rc = ask(s, ANSWER, bare_messages(), LONG_CONTEXT_TOKENS);
+    rc = bench_engine_ask(s, ANSWER, bare_messages(), LONG_CONTEXT_TOKENS);
     if (rc == 0)
-        rc = follow(b, s, WARM_UP_TOKENS, &g);
+        rc = bench_engine_follow(b, s, WARM_UP_TOKENS, &g);
     start = clock_mono_us(&b->clock);
     g = (struct gaps){.last_us = start};
     if (rc == 0)
-        rc = ask(s, PROMPT, prompt, 1);
+        rc = bench_engine_ask(s, PROMPT, prompt, 1);
     if (rc == 0)
-        rc = follow(b, s, LONG_CONTEXT_TOKENS, &g);
-    printf("| %s | %.1f s | %d | %.0f ms | %.0f ms |\n", name, seconds_since(b, start), g.n,
-           g.n ? (double)g.sum_us / g.n / 1e3 : 0, (double)g.worst_us / 1e3);
+        rc = bench_engine_follow(b, s, LONG_CONTEXT_TOKENS, &g);
+    printf("| %s | %.1f s | %d | %.0f ms | %.0f ms |\n", name, bench_engine_seconds_since(b, start),
+           g.n, g.n ? (double)g.sum_us / g.n / 1e3 : 0, (double)g.worst_us / 1e3);
     scheduler_stop(s);
     return rc;
 }
 
-static int64_t stands_still(void *ud)
+static int64_t bench_engine_stands_still(void *ud)
 {
     (void)ud;
     return 0;
 }
 
 /* By a clock that stands still nothing costs anything, and all chunks are full. */
-static int prompt_rows(struct bench *b)
+static int bench_engine_prompt_rows(struct bench *b)
 {
-    const struct clock still = {stands_still, stands_still, NULL};
+    const struct clock still = {bench_engine_stands_still, bench_engine_stands_still, NULL};
     struct buf prompt;
     int rc;
 
@@ -212,24 +215,24 @@ static int prompt_rows(struct bench *b)
            "|---|---|---|---|---|\n",
            LONG_PROMPT_WORDS);
     buf_init(&prompt, 1U << 16);
-    rc = long_prompt(&prompt);
+    rc = bench_engine_long_prompt(&prompt);
     if (rc == 0)
-        rc = beside(b, "full chunks", still, buf_view(&prompt));
+        rc = bench_engine_beside(b, "full chunks", still, buf_view(&prompt));
     if (rc == 0)
-        rc = beside(b, "paced", b->clock, buf_view(&prompt));
+        rc = bench_engine_beside(b, "paced", b->clock, buf_view(&prompt));
     buf_free(&prompt);
     return rc;
 }
 
 /* --- the tables --- */
 
-static int row(struct bench *b, int32_t rows)
+static int bench_engine_row(struct bench *b, int32_t rows)
 {
     double best_bare = 0, best_scheduled = 0;
 
     for (int i = 0; i < ROUNDS; i++) {
         double x = bare_decode(b->model, &b->clock, &b->prompt, rows, NEW_TOKENS),
-               y = scheduled(b, rows);
+               y = bench_engine_scheduled(b, rows);
 
         if (x < 0 || y < 0)
             return ERR_MODEL;
@@ -246,7 +249,7 @@ static int row(struct bench *b, int32_t rows)
     return 0;
 }
 
-static int speed_rows(struct bench *b)
+static int bench_engine_speed_rows(struct bench *b)
 {
     static const int32_t sizes[] = {1, 4, 8, 16};
     int rc = bare_prompt_make(b->model, &b->prompt);
@@ -257,12 +260,12 @@ static int speed_rows(struct bench *b)
            "|---|---|---|---|---|---|\n",
            NEW_TOKENS, b->prompt.n);
     for (size_t i = 0; rc == 0 && i < sizeof sizes / sizeof sizes[0]; i++)
-        rc = row(b, sizes[i]);
+        rc = bench_engine_row(b, sizes[i]);
     return rc;
 }
 
-static int with_model(const char *path, int32_t slots, int32_t context_tokens,
-                      int (*table)(struct bench *b))
+static int bench_engine_with_model(const char *path, int32_t slots, int32_t context_tokens,
+                                   int (*table)(struct bench *b))
 {
     const struct llama_model_config config = {.path = path,
                                               .backends = DARKBLOOM_LLAMA_LIB_DIR,
@@ -288,7 +291,9 @@ static int with_model(const char *path, int32_t slots, int32_t context_tokens,
 
 int bench_engine_section(const char *model_path)
 {
-    int rc = with_model(model_path, SLOTS, CONTEXT_TOKENS, speed_rows);
+    int rc = bench_engine_with_model(model_path, SLOTS, CONTEXT_TOKENS, bench_engine_speed_rows);
 
-    return rc < 0 ? rc : with_model(model_path, 2, LONG_CONTEXT_TOKENS, prompt_rows);
+    return rc < 0 ? rc
+                  : bench_engine_with_model(model_path, 2, LONG_CONTEXT_TOKENS,
+                                            bench_engine_prompt_rows);
 }

@@ -28,7 +28,7 @@ struct run {
 };
 
 /* Tells two sets of logits apart; nobody tries to fool it. */
-static uint64_t digest(const float *logits, int32_t n)
+static uint64_t numerics_digest(const float *logits, int32_t n)
 {
     uint64_t h = 0;
 
@@ -43,23 +43,23 @@ static uint64_t digest(const float *logits, int32_t n)
 
 /* Two join in each step, the first of them with a shorter prompt, so that prompts are cut where the
  * neighbour's ends. */
-static int32_t joins_at(int32_t seq)
+static int32_t numerics_joins_at(int32_t seq)
 {
     return seq / 2;
 }
 
-static int32_t prompt_of(const struct run *r, int32_t seq, int32_t rows)
+static int32_t numerics_prompt_of(const struct run *r, int32_t seq, int32_t rows)
 {
     return seq % 2 == 0 && rows > 1 ? SHORT_PROMPT : r->prompt.n;
 }
 
 /* The rows of one pass: prompts of those who join, one token of those who run. */
-static int32_t plan(struct run *r, int32_t step, int32_t rows, int32_t *ret_at)
+static int32_t numerics_plan(struct run *r, int32_t step, int32_t rows, int32_t *ret_at)
 {
     int32_t n = 0;
 
-    for (int32_t seq = 0; seq < rows && joins_at(seq) <= step; seq++) {
-        int32_t prompt = prompt_of(r, seq, rows), age = step - joins_at(seq);
+    for (int32_t seq = 0; seq < rows && numerics_joins_at(seq) <= step; seq++) {
+        int32_t prompt = numerics_prompt_of(r, seq, rows), age = step - numerics_joins_at(seq);
 
         if (age > 0)
             r->rows[n++] = (struct model_row){r->last[seq], prompt + age - 1, seq, true};
@@ -70,26 +70,27 @@ static int32_t plan(struct run *r, int32_t step, int32_t rows, int32_t *ret_at)
     return n;
 }
 
-static int generate(struct run *r, int32_t rows)
+static int numerics_generate(struct run *r, int32_t rows)
 {
     int32_t at[BARE_ROWS_MAX], vocab = gguf_ops.limits(r->model).vocab, last = rows - 1;
-    int32_t first_step = joins_at(last);
+    int32_t first_step = numerics_joins_at(last);
     int rc = 0;
 
     for (int32_t step = 0; rc == 0 && step < first_step + STEPS; step++) {
-        rc = gguf_ops.decode(r->model, r->rows, plan(r, step, rows, at));
-        for (int32_t seq = 0; rc == 0 && seq < rows && joins_at(seq) <= step; seq++)
+        rc = gguf_ops.decode(r->model, r->rows, numerics_plan(r, step, rows, at));
+        for (int32_t seq = 0; rc == 0 && seq < rows && numerics_joins_at(seq) <= step; seq++)
             r->last[seq] = bare_best_of(gguf_ops.logits(r->model, at[seq]), vocab);
         if (rc == 0 && step >= first_step)
-            r->seen[step - first_step] =
-                (struct seen){r->last[last], digest(gguf_ops.logits(r->model, at[last]), vocab)};
+            r->seen[step - first_step] = (struct seen){
+                r->last[last], numerics_digest(gguf_ops.logits(r->model, at[last]), vocab)};
     }
     for (int32_t seq = 0; seq < rows; seq++)
         gguf_ops.forget(r->model, seq);
     return rc;
 }
 
-static void print_difference(const struct seen *alone, const struct seen *beside, double rate)
+static void numerics_print_difference(const struct seen *alone, const struct seen *beside,
+                                      double rate)
 {
     int32_t logits = 0, tokens = 0;
 
@@ -100,7 +101,7 @@ static void print_difference(const struct seen *alone, const struct seen *beside
     printf("| %.0f (%d, %d) ", rate, logits, tokens);
 }
 
-static int measure(struct gguf *model, const char *name)
+static int numerics_measure(struct gguf *model, const char *name)
 {
     struct clock clock = clock_system();
     struct run r = {.model = model};
@@ -111,12 +112,12 @@ static int measure(struct gguf *model, const char *name)
     for (size_t i = 0; rc == 0 && i < sizeof sizes / sizeof sizes[0]; i++) {
         int64_t start = clock_mono_us(&clock);
 
-        rc = generate(&r, sizes[i]);
+        rc = numerics_generate(&r, sizes[i]);
         if (i == 0)
             memcpy(alone, r.seen, sizeof alone);
         if (rc == 0)
-            print_difference(alone, r.seen,
-                             sizes[i] * STEPS * 1e6 / (double)(clock_mono_us(&clock) - start));
+            numerics_print_difference(
+                alone, r.seen, sizes[i] * STEPS * 1e6 / (double)(clock_mono_us(&clock) - start));
     }
     printf("|\n");
     return rc;
@@ -147,7 +148,7 @@ int bench_numerics_section(const char *model_path)
         if (rc < 0)
             fprintf(stderr, "darkbloom-bench: %s\n", e.text);
         else
-            rc = measure(model, names[invariant]);
+            rc = numerics_measure(model, names[invariant]);
         gguf_close(model);
     }
     return rc;

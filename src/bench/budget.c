@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static struct budget_distance missing(double factor)
+static struct budget_distance budget_missing(double factor)
 {
     struct budget_distance d = {"met"};
 
@@ -14,10 +14,10 @@ static struct budget_distance missing(double factor)
 
 struct budget_distance budget_at_most(double measured, double budget)
 {
-    return missing(measured / budget);
+    return budget_missing(measured / budget);
 }
 
 struct budget_distance budget_at_least(double measured, double budget)
 {
-    return missing(measured > 0 ? budget / measured : 1e6);
+    return budget_missing(measured > 0 ? budget / measured : 1e6);
 }

@@ -40,7 +40,7 @@ void child_unpin_self(void)
 }
 
 /* Start a program; where `fd` is not negative it becomes its descriptor `as`. */
-static pid_t spawn(char *const argv[], int fd, int as, int core)
+static pid_t child_spawn(char *const argv[], int fd, int as, int core)
 {
     pid_t pid = fork();
 
@@ -54,18 +54,18 @@ static pid_t spawn(char *const argv[], int fd, int as, int core)
     _exit(127);
 }
 
-static pid_t start_logged(char *const argv[], const char *log, int core)
+static pid_t child_start_logged(char *const argv[], const char *log, int core)
 {
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    pid_t pid = fd < 0 ? -1 : spawn(argv, fd, STDERR_FILENO, core);
+    pid_t pid = fd < 0 ? -1 : child_spawn(argv, fd, STDERR_FILENO, core);
 
     if (fd >= 0)
         close(fd);
     return pid;
 }
 
-static int make_key(const char *program, const char *store, char ret_key[static CHILD_KEY_BYTES],
-                    struct err *ret_err)
+static int child_make_key(const char *program, const char *store,
+                          char ret_key[static CHILD_KEY_BYTES], struct err *ret_err)
 {
     char *argv[] = {(char *)program, "--store",  (char *)store, "key", "create",
                     "bench",         "--credit", "1000000",     NULL};
@@ -78,7 +78,7 @@ static int make_key(const char *program, const char *store, char ret_key[static 
 
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_errno(ret_err, ERR_IO, errno, "no pipe");
-    pid = spawn(argv, fds[1], STDOUT_FILENO, -1);
+    pid = child_spawn(argv, fds[1], STDOUT_FILENO, -1);
     close(fds[1]);
     while (pid > 0 && n < sizeof out - 1 && (got = read(fds[0], out + n, sizeof out - 1 - n)) > 0)
         n += (size_t)got;
@@ -97,7 +97,7 @@ static int make_key(const char *program, const char *store, char ret_key[static 
 }
 
 /* The line "… event=started … port=N …" of its log says that it listens. */
-static int read_port(const char *log, uint16_t *ret_port)
+static int child_read_port(const char *log, uint16_t *ret_port)
 {
     char text[OUTPUT_BYTES];
     FILE *f = fopen(log, "re");
@@ -115,12 +115,13 @@ static int read_port(const char *log, uint16_t *ret_port)
     return 0;
 }
 
-static int wait_until_started(pid_t pid, const char *log, uint16_t *ret_port, struct err *ret_err)
+static int child_wait_until_started(pid_t pid, const char *log, uint16_t *ret_port,
+                                    struct err *ret_err)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
 
     for (int i = 0; i < START_TRIES && waitpid(pid, NULL, WNOHANG) == 0; i++) {
-        if (read_port(log, ret_port) == 0)
+        if (child_read_port(log, ret_port) == 0)
             return 0;
         nanosleep(&pause, NULL);
     }
@@ -143,8 +144,8 @@ static void child_push(struct child_argv *argv, const char *arg)
         argv->at[argv->n++] = (char *)arg; /* execvp does not write to it */
 }
 
-static pid_t start_coordinator(const struct child_config *config, const struct child *c,
-                               const char *log)
+static pid_t child_start_coordinator(const struct child_config *config, const struct child *c,
+                                     const char *log)
 {
     const char *common[] = {"--port", "0",           "--min-trust", "none", "--rate",
                             "0",      "--log-level", "info",        NULL};
@@ -167,23 +168,23 @@ static pid_t start_coordinator(const struct child_config *config, const struct c
         child_push(&argv, common[i]);
     for (int i = 0; config->args && config->args[i]; i++)
         child_push(&argv, config->args[i]);
-    return argv.full ? -1 : start_logged(argv.at, log, config->core);
+    return argv.full ? -1 : child_start_logged(argv.at, log, config->core);
 }
 
-static int start_in(const struct child_config *config, struct child *c, struct err *ret_err)
+static int child_start_in(const struct child_config *config, struct child *c, struct err *ret_err)
 {
     char store[CHILD_PATH_BYTES + 16], log[CHILD_PATH_BYTES + 16];
     int rc;
 
     snprintf(store, sizeof store, "%s/store.db", c->dir);
     snprintf(log, sizeof log, "%s/log", c->dir);
-    rc = make_key(config->program, store, c->key, ret_err);
+    rc = child_make_key(config->program, store, c->key, ret_err);
     if (rc < 0)
         return rc;
-    c->pid = start_coordinator(config, c, log);
+    c->pid = child_start_coordinator(config, c, log);
     if (c->pid < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot start %s", config->program);
-    return wait_until_started(c->pid, log, &c->port, ret_err);
+    return child_wait_until_started(c->pid, log, &c->port, ret_err);
 }
 
 int child_start(const struct child_config *config, struct child *ret_child, struct err *ret_err)
@@ -195,7 +196,7 @@ int child_start(const struct child_config *config, struct child *ret_child, stru
     snprintf(c.dir, sizeof c.dir, "%s/darkbloom-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(c.dir))
         return err_errno(ret_err, ERR_IO, errno, "cannot make a directory %s", c.dir);
-    rc = start_in(config, &c, ret_err);
+    rc = child_start_in(config, &c, ret_err);
     if (rc < 0)
         child_stop(&c);
     else
@@ -240,7 +241,7 @@ int64_t child_cpu_us(pid_t pid)
     return total_ns / 1000;
 }
 
-static void remove_dir(const char *path)
+static void child_remove_dir(const char *path)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
@@ -271,6 +272,6 @@ void child_stop(struct child *c)
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
     if (c->dir[0])
-        remove_dir(c->dir);
+        child_remove_dir(c->dir);
     *c = (struct child){.pid = -1};
 }

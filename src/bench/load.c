@@ -31,17 +31,17 @@ struct client {
     bool busy;
 };
 
-static bool wants_more(const struct run *run)
+static bool load_wants_more(const struct run *run)
 {
     return !run->over && (run->config->requests == 0 || run->started < run->config->requests);
 }
 
-static void send_next(struct client *c)
+static void load_send_next(struct client *c)
 {
     struct run *run = c->run;
     struct str request = buf_view(&run->request);
 
-    if (!wants_more(run)) {
+    if (!load_wants_more(run)) {
         if (run->finished == run->started)
             loop_stop(run->config->loop);
         return;
@@ -55,7 +55,7 @@ static void send_next(struct client *c)
     (void)conn_write(c->conn, &request, 1);
 }
 
-static int on_body(llhttp_t *p, const char *at, size_t n)
+static int load_on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct client *c = p->data;
 
@@ -68,7 +68,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
-static int on_complete(llhttp_t *p)
+static int load_on_complete(llhttp_t *p)
 {
     struct client *c = p->data;
     struct run *run = c->run;
@@ -82,11 +82,11 @@ static int on_complete(llhttp_t *p)
         r->first_us[r->n] = c->first_us - c->sent_us;
         r->whole_us[r->n++] = clock_mono_us(&run->clock) - c->sent_us;
     }
-    send_next(c);
+    load_send_next(c);
     return 0;
 }
 
-static void on_data(void *ud)
+static void load_on_data(void *ud)
 {
     struct client *c = ud;
     struct buf *in = conn_in(c->conn);
@@ -99,7 +99,7 @@ static void on_data(void *ud)
     buf_consume(in, v.n);
 }
 
-static void on_close(void *ud, int reason)
+static void load_on_close(void *ud, int reason)
 {
     struct client *c = ud;
     struct run *run = c->run;
@@ -115,9 +115,9 @@ static void on_close(void *ud, int reason)
         loop_stop(run->config->loop);
 }
 
-static void on_connect(void *ud, int sock)
+static void load_on_connect(void *ud, int sock)
 {
-    static const struct conn_ops ops = {.on_data = on_data, .on_close = on_close};
+    static const struct conn_ops ops = {.on_data = load_on_data, .on_close = load_on_close};
     const struct conn_config config = {IN_MAX_BYTES, OUT_MAX_BYTES};
     struct client *c = ud;
 
@@ -128,14 +128,14 @@ static void on_connect(void *ud, int sock)
     }
     c->run->open++;
     llhttp_settings_init(&c->settings);
-    c->settings.on_body = on_body;
-    c->settings.on_message_complete = on_complete;
+    c->settings.on_body = load_on_body;
+    c->settings.on_message_complete = load_on_complete;
     llhttp_init(&c->parser, HTTP_RESPONSE, &c->settings);
     c->parser.data = c;
-    send_next(c);
+    load_send_next(c);
 }
 
-static void time_over(void *ud)
+static void load_time_over(void *ud)
 {
     struct run *run = ud;
 
@@ -144,7 +144,7 @@ static void time_over(void *ud)
         loop_stop(run->config->loop);
 }
 
-static int build_request(struct run *run)
+static int load_build_request(struct run *run)
 {
     const struct load_config *config = run->config;
     struct buf body;
@@ -169,7 +169,7 @@ static int build_request(struct run *run)
     return rc;
 }
 
-static int prepare(struct run *run)
+static int load_prepare(struct run *run)
 {
     const struct load_config *config = run->config;
 
@@ -177,23 +177,23 @@ static int prepare(struct run *run)
     run->result.first_us = calloc(run->result.cap, sizeof(int64_t));
     run->result.whole_us = calloc(run->result.cap, sizeof(int64_t));
     buf_init(&run->request, OUT_MAX_BYTES);
-    return run->result.first_us && run->result.whole_us ? build_request(run) : ERR_NOMEM;
+    return run->result.first_us && run->result.whole_us ? load_build_request(run) : ERR_NOMEM;
 }
 
 int load_run(const struct load_config *config, struct load_result *ret_result)
 {
     struct run run = {.config = config, .clock = loop_clock(config->loop)};
     struct client *clients = calloc((size_t)config->connections, sizeof *clients);
-    int rc = clients ? prepare(&run) : ERR_NOMEM;
+    int rc = clients ? load_prepare(&run) : ERR_NOMEM;
 
     if (rc == 0) {
         run.began_us = clock_mono_us(&run.clock);
         for (int i = 0; i < config->connections; i++) {
             clients[i].run = &run;
-            loop_connect(config->loop, "127.0.0.1", config->port, on_connect, &clients[i]);
+            loop_connect(config->loop, "127.0.0.1", config->port, load_on_connect, &clients[i]);
         }
         if (config->duration_us > 0)
-            loop_timer_set(config->loop, &run.end, config->duration_us, time_over, &run);
+            loop_timer_set(config->loop, &run.end, config->duration_us, load_time_over, &run);
         rc = loop_run(config->loop);
         run.result.elapsed_us = clock_mono_us(&run.clock) - run.began_us;
     }
@@ -216,7 +216,7 @@ void load_result_free(struct load_result *r)
     *r = (struct load_result){0};
 }
 
-static int ascending(const void *a, const void *b)
+static int load_ascending(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
@@ -227,6 +227,6 @@ int64_t load_percentile(int64_t *samples, size_t n, double p)
 {
     if (n == 0)
         return 0;
-    qsort(samples, n, sizeof *samples, ascending);
+    qsort(samples, n, sizeof *samples, load_ascending);
     return samples[(size_t)(p * (double)(n - 1) + 0.5)];
 }

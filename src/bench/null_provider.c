@@ -42,14 +42,14 @@ struct job {
 static const struct chunk_head head = {
     .id = STR("chatcmpl-bench"), .model = STR("bench-model"), .created_s = 1};
 
-static void send_msg(struct null_provider *p, const struct provider_msg *m)
+static void null_provider_send_msg(struct null_provider *p, const struct provider_msg *m)
 {
     buf_clear(&p->out);
     if (provider_msg_encode(m, &p->out) == 0)
         (void)ws_send(p->ws, buf_view(&p->out));
 }
 
-static void send_heartbeat(void *ud)
+static void null_provider_send_heartbeat(void *ud)
 {
     struct null_provider *p = ud;
     struct provider_msg m = {.type = MSG_HEARTBEAT};
@@ -59,11 +59,11 @@ static void send_heartbeat(void *ud)
     m.heartbeat.system_metrics.thermal_state = STR("nominal");
     m.heartbeat.has_backend_capacity = true;
     m.heartbeat.backend_capacity.max_running = ROWS;
-    send_msg(p, &m);
-    loop_timer_set(p->loop, &p->heartbeat, HEARTBEAT_US, send_heartbeat, p);
+    null_provider_send_msg(p, &m);
+    loop_timer_set(p->loop, &p->heartbeat, HEARTBEAT_US, null_provider_send_heartbeat, p);
 }
 
-static void send_register(struct null_provider *p)
+static void null_provider_send_register(struct null_provider *p)
 {
     struct msg_model model = {.id = STR("bench-model"),
                               .model_type = STR("chat"),
@@ -80,20 +80,20 @@ static void send_register(struct null_provider *p)
     m.reg.has_privacy_capabilities = true;
     m.reg.privacy_capabilities.text_backend_inprocess = true;
     m.reg.privacy_capabilities.text_proxy_disabled = true;
-    send_msg(p, &m);
+    null_provider_send_msg(p, &m);
 }
 
-static void on_open(void *ud)
+static void null_provider_on_open(void *ud)
 {
     struct null_provider *p = ud;
 
-    send_register(p);
-    send_heartbeat(p);
+    null_provider_send_register(p);
+    null_provider_send_heartbeat(p);
 }
 
 /* --- answers --- */
 
-static void seal_line(struct job *j, struct str line, int64_t tokens)
+static void null_provider_seal_line(struct job *j, struct str line, int64_t tokens)
 {
     struct null_provider *p = j->p;
     struct str id = str_from(j->wire_id);
@@ -108,7 +108,7 @@ static void seal_line(struct job *j, struct str line, int64_t tokens)
     ws_send_end(p->ws, place, size);
 }
 
-static void job_free(struct job *j)
+static void null_provider_job_free(struct job *j)
 {
     loop_timer_clear(j->p->loop, &j->timer);
     list_remove(&j->link);
@@ -116,21 +116,21 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static void finish(struct job *j)
+static void null_provider_finish(struct job *j)
 {
     struct provider_msg m = {.type = MSG_INFERENCE_COMPLETE};
     struct buf *out = &j->p->out;
 
     buf_clear(out);
     (void)chunk_write_finish(&head, CHUNK_FINISH_STOP, out);
-    seal_line(j, buf_view(out), 0);
+    null_provider_seal_line(j, buf_view(out), 0);
     m.complete.request_id = str_from(j->wire_id);
     m.complete.usage = (struct msg_usage){200, j->p->script->chunks};
-    send_msg(j->p, &m);
-    job_free(j);
+    null_provider_send_msg(j->p, &m);
+    null_provider_job_free(j);
 }
 
-static void send_chunks(void *ud)
+static void null_provider_send_chunks(void *ud)
 {
     struct job *j = ud;
     const struct null_script *script = j->p->script;
@@ -139,16 +139,17 @@ static void send_chunks(void *ud)
     do {
         buf_clear(out);
         (void)chunk_write_content(&head, STR(" token"), out);
-        seal_line(j, buf_view(out), 1);
+        null_provider_seal_line(j, buf_view(out), 1);
         j->sent++;
     } while (script->pace_us == 0 && j->sent < script->chunks);
     if (j->sent >= script->chunks)
-        finish(j);
+        null_provider_finish(j);
     else
-        loop_timer_set(j->p->loop, &j->timer, script->pace_us, send_chunks, j);
+        loop_timer_set(j->p->loop, &j->timer, script->pace_us, null_provider_send_chunks, j);
 }
 
-static int unseal(struct null_provider *p, struct job *j, const struct msg_inference_request *m)
+static int null_provider_unseal(struct null_provider *p, struct job *j,
+                                const struct msg_inference_request *m)
 {
     uint8_t peer[BOX_KEY_BYTES];
     int rc = box_public_parse(m->encrypted_body.ephemeral_public_key, peer);
@@ -159,7 +160,7 @@ static int unseal(struct null_provider *p, struct job *j, const struct msg_infer
 }
 
 /* The time to the first token runs from here: unsealing is part of it. */
-static void on_request(struct null_provider *p, const struct msg_inference_request *m)
+static void null_provider_on_request(struct null_provider *p, const struct msg_inference_request *m)
 {
     struct job *j = calloc(1, sizeof *j);
 
@@ -171,26 +172,26 @@ static void on_request(struct null_provider *p, const struct msg_inference_reque
     memcpy(j->wire_id, m->request_id.p, m->request_id.n);
     list_push_back(&p->jobs, &j->link);
     if (p->script->first_us > 0)
-        loop_timer_set(p->loop, &j->timer, p->script->first_us, send_chunks, j);
-    if (unseal(p, j, m) < 0)
-        job_free(j);
+        loop_timer_set(p->loop, &j->timer, p->script->first_us, null_provider_send_chunks, j);
+    if (null_provider_unseal(p, j, m) < 0)
+        null_provider_job_free(j);
     else if (p->script->first_us == 0)
-        send_chunks(j);
+        null_provider_send_chunks(j);
 }
 
-static void on_cancel(struct null_provider *p, struct str id)
+static void null_provider_on_cancel(struct null_provider *p, struct str id)
 {
     for (struct list_node *n = p->jobs.next; n != &p->jobs; n = n->next) {
         struct job *j = list_owner(n, struct job, link);
 
         if (str_is(id, j->wire_id)) {
-            job_free(j);
+            null_provider_job_free(j);
             return;
         }
     }
 }
 
-static void on_message(void *ud, struct str payload)
+static void null_provider_on_message(void *ud, struct str payload)
 {
     struct null_provider *p = ud;
     struct provider_msg m;
@@ -198,9 +199,9 @@ static void on_message(void *ud, struct str payload)
     if (provider_msg_decode(&p->scratch, payload, &m, NULL) < 0)
         return;
     if (m.type == MSG_INFERENCE_REQUEST) {
-        on_request(p, &m.request);
+        null_provider_on_request(p, &m.request);
     } else if (m.type == MSG_CANCEL) {
-        on_cancel(p, m.cancel.request_id);
+        null_provider_on_cancel(p, m.cancel.request_id);
     } else if (m.type == MSG_ATTESTATION_CHALLENGE) {
         struct provider_msg a = {.type = MSG_ATTESTATION_RESPONSE};
 
@@ -209,11 +210,11 @@ static void on_message(void *ud, struct str payload)
         a.attestation.signature = STR("c2ln");
         a.attestation.hypervisor_active = a.attestation.rdma_disabled = a.attestation.sip_enabled =
             a.attestation.secure_boot_enabled = PROTO_TRI_FALSE;
-        send_msg(p, &a);
+        null_provider_send_msg(p, &a);
     }
 }
 
-static void on_close(void *ud, int reason, const char *text)
+static void null_provider_on_close(void *ud, int reason, const char *text)
 {
     struct null_provider *p = ud;
 
@@ -227,8 +228,9 @@ static void on_close(void *ud, int reason, const char *text)
 int null_provider_new(struct loop *l, uint16_t port, const struct null_script *script,
                       struct null_provider **ret_provider)
 {
-    static const struct ws_conn_ops ops = {
-        .on_open = on_open, .on_message = on_message, .on_close = on_close};
+    static const struct ws_conn_ops ops = {.on_open = null_provider_on_open,
+                                           .on_message = null_provider_on_message,
+                                           .on_close = null_provider_on_close};
     const struct ws_conn_config config = {FRAME_MAX_BYTES, OUT_MAX_BYTES, rand_system()};
     struct null_provider *p = calloc(1, sizeof *p);
     int rc = p ? 0 : ERR_NOMEM;
@@ -260,7 +262,7 @@ void null_provider_free(struct null_provider *p)
         return;
     loop_timer_clear(p->loop, &p->heartbeat);
     while (p->jobs.next && !list_empty(&p->jobs))
-        job_free(list_owner(p->jobs.next, struct job, link));
+        null_provider_job_free(list_owner(p->jobs.next, struct job, link));
     ws_conn_free(p->ws);
     proto_scratch_free(&p->scratch);
     box_slab_free(p->slab);

@@ -22,7 +22,7 @@ struct answer {
 static const struct chunk_head head = {
     .id = STR("chatcmpl-bench"), .model = STR("bench-model"), .created_s = 1};
 
-static void write_event(struct answer *a, struct buf *line)
+static void null_upstream_write_event(struct answer *a, struct buf *line)
 {
     struct str parts[2] = {buf_view(line), STR("\n\n")};
 
@@ -30,21 +30,21 @@ static void write_event(struct answer *a, struct buf *line)
     buf_free(line);
 }
 
-static void finish(struct answer *a)
+static void null_upstream_finish(struct answer *a)
 {
     struct buf line;
     struct str done = STR("data: [DONE]\n\n");
 
     buf_init(&line, 4096);
     (void)chunk_write_finish(&head, CHUNK_FINISH_STOP, &line);
-    write_event(a, &line);
+    null_upstream_write_event(a, &line);
     (void)http_stream_write(a->x, &done, 1);
     http_stream_end(a->x);
     loop_timer_clear(a->up->loop, &a->timer);
     free(a);
 }
 
-static void send_chunks(void *ud)
+static void null_upstream_send_chunks(void *ud)
 {
     struct answer *a = ud;
     const struct null_script *script = a->up->script;
@@ -59,16 +59,16 @@ static void send_chunks(void *ud)
 
         buf_init(&line, 4096);
         (void)chunk_write_content(&head, STR(" token"), &line);
-        write_event(a, &line);
+        null_upstream_write_event(a, &line);
         a->sent++;
     } while (script->pace_us == 0 && a->sent < script->chunks);
     if (a->sent >= script->chunks)
-        finish(a);
+        null_upstream_finish(a);
     else
-        loop_timer_set(a->up->loop, &a->timer, script->pace_us, send_chunks, a);
+        loop_timer_set(a->up->loop, &a->timer, script->pace_us, null_upstream_send_chunks, a);
 }
 
-static void on_abort(void *ud, int reason)
+static void null_upstream_on_abort(void *ud, int reason)
 {
     struct answer *a = ud;
 
@@ -77,7 +77,7 @@ static void on_abort(void *ud, int reason)
     free(a);
 }
 
-static void on_request(void *ud, struct http_exchange *x)
+static void null_upstream_on_request(void *ud, struct http_exchange *x)
 {
     struct null_upstream *up = ud;
     struct answer *a = calloc(1, sizeof *a);
@@ -88,14 +88,15 @@ static void on_request(void *ud, struct http_exchange *x)
     }
     a->up = up;
     a->x = x;
-    http_on_abort(x, on_abort, a);
+    http_on_abort(x, null_upstream_on_abort, a);
     if (up->script->first_us > 0)
-        loop_timer_set(up->loop, &a->timer, up->script->first_us, send_chunks, a);
+        loop_timer_set(up->loop, &a->timer, up->script->first_us, null_upstream_send_chunks, a);
     else
-        send_chunks(a);
+        null_upstream_send_chunks(a);
 }
 
-static const char *on_reject(void *ud, int status, const char *why, struct buf *ret_body)
+static const char *null_upstream_on_reject(void *ud, int status, const char *why,
+                                           struct buf *ret_body)
 {
     (void)ud;
     (void)status;
@@ -106,7 +107,8 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
 int null_upstream_new(struct loop *l, const struct null_script *script, uint16_t *ret_port,
                       struct null_upstream **ret_upstream)
 {
-    static const struct http_server_ops ops = {.on_request = on_request, .on_reject = on_reject};
+    static const struct http_server_ops ops = {.on_request = null_upstream_on_request,
+                                               .on_reject = null_upstream_on_reject};
     const struct http_server_config config = {0};
     struct null_upstream *up = calloc(1, sizeof *up);
     int sock;
