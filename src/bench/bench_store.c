@@ -136,7 +136,8 @@ static void job_start(struct job *j)
     r->price = (struct price){PRICE_DEFAULT_INPUT, PRICE_DEFAULT_OUTPUT};
     r->ceiling_micro_usd = CEILING_MICRO_USD;
     r->now_wall_us = clock_wall_us(&b->clock);
-    r->deadline_wall_us = r->now_wall_us + 600 * 1000000LL;
+    r->now_mono_us = clock_mono_us(&b->clock);
+    r->deadline_mono_us = r->now_mono_us + 600 * 1000000LL;
     b->started++;
     j->submitted_us = clock_mono_us(&b->clock);
     store_submit(b->store, &r->op);

@@ -109,6 +109,13 @@ void coord_submit_soon(struct coord *c, struct store_op *op)
         loop_timer_set(c->loop, &c->store_soon, c->store_company_us, kick_store, c);
 }
 
+static void fill_sweep(const struct coord *c, struct ledger_sweep *sweep)
+{
+    sweep->now_wall_us = clock_wall_us(&c->clock);
+    sweep->now_mono_us = clock_mono_us(&c->clock);
+    memcpy(sweep->boot_id, c->boot_id, sizeof sweep->boot_id);
+}
+
 /* Holds of earlier boots: nobody will settle them but us. */
 static int recover(struct coord *c, struct err *ret_err)
 {
@@ -116,8 +123,7 @@ static int recover(struct coord *c, struct err *ret_err)
     int rc;
 
     ledger_sweep_init(&sweep, NULL);
-    sweep.now_wall_us = clock_wall_us(&c->clock);
-    memcpy(sweep.boot_id, c->boot_id, sizeof sweep.boot_id);
+    fill_sweep(c, &sweep);
     rc = store_run_sync(c->store, &sweep.op);
     if (rc < 0)
         return err_set(ret_err, rc, "holds of an earlier run could not be resolved: %s",
@@ -143,7 +149,7 @@ static void sweep_expired(struct coord *c)
     if (c->sweep->busy)
         return;
     ledger_sweep_init(&c->sweep->sweep, sweep_done);
-    c->sweep->sweep.now_wall_us = clock_wall_us(&c->clock);
+    fill_sweep(c, &c->sweep->sweep);
     c->sweep->busy = true;
     coord_submit_soon(c, &c->sweep->sweep.op);
 }

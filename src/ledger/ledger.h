@@ -11,9 +11,18 @@
  * "holds" is one account for all holds; what a single hold holds is the sum of its own transfers
  * there. The row of a hold stays after settlement: it answers every repetition.
  *
- * A hold carries the boot's id and a deadline; it expires 60 s after the deadline. Recovery settles
- * holds of earlier boots at their last checkpoint. Operations embed a store_op:
- * fill the inputs through the _init function, store_submit, read the results in done. */
+ * Clocks: nothing is decided by the wall clock, which may jump; it is stored for people to read. A
+ * hold carries the id of the boot (one run of the coordinator) and its request's deadline by that
+ * run's monotonic clock, which governs the request too, and expires 60 s after it. So
+ *
+ *   a hold of this boot    ends when its request settles it, or when it has expired
+ *   a hold of another boot has nobody left who would settle it: the next sweep does, at start-up
+ *
+ * both at the last checkpoint. Two coordinators never share a store (store/owner.h), or each would
+ * take the other's holds for an earlier boot's.
+ *
+ * Operations embed a store_op: fill the inputs through the _init function, store_submit, read the
+ * results in done. */
 #ifndef DARKBLOOM_LEDGER_LEDGER_H
 #define DARKBLOOM_LEDGER_LEDGER_H
 
@@ -52,14 +61,15 @@ struct ledger_reserve {
     char boot_id[LEDGER_ID_BYTES];
     struct price price;
     int64_t ceiling_micro_usd;
-    int64_t now_wall_us, deadline_wall_us;
+    int64_t now_wall_us;                   /* stored, not compared */
+    int64_t now_mono_us, deadline_mono_us; /* of the coordinator's monotonic clock */
     char idempotency_key[LEDGER_IDEMPOTENCY_MAX_BYTES + 1]; /* "": none */
     uint8_t body_hash[32];                                  /* SHA-256, with an idempotency key */
     /* out: op.rc 0; ERR_FUNDS (balance set, nothing held); ERR_EXISTS: the idempotency key was used
-     * with the same body, ERR_CONFLICT: with another body, or the request_id holds another amount
-     * or account (first_request_id, first_open set); ERR_RANGE: ceiling not above 0, negative
-     * price, or a deadline beyond int64; ERR_STORE. The same request_id again: 0, nothing moves,
-     * also when it is settled by now. */
+     * with the same body by a request that runs or was charged, ERR_CONFLICT: with another body, or
+     * the request_id holds another amount or account (first_request_id, first_open set); ERR_RANGE:
+     * ceiling not above 0, negative price, or a time beyond int64; ERR_STORE. The same request_id
+     * again: 0, nothing moves, also when it is settled by now. */
     int64_t balance_micro_usd; /* after the hold (ERR_FUNDS: what is there) */
     char first_request_id[LEDGER_ID_BYTES];
     bool first_open;
@@ -76,7 +86,8 @@ struct ledger_settle {
     int64_t prompt_tokens, completion_tokens; /* both 0 with LEDGER_RELEASED */
     int64_t now_wall_us;
     /* out: op.rc 0; ERR_NOT_FOUND: no such hold; ERR_STORE. The cost is ledger_charge's, with
-     * delivered false for LEDGER_RELEASED only. A second settle of the same request (also after
+     * delivered false for LEDGER_RELEASED only. Where it is 0 the request's idempotency key is free
+     * again, as after a sweep that charged nothing. A second settle of the same request (also after
      * recovery or expiry settled it) moves nothing and returns what the first one did. */
     int64_t cost_micro_usd, payout_micro_usd, fee_micro_usd, refund_micro_usd;
     int64_t balance_micro_usd; /* the consumer's, after */
@@ -103,15 +114,17 @@ struct ledger_checkpoint { /* nobody waits for it; rows of settled holds are ign
 };
 void ledger_checkpoint_init(struct ledger_checkpoint *c, void (*done)(struct store_op *op));
 
-/* Settle open holds that nobody will: those past their expiry (LEDGER_EXPIRED) and, with a boot_id,
- * those of all other boots (LEDGER_RECOVERED; at start-up, before the first reserve). Each is
- * charged its last checkpoint at the hold's own price; without one the whole hold goes back. op.rc
- * 0 or ERR_STORE (then none is settled). */
+/* Settle open holds that nobody will: those of all boots but this one (LEDGER_RECOVERED), and those
+ * of this one that have expired by its monotonic clock (LEDGER_EXPIRED). At start-up, before the
+ * first reserve, and from time to time. Each is charged its last checkpoint at the hold's own
+ * price; without one the whole hold goes back. op.rc 0; ERR_MISSING: no boot_id; ERR_STORE (then
+ * none is settled). */
 struct ledger_sweep {
     struct store_op op;
-    int64_t now_wall_us;
-    char boot_id[LEDGER_ID_BYTES]; /* "": only expired ones */
-    int64_t settled, released;     /* out: charged for something; given back whole */
+    int64_t now_wall_us; /* stored, not compared */
+    int64_t now_mono_us;
+    char boot_id[LEDGER_ID_BYTES];
+    int64_t settled, released; /* out: charged for something; given back whole */
 };
 void ledger_sweep_init(struct ledger_sweep *s, void (*done)(struct store_op *op));
 
@@ -132,7 +145,9 @@ struct ledger_report {
     int64_t unbalanced_transfers; /* must be 0 */
     int64_t balance_mismatches;   /* cached balances that differ from their entries: must be 0 */
     int64_t negative_accounts;    /* consumers or holds below 0: must be 0 */
-    int64_t open_holds, expired_open_holds;
+    int64_t open_holds;
+    int64_t
+        expired_open_holds;  /* by the wall clock: a hint, a step of it changes this figure only */
     int64_t hold_mismatches; /* open holds whose account has not the ceiling, settled ones that
                                 still hold money: must be 0 */
     int64_t held_micro_usd;

@@ -7,7 +7,8 @@
 #include "base/list.h"
 #include "ledger/transfer.h"
 
-static int account_of(struct db *db, const char *name, int64_t *ret_id, int64_t *ret_balance)
+static int reserve_account_of(struct db *db, const char *name, int64_t *ret_id,
+                              int64_t *ret_balance)
 {
     struct db_stmt *st = db_stmt(db, "SELECT id, balance FROM accounts WHERE name = ?1");
     int rc;
@@ -22,15 +23,35 @@ static int account_of(struct db *db, const char *name, int64_t *ret_id, int64_t 
     return rc > 0 ? 0 : rc < 0 ? ERR_STORE : ERR_NOT_FOUND;
 }
 
+/* When the hold expires, and what the wall clock would say then if it ran on as it does. */
+struct reserve_times {
+    int64_t expires_mono_us, deadline_wall_us, expires_wall_us;
+};
+
+static int reserve_times_of(const struct ledger_reserve *r, struct reserve_times *ret_times)
+{
+    int64_t left;
+
+    if (__builtin_add_overflow(r->deadline_mono_us, LEDGER_HOLD_GRACE_US,
+                               &ret_times->expires_mono_us) ||
+        __builtin_sub_overflow(r->deadline_mono_us, r->now_mono_us, &left) ||
+        __builtin_add_overflow(r->now_wall_us, left, &ret_times->deadline_wall_us) ||
+        __builtin_add_overflow(ret_times->deadline_wall_us, LEDGER_HOLD_GRACE_US,
+                               &ret_times->expires_wall_us))
+        return ERR_RANGE;
+    return 0;
+}
+
 /* The hold's row, made only where neither the request nor the idempotency key is known: changes one
  * row or none. */
-static int insert_hold(struct db *db, const struct ledger_reserve *r, int64_t account,
-                       int64_t expires_us)
+static int reserve_insert(struct db *db, const struct ledger_reserve *r, int64_t account,
+                          const struct reserve_times *times)
 {
     struct db_stmt *st =
         db_stmt(db, "INSERT INTO holds (request_id, account, model, input_price, output_price,"
-                    " ceiling, boot_id, created_us, deadline_us, expires_us, idempotency_key,"
-                    " body_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+                    " ceiling, boot_id, created_us, deadline_us, expires_us, expires_mono_us,"
+                    " idempotency_key, body_hash)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
                     " ON CONFLICT DO NOTHING");
 
     db_bind_str(st, 1, str_from(r->request_id));
@@ -41,17 +62,18 @@ static int insert_hold(struct db *db, const struct ledger_reserve *r, int64_t ac
     db_bind_i64(st, 6, r->ceiling_micro_usd);
     db_bind_str(st, 7, str_from(r->boot_id));
     db_bind_i64(st, 8, r->now_wall_us);
-    db_bind_i64(st, 9, r->deadline_wall_us);
-    db_bind_i64(st, 10, expires_us);
+    db_bind_i64(st, 9, times->deadline_wall_us);
+    db_bind_i64(st, 10, times->expires_wall_us);
+    db_bind_i64(st, 11, times->expires_mono_us);
     if (r->idempotency_key[0]) {
-        db_bind_str(st, 11, str_from(r->idempotency_key));
-        db_bind_blob(st, 12, (struct str){(const char *)r->body_hash, sizeof r->body_hash});
+        db_bind_str(st, 12, str_from(r->idempotency_key));
+        db_bind_blob(st, 13, (struct str){(const char *)r->body_hash, sizeof r->body_hash});
     }
     return db_run(st);
 }
 
 /* 0: this request holds this already; ERR_CONFLICT: it holds something else; ERR_NOT_FOUND. */
-static int same_request(struct db *db, struct ledger_reserve *r, int64_t account)
+static int reserve_same_request(struct db *db, struct ledger_reserve *r, int64_t account)
 {
     struct db_stmt *st = db_stmt(db, "SELECT account = ?2 AND ceiling = ?3, settled_us IS NULL"
                                      " FROM holds WHERE request_id = ?1");
@@ -73,7 +95,7 @@ static int same_request(struct db *db, struct ledger_reserve *r, int64_t account
 }
 
 /* ERR_EXISTS or ERR_CONFLICT: the idempotency key was used before; ERR_NOT_FOUND. */
-static int same_key(struct db *db, struct ledger_reserve *r, int64_t account)
+static int reserve_same_key(struct db *db, struct ledger_reserve *r, int64_t account)
 {
     struct db_stmt *st = db_stmt(db, "SELECT request_id, settled_us IS NULL, body_hash = ?3"
                                      " FROM holds WHERE account = ?1 AND idempotency_key = ?2");
@@ -99,23 +121,24 @@ static int same_key(struct db *db, struct ledger_reserve *r, int64_t account)
 
 /* Why no hold was made. A known request or key comes before the balance: a repeat is answered the
  * same however much money is left. */
-static int why_not(struct db *db, struct ledger_reserve *r, int64_t account)
+static int reserve_why_not(struct db *db, struct ledger_reserve *r, int64_t account)
 {
-    int rc = same_request(db, r, account);
+    int rc = reserve_same_request(db, r, account);
 
     if (rc == ERR_NOT_FOUND)
-        rc = same_key(db, r, account);
+        rc = reserve_same_key(db, r, account);
     return rc == ERR_NOT_FOUND ? ERR_FUNDS : rc;
 }
 
-static int hold(struct db *db, struct ledger_reserve *r, int64_t account, int64_t expires_us)
+static int reserve_hold(struct db *db, struct ledger_reserve *r, int64_t account,
+                        const struct reserve_times *times)
 {
     struct transfer t = {.kind = "reserve", .at_us = r->now_wall_us};
 
-    if (insert_hold(db, r, account, expires_us) < 0)
+    if (reserve_insert(db, r, account, times) < 0)
         return ERR_STORE;
     if (db_changes(db) == 0)
-        return why_not(db, r, account);
+        return reserve_why_not(db, r, account);
     t.hold = db_last_id(db);
     transfer_add(&t, account, -r->ceiling_micro_usd);
     transfer_add(&t, ACCOUNT_HOLDS, r->ceiling_micro_usd);
@@ -130,20 +153,20 @@ static int hold(struct db *db, struct ledger_reserve *r, int64_t account, int64_
 static int reserve_run(struct db *db, struct store_op *op)
 {
     struct ledger_reserve *r = list_owner(op, struct ledger_reserve, op);
-    int64_t expires_us, account = 0;
+    struct reserve_times times;
+    int64_t account = 0;
     int rc;
 
     if (r->ceiling_micro_usd <= 0 || r->price.input_micro_usd_per_mtok < 0 ||
-        r->price.output_micro_usd_per_mtok < 0 ||
-        __builtin_add_overflow(r->deadline_wall_us, LEDGER_HOLD_GRACE_US, &expires_us))
+        r->price.output_micro_usd_per_mtok < 0 || reserve_times_of(r, &times) < 0)
         return ERR_RANGE;
     r->balance_micro_usd = 0;
-    rc = account_of(db, r->account, &account, &r->balance_micro_usd);
+    rc = reserve_account_of(db, r->account, &account, &r->balance_micro_usd);
     if (rc == ERR_STORE)
         return rc;
     if (r->balance_micro_usd < r->ceiling_micro_usd)
-        return why_not(db, r, account);
-    return hold(db, r, account, expires_us);
+        return reserve_why_not(db, r, account);
+    return reserve_hold(db, r, account, &times);
 }
 
 void ledger_reserve_init(struct ledger_reserve *r, void (*done)(struct store_op *op))

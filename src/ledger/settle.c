@@ -21,7 +21,7 @@ const char *ledger_outcome_name(enum ledger_outcome o)
     return (unsigned)o < LEDGER_OUTCOME_COUNT ? names[o] : "unknown";
 }
 
-static int64_t not_negative(int64_t v)
+static int64_t settle_not_negative(int64_t v)
 {
     return v < 0 ? 0 : v;
 }
@@ -33,18 +33,25 @@ int64_t ledger_charge(const struct price *p, int64_t ceiling_micro_usd, int64_t 
 
     if (!delivered)
         return 0;
-    if (price_cost(p, not_negative(prompt_tokens), not_negative(completion_tokens), &cost) < 0 ||
+    if (price_cost(p, settle_not_negative(prompt_tokens), settle_not_negative(completion_tokens),
+                   &cost) < 0 ||
         cost > ceiling_micro_usd)
         return ceiling_micro_usd;
     return cost;
 }
 
-static int mark_settled(struct db *db, const struct settlement *s, int64_t fee)
+/* Who was charged nothing may send the request again under its Idempotency-Key: the row lets go of
+ * it. Charged ones do not touch the key's index. */
+#define SETTLE_SQL(also)                                                                         \
+    "UPDATE holds SET settled_us = ?2, outcome = ?3, provider_account = ?4, prompt_tokens = ?5," \
+    " delivered_tokens = ?6, cost = ?7, payout = ?8, fee = ?9, refund = ?10" also " WHERE id = ?1"
+
+static int settle_mark(struct db *db, const struct settlement *s, int64_t fee)
 {
     struct db_stmt *st =
-        db_stmt(db, "UPDATE holds SET settled_us = ?2, outcome = ?3, provider_account = ?4,"
-                    " prompt_tokens = ?5, delivered_tokens = ?6, cost = ?7, payout = ?8, fee = ?9,"
-                    " refund = ?10 WHERE id = ?1");
+        s->cost_micro_usd > 0
+            ? db_stmt(db, SETTLE_SQL(""))
+            : db_stmt(db, SETTLE_SQL(", idempotency_key = NULL, body_hash = NULL"));
 
     db_bind_i64(st, 1, s->hold);
     db_bind_i64(st, 2, s->at_us);
@@ -68,7 +75,7 @@ int settlement_post(struct db *db, struct settlement *s)
     if (s->cost_micro_usd > 0 && s->provider_account.n > 0 &&
         account_ensure(db, s->provider_account, &provider) < 0)
         return ERR_STORE;
-    if (mark_settled(db, s, fee) < 0)
+    if (settle_mark(db, s, fee) < 0)
         return ERR_STORE;
     transfer_add(&t, ACCOUNT_HOLDS, -s->ceiling_micro_usd);
     transfer_add(&t, provider, s->cost_micro_usd - fee);
@@ -81,7 +88,7 @@ int settlement_post(struct db *db, struct settlement *s)
 }
 
 /* The hold of a request; fills what the first settle did when there was one. */
-static int find_hold(struct db *db, struct ledger_settle *s, struct settlement *ret_hold)
+static int settle_find_hold(struct db *db, struct ledger_settle *s, struct settlement *ret_hold)
 {
     struct db_stmt *st =
         db_stmt(db, "SELECT h.id, h.account, h.ceiling, h.settled_us IS NOT NULL, h.cost, h.payout,"
@@ -110,8 +117,8 @@ static int settle_open(struct db *db, struct ledger_settle *s, struct settlement
 {
     hold->outcome = s->outcome;
     hold->provider_account = str_from(s->provider_account);
-    hold->prompt_tokens = not_negative(s->prompt_tokens);
-    hold->completion_tokens = not_negative(s->completion_tokens);
+    hold->prompt_tokens = settle_not_negative(s->prompt_tokens);
+    hold->completion_tokens = settle_not_negative(s->completion_tokens);
     hold->at_us = s->now_wall_us;
     hold->cost_micro_usd = ledger_charge(&s->price, hold->ceiling_micro_usd, s->prompt_tokens,
                                          s->completion_tokens, s->outcome != LEDGER_RELEASED);
@@ -126,7 +133,7 @@ static int settle_run(struct db *db, struct store_op *op)
 {
     struct ledger_settle *s = list_owner(op, struct ledger_settle, op);
     struct settlement hold = {0};
-    int rc = find_hold(db, s, &hold);
+    int rc = settle_find_hold(db, s, &hold);
 
     if (rc == 0 && !s->already)
         rc = settle_open(db, s, &hold);

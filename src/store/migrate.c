@@ -11,6 +11,7 @@ static const struct migration {
     /* version 1, 2, 3 … by position */
     {"keys and ledger", migration_001_sql},
     {"identity", migration_002_sql},
+    {"monotonic holds", migration_003_sql},
 };
 
 enum { NEWEST = sizeof migrations / sizeof migrations[0] };

@@ -82,7 +82,7 @@ static void reserve_and_checkpoint(struct fake_world *w, struct ledger_reserve *
     r->price = (struct price){FAKE_INPUT_PRICE, FAKE_OUTPUT_PRICE};
     r->ceiling_micro_usd = CEILING;
     r->now_wall_us = FAKE_WALL_US;
-    r->deadline_wall_us = FAKE_WALL_US + 600000000;
+    r->deadline_mono_us = 600000000;
     ledger_checkpoint_init(c, NULL);
     c->n = 1;
     c->rows[0] = (struct ledger_checkpoint_row){.request_id = "before-the-crash",

@@ -105,6 +105,24 @@ static void a_refused_request_does_not_use_up_its_key(void **state)
     assert_int_equal(holds_ever(w), 1);
 }
 
+/* R14: nothing was delivered, nothing charged, so the consumer may try again under its key. */
+static void a_request_that_failed_gives_its_key_back(void **state)
+{
+    struct fake_world *w = *state;
+    const struct fake_ask whole = {.body = FAKE_WHOLE, .headers = once.headers};
+    struct fake_consumer *failed = fake_consumer_ask(w, &whole);
+    struct fake_provider *p;
+
+    fake_world_advance_ms(w, 40000);
+    assert_in_range(fake_consumer_status(failed), 429, 503);
+    p = fake_provider_join(w, &plain);
+    fake_consumer_ask(w, &whole);
+    assert_int_equal(p->n_jobs, 1);
+    fake_provider_serve(p, 0, PROMPT, 40);
+    assert_int_equal(fake_consumer_status(fake_consumer_ask(w, &whole)), 409);
+    assert_int_equal(holds_ever(w), 2);
+}
+
 static void an_idempotency_key_has_1_to_255_bytes(void **state)
 {
     struct fake_world *w = *state;
@@ -252,6 +270,73 @@ static void a_hold_that_expires_first_is_settled_at_its_last_checkpoint(void **s
     assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 60);
 }
 
+#define DAY_US (24 * 3600 * INT64_C(1000000))
+
+/* The coordinator's clock with a wall clock that has jumped. */
+struct jumped {
+    struct clock real;
+    int64_t by_us;
+};
+
+static int64_t jumped_mono(void *ud)
+{
+    return clock_mono_us(&((struct jumped *)ud)->real);
+}
+
+static int64_t jumped_wall(void *ud)
+{
+    const struct jumped *j = ud;
+
+    return clock_wall_us(&j->real) + j->by_us;
+}
+
+static void jump(struct fake_world *w, struct jumped *j)
+{
+    *j = (struct jumped){.real = loop_clock(w->loop)};
+    w->coord->clock = (struct clock){jumped_mono, jumped_wall, j};
+}
+
+/* R10: sweeps went by the wall clock and settled the holds of running requests. */
+static void a_jump_of_the_wall_clock_settles_no_running_request(void **state)
+{
+    static const int64_t jumps[] = {DAY_US, -DAY_US};
+    struct fake_world *w = *state;
+    struct jumped j;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+
+    fake_consumer_stream(w);
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_text(p, 0, "Hello", 1);
+    jump(w, &j);
+    for (size_t i = 0; i < 2; i++) {
+        j.by_us = jumps[i];
+        fake_world_advance_ms(w, 11000); /* a sweep */
+        fake_provider_text(p, 0, " again", 1);
+        assert_true(fake_world_hold(w, 0).open);
+    }
+    fake_provider_complete(p, 0, PROMPT, 3);
+    fake_world_advance_ms(w, 1000);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
+    w->coord->clock = j.real;
+}
+
+/* R10: nor does it make the coordinator give up what the store refuses for a moment. */
+static void a_jump_of_the_wall_clock_gives_no_settlement_up(void **state)
+{
+    struct fake_world *w = *state;
+    struct jumped j;
+
+    unsettled_stream(w);
+    jump(w, &j);
+    j.by_us = DAY_US;
+    fake_world_advance_ms(w, 1000);
+    assert_false(fake_world_logged(w, "what=\"settle given up\""));
+    mend_store(w);
+    fake_world_advance_ms(w, 16000);
+    assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
+    w->coord->clock = j.real;
+}
+
 static void on_drained(void *ud)
 {
     struct fake_world *w = ud;
@@ -297,6 +382,7 @@ int main(void)
         TEST(the_same_key_with_another_body_is_422),
         TEST(idempotency_keys_of_two_accounts_do_not_meet),
         TEST(a_refused_request_does_not_use_up_its_key),
+        TEST(a_request_that_failed_gives_its_key_back),
         TEST(an_idempotency_key_has_1_to_255_bytes),
         TEST(a_key_that_cannot_be_looked_up_is_503),
         TEST(a_hold_that_cannot_be_stored_is_503_and_cancels),
@@ -304,6 +390,8 @@ int main(void)
         TEST(a_lost_checkpoint_is_made_up_for_by_the_next),
         TEST(a_settlement_that_fails_is_tried_until_the_store_takes_it),
         TEST(a_hold_that_expires_first_is_settled_at_its_last_checkpoint),
+        TEST(a_jump_of_the_wall_clock_settles_no_running_request),
+        TEST(a_jump_of_the_wall_clock_gives_no_settlement_up),
         TEST(a_stopping_coordinator_waits_for_no_store_longer_than_its_grace),
         TEST(a_coordinator_that_ends_at_once_leaves_the_settlement_to_the_next),
     };

@@ -95,7 +95,7 @@ static void spend_elsewhere(struct fake_world *w)
     snprintf(s.provider_account, sizeof s.provider_account, "unclaimed");
     r.price = s.price = (struct price){FAKE_INPUT_PRICE, FAKE_OUTPUT_PRICE};
     r.ceiling_micro_usd = s.prompt_tokens = all;
-    r.deadline_wall_us = FAKE_WALL_US + 600000000;
+    r.deadline_mono_us = 600000000;
     s.outcome = LEDGER_COMPLETED;
     assert_int_equal(db_begin(w->db), 0);
     assert_int_equal(r.op.run(w->db, &r.op), 0);

@@ -122,7 +122,8 @@ static int reserve_fill_hold(struct request *r)
     snprintf(op->boot_id, sizeof op->boot_id, "%s", c->boot_id);
     op->price = r->model->price;
     op->now_wall_us = clock_wall_us(&c->clock);
-    op->deadline_wall_us = op->now_wall_us + r->times.deadline - clock_mono_us(&c->clock);
+    op->now_mono_us = clock_mono_us(&c->clock);
+    op->deadline_mono_us = r->times.deadline;
     if (price_cost(&op->price, r->hold.prompt_ceiling, r->hold.output_limit,
                    &op->ceiling_micro_usd) < 0)
         return api_error_set(&r->error, API_BAD_VALUE, "max_tokens",

@@ -46,8 +46,9 @@ struct ledger_reserve reserve_of(const char *request_id, const char *account, in
     snprintf(r.boot_id, sizeof r.boot_id, "%s", BOOT_NOW);
     r.price = TEST_PRICE;
     r.ceiling_micro_usd = ceiling;
-    r.now_wall_us = 1700000000000000;
-    r.deadline_wall_us = r.now_wall_us + 10 * MINUTE_US;
+    r.now_wall_us = WALL_US;
+    r.now_mono_us = MONO_US;
+    r.deadline_mono_us = MONO_US + 10 * MINUTE_US;
     return r;
 }
 
@@ -62,7 +63,7 @@ struct ledger_settle settle_of(const char *request_id, enum ledger_outcome outco
     s.price = TEST_PRICE;
     s.prompt_tokens = outcome == LEDGER_RELEASED ? 0 : 100;
     s.completion_tokens = outcome == LEDGER_RELEASED ? 0 : 200;
-    s.now_wall_us = 1700000000000000 + MINUTE_US;
+    s.now_wall_us = WALL_US + MINUTE_US;
     return s;
 }
 

@@ -10,6 +10,9 @@
 #define BOOT_OLD  "boot-old"
 #define PROVIDER  "provider:01ab"
 #define MINUTE_US 60000000LL
+#define DAY_US    (24 * 60 * MINUTE_US)
+#define WALL_US   1700000000000000LL
+#define MONO_US   5000000LL /* the boot has been up for five seconds */
 /* 1 and 2 USD per million tokens: a token costs 1 or 2 micro-USD. */
 #define TEST_PRICE ((struct price){1000000, 2000000})
 

@@ -215,7 +215,8 @@ static void recover(struct fake_ledger *l, int64_t *ret_found)
     struct ledger_sweep w;
 
     ledger_sweep_init(&w, NULL);
-    w.now_wall_us = 1700000000000000;
+    w.now_wall_us = WALL_US;
+    w.now_mono_us = MONO_US;
     snprintf(w.boot_id, sizeof w.boot_id, "%s", BOOT_NOW);
     assert_int_equal(run(l, &w.op), 0);
     *ret_found += w.settled + w.released;

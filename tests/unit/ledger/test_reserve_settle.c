@@ -50,7 +50,7 @@ static void amounts_that_make_no_sense_are_refused(void **state)
     struct ledger_reserve late = reserve_of("r4", "alice", 5);
     struct ledger_reserve priced = reserve_of("r5", "alice", 5);
 
-    late.deadline_wall_us = INT64_MAX;
+    late.deadline_mono_us = INT64_MAX;
     priced.price.output_micro_usd_per_mtok = -1;
     assert_int_equal(run(l, &zero.op), ERR_RANGE);
     assert_int_equal(run(l, &negative.op), ERR_RANGE);
@@ -178,6 +178,47 @@ static void a_repeat_is_told_so_even_without_money(void **state)
     assert_int_equal(run(l, &first.op), 0);
     assert_int_equal(run(l, &repeat.op), ERR_EXISTS);
     assert_int_equal(run(l, &first.op), 0);
+}
+
+/* R14: it was 409 for ever. */
+static void a_key_whose_request_was_charged_nothing_is_free_again(void **state)
+{
+    struct fake_ledger *l = *state;
+    struct ledger_reserve first = keyed("r1", "alice", "k", 1);
+    struct ledger_reserve again = keyed("r2", "alice", "k", 1);
+    struct ledger_reserve other_body = keyed("r3", "alice", "k", 2);
+    struct ledger_settle nothing = settle_of("r1", LEDGER_RELEASED);
+    struct ledger_settle something = settle_of("r2", LEDGER_COMPLETED);
+
+    assert_int_equal(run(l, &first.op), 0);
+    assert_int_equal(run(l, &again.op), ERR_EXISTS); /* in flight */
+    assert_int_equal(run(l, &nothing.op), 0);
+    assert_int_equal(run(l, &again.op), 0);
+    assert_int_equal(run(l, &other_body.op), ERR_CONFLICT); /* the new one has it now */
+    assert_string_equal(other_body.first_request_id, "r2");
+    assert_int_equal(run(l, &first.op), 0); /* the first request itself stays known */
+    assert_int_equal(run(l, &something.op), 0);
+    assert_int_equal(run(l, &other_body.op), ERR_CONFLICT);
+    assert_false(other_body.first_open);
+    assert_balanced(l, 0, 0);
+}
+
+/* R14: a consumer repeats as soon as it has its error, before the settle is durable. */
+static void a_release_frees_its_key_for_a_reserve_in_the_same_batch(void **state)
+{
+    struct fake_ledger *l = *state;
+    struct ledger_reserve first = keyed("r1", "alice", "k", 1);
+    struct ledger_reserve again = keyed("r2", "alice", "k", 2);
+    struct ledger_settle nothing = settle_of("r1", LEDGER_RELEASED);
+
+    assert_int_equal(run(l, &first.op), 0);
+    store_submit(l->f.store, &nothing.op);
+    store_submit(l->f.store, &again.op);
+    store_pump(l->f.store);
+    store_poll(l->f.store);
+    assert_int_equal(nothing.op.rc, 0);
+    assert_int_equal(again.op.rc, 0);
+    assert_balanced(l, 1, 1000);
 }
 
 /* --- settle --- */
@@ -408,6 +449,8 @@ int main(void)
         TEST(an_idempotency_key_belongs_to_its_account),
         TEST(a_refused_hold_does_not_use_its_key_up),
         TEST(a_repeat_is_told_so_even_without_money),
+        TEST(a_key_whose_request_was_charged_nothing_is_free_again),
+        TEST(a_release_frees_its_key_for_a_reserve_in_the_same_batch),
         TEST(a_settle_pays_provider_and_platform_and_gives_the_rest_back),
         TEST(a_broken_stream_is_charged_for_what_was_delivered),
         TEST(a_release_gives_everything_back),
