@@ -6,6 +6,7 @@
 #include "coordinator/admit/accounts.h"
 #include "coordinator/admit/queue.h"
 #include "coordinator/api/api.h"
+#include "coordinator/api/emitter.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/api/ready.h"
 #include "coordinator/flow/checkpoint.h"
@@ -252,6 +253,8 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     if (rc == 0)
         rc = monitor_new(c, &c->monitor, ret_err);
     if (rc == 0)
+        rc = emitter_new(c, &c->emitter);
+    if (rc == 0)
         rc = start_listening(c, ret_err);
     if (rc < 0) {
         coord_free(c);
@@ -313,6 +316,7 @@ void coord_free(struct coord *c)
     flow_stop_all(c);
     http_server_free(c->server);
     monitor_free(c->monitor);
+    emitter_free(c->emitter);
     loop_defer_remove(c->loop, &c->store_kick);
     loop_timer_clear(c->loop, &c->store_soon);
     store_close(c->store); /* delivers what is pending: the last settles */

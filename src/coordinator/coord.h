@@ -16,6 +16,7 @@ struct accounts;
 struct box_slab;
 struct checkpoints;
 struct coord_sweep;
+struct emitter;
 struct metrics;
 struct monitor;
 struct ready;
@@ -31,6 +32,7 @@ struct coord {
     const struct settings *settings;
     struct metrics *metrics; /* of this loop: coordinator/metrics.h */
     struct monitor *monitor; /* api/monitor.h; NULL: nobody asked for one */
+    struct emitter *emitter; /* api/emitter.h; NULL: nobody asked for one */
     struct ready *ready;
     int64_t started_wall_us;
     char boot_id[RAND_UUID_BYTES];

@@ -22,6 +22,8 @@ struct settings {
     struct str cors_origin;
     int log_level;             /* enum log_level */
     struct str metrics_listen; /* "HOST:PORT", or empty: see settings_listen_at */
+    struct str statsd_host, statsd_service, statsd_env;
+    int64_t statsd_port;
     struct str store_path, store_id;
     bool store_new;
     int min_trust; /* enum trust_level */

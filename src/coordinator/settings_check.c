@@ -110,11 +110,19 @@ static int settings_check_metrics(const struct settings *s, struct err *ret_err)
         STR_ARG(str_cut(s->metrics_listen, SHOWN_BYTES)));
 }
 
+static int settings_check_statsd(const struct settings *s, struct err *ret_err)
+{
+    if (!memchr(s->statsd_host.p, 0, s->statsd_host.n))
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "metrics.statsd_host has a NUL inside, but must be a host's name or address");
+}
+
 int settings_check(const struct settings *s, struct err *ret_err)
 {
     static int (*const checks[])(const struct settings *, struct err *) = {
-        settings_check_host, settings_check_store, settings_check_store_id, settings_check_origin,
-        settings_check_metrics};
+        settings_check_host,   settings_check_store,   settings_check_store_id,
+        settings_check_origin, settings_check_metrics, settings_check_statsd};
 
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         int rc = checks[i](s, ret_err);
@@ -161,8 +169,7 @@ static const struct {
     {"EIGENINFERENCE_PRIVY_APP_ID", "there are no users, only API keys"},
     {"EIGENINFERENCE_MDM_URL", "device management is not asked about providers"},
     {"EIGENINFERENCE_STEP_CA_ROOT", "client certificates are not issued"},
-    {"DD_API_KEY", "no metrics are sent"},
-    {"DD_AGENT_HOST", "no metrics are sent"},
+    {"DD_API_KEY", "metrics go to the agent of DD_AGENT_HOST, which has its own"},
 };
 
 int settings_check_environment(const char *(*env)(const char *name), const struct log *log,

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "coordinator/api/monitor.h"
 #include "coordinator/api/ready.h"
@@ -132,6 +135,62 @@ static void other_methods_are_told_which_ones_there_are(void **state)
     assert_int_equal(fake_consumer_status(monitor(w, "GET /")), 404);
 }
 
+/* --- DogStatsD --- */
+
+static int sink_on_loopback(uint16_t *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* L01, L02: DD_AGENT_HOST and DD_DOGSTATSD_PORT are these two settings. */
+static void an_agent_gets_the_metrics_every_ten_seconds(void **state)
+{
+    struct fake_world *w = fake_world_new();
+    char said[1 << 16] = {0};
+    uint16_t port;
+    int fd = sink_on_loopback(&port);
+    size_t n = 0;
+    ssize_t got;
+
+    w->settings.statsd_host = STR("127.0.0.1");
+    w->settings.statsd_port = port;
+    w->settings.statsd_service = STR("darkbloom-coordinator");
+    w->settings.statsd_env = STR("test");
+    fake_world_start(w);
+    fake_provider_join(w, &(struct fake_provider_config){0});
+    fake_world_advance_ms(w, 9000);
+    assert_int_equal(recv(fd, said, 1, 0), -1);
+    fake_world_advance_ms(w, 1000);
+    while ((got = recv(fd, said + n, sizeof said - 1 - n, 0)) > 0)
+        n += (size_t)got;
+    assert_non_null(strstr(said, "darkbloom.providers.connected:1|g|#service:darkbloom-coordinator,"
+                                 "env:test,version:" DARKBLOOM_VERSION));
+    assert_non_null(strstr(said, "darkbloom.ready:1|g"));
+    close(fd);
+    *state = w;
+    fake_world_down(state);
+}
+
+static void an_agent_that_cannot_be_found_is_a_warning(void **state)
+{
+    struct fake_world *w = fake_world_new();
+
+    w->settings.statsd_host = STR("256.256.256.256");
+    w->settings.statsd_port = 8125;
+    fake_world_start(w);
+    assert_true(fake_world_logged(w, "setting=metrics.statsd_host"));
+    assert_null(w->coord->emitter);
+    *state = w;
+    fake_world_down(state);
+}
+
 /* --- ready --- */
 
 static void assert_ready(struct fake_consumer *c, int status, const char *body)
@@ -213,6 +272,8 @@ int main(void)
                                         fake_world_down),
         cmocka_unit_test_setup_teardown(other_methods_are_told_which_ones_there_are, up,
                                         fake_world_down),
+        cmocka_unit_test(an_agent_gets_the_metrics_every_ten_seconds),
+        cmocka_unit_test(an_agent_that_cannot_be_found_is_a_warning),
         cmocka_unit_test_setup_teardown(a_coordinator_that_works_is_ready, up, fake_world_down),
         cmocka_unit_test_setup_teardown(
             a_store_that_does_not_answer_makes_it_not_ready_until_it_does, up, fake_world_down),

@@ -314,6 +314,25 @@ static void an_address_of_metrics_that_is_none_is_refused(void **state)
     }
 }
 
+/* L01: what a Datadog agent's users have set already is enough. */
+static void datadogs_variables_say_where_metrics_are_sent(void **state)
+{
+    static const char *const env[] = {"DD_AGENT_HOST=10.1.2.3", "DD_DOGSTATSD_PORT=9125",
+                                      "DD_ENV=prod", "DD_SERVICE=inference", NULL};
+    struct fixture *x = *state;
+
+    assert_int_equal(load(x, NULL, NULL), 0);
+    assert_int_equal(x->settings.statsd_host.n, 0);
+    assert_int_equal(x->settings.statsd_port, 8125);
+    assert_true(str_is(x->settings.statsd_service, "darkbloom-coordinator"));
+    fake_env = env;
+    assert_int_equal(load(x, NULL, NULL), 0);
+    assert_true(str_is(x->settings.statsd_host, "10.1.2.3"));
+    assert_int_equal(x->settings.statsd_port, 9125);
+    assert_true(str_is(x->settings.statsd_env, "prod"));
+    assert_true(str_is(x->settings.statsd_service, "inference"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void)
@@ -330,6 +349,7 @@ int main(void)
         TEST(an_unknown_trust_level_in_the_old_variable_is_refused),
         TEST(metrics_are_where_the_operator_says_and_nowhere_by_default),
         TEST(an_address_of_metrics_that_is_none_is_refused),
+        TEST(datadogs_variables_say_where_metrics_are_sent),
         TEST(models_have_names_and_prices),
         TEST(a_model_needs_an_id_of_its_own),
     };
