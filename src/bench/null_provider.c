@@ -231,7 +231,9 @@ int null_provider_new(struct loop *l, uint16_t port, const struct null_script *s
     static const struct ws_conn_ops ops = {.on_open = null_provider_on_open,
                                            .on_message = null_provider_on_message,
                                            .on_close = null_provider_on_close};
-    const struct ws_conn_config config = {FRAME_MAX_BYTES, OUT_MAX_BYTES, rand_system()};
+    const struct ws_conn_config config = {.max_message_bytes = FRAME_MAX_BYTES,
+                                          .out_max_bytes = OUT_MAX_BYTES,
+                                          .rand = rand_system()};
     struct null_provider *p = calloc(1, sizeof *p);
     int rc = p ? 0 : ERR_NOMEM;
 

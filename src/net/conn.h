@@ -16,24 +16,38 @@ struct conn_ops {
     void (*on_data)(void *ud);
     /* All output was taken by the socket after some of it had to wait. May be NULL. */
     void (*on_drain)(void *ud);
-    /* The peer closed or the connection broke (`reason`: ERR_CLOSED), or there was no memory for
-     * its input (ERR_NOMEM). Called at most once and never after conn_free; the owner calls
-     * conn_free. */
+    /* The peer closed or the connection broke (`reason`: ERR_CLOSED), there was no memory for its
+     * input (ERR_NOMEM) or no room in its budget (ERR_LIMIT; budget_refusal says whose), or it took
+     * no output for `stall_ms` (ERR_TIMEOUT). Called at most once and never after conn_free; the
+     * owner calls conn_free. */
     void (*on_close)(void *ud, int reason);
 };
 
 struct conn_config {
-    size_t in_max_bytes;  /* unread input beyond this stops reading until consumed */
-    size_t out_max_bytes; /* conn_write refuses beyond this */
+    size_t in_max_bytes;     /* unread input beyond this stops reading until consumed */
+    size_t out_max_bytes;    /* conn_write refuses beyond this */
+    size_t memory_max_bytes; /* of all that conn_budget is charged; 0: no bound of its own */
+    struct budget *budget;   /* of its class: charged what the connection's level is charged. NULL:
+                                none; else it outlives the connection */
+    int64_t stall_ms; /* output waits and the socket takes none of it for this long: on_close.
+                         0: never */
 };
 
-/* Takes over `sock`. 0 or ERR_NOMEM (then `sock` is closed). */
+/* Takes over `sock`. 0, or ERR_NOMEM or ERR_LIMIT (no room in the budget); then `sock` is closed.
+ */
 int conn_new(struct loop *l, int sock, const struct conn_config *config, const struct conn_ops *ops,
              void *ud, struct conn **ret_conn);
 
 /* Hand the stream to another owner (an HTTP connection becomes a WebSocket). */
-void conn_set_ops(struct conn *c, const struct conn_config *config, const struct conn_ops *ops,
-                  void *ud);
+void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *ud);
+/* Other limits, and another class whose budget takes over what the connection holds. Limits below
+ * what it holds refuse more. 0, or ERR_LIMIT: that budget has no room, and nothing has changed. */
+int conn_set_limits(struct conn *c, const struct conn_config *config);
+
+/* The connection's own level of memory, to which itself and its buffers are charged. The owner
+ * charges to it what it keeps for the connection (a request's body, a message in pieces), and
+ * releases that before conn_free or conn_finish. */
+struct budget *conn_budget(struct conn *c);
 
 /* Counts connections, whoever owns them, until their sockets are closed. */
 struct conn_group {
@@ -43,7 +57,8 @@ struct conn_group {
 
 void conn_group_init(struct conn_group *g);
 void conn_join(struct conn *c, struct conn_group *g); /* a connection is in one group at most */
-void conn_group_disband(struct conn_group *g);        /* the connections go on */
+/* The connections go on, and are charged to nobody any more: the budgets may go. */
+void conn_group_disband(struct conn_group *g);
 
 /* Close at once, unsent output is dropped. NULL is allowed. Safe from inside a callback. */
 void conn_free(struct conn *c);
@@ -57,7 +72,8 @@ void conn_pause(struct conn *c);  /* stop handing over data (closing is still no
 void conn_resume(struct conn *c); /* on_data is called again for what is there, at the latest at the
                                      end of the iteration */
 
-/* Queue bytes. 0, ERR_LIMIT (the output maximum: nothing was queued) or ERR_CLOSED. */
+/* Queue bytes. 0, ERR_LIMIT (the output maximum or the budget: nothing was queued) or ERR_CLOSED.
+ */
 int conn_write(struct conn *c, const struct str *parts, int n);
 /* The output buffer itself, for encoders that append in place; then conn_dirty(). */
 struct buf *conn_out(struct conn *c);

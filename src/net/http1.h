@@ -44,7 +44,10 @@ struct http_server_config {
     int64_t body_timeout_ms;  /* no body byte for this long; then 408. 0: 10 s */
     int64_t body_deadline_ms; /* end of head to end of body; then 408. 0: 60 s */
     int64_t idle_timeout_ms;  /* keep-alive without a request. 0: 60 s */
-    int max_connections;      /* WebSockets among them; beyond it new ones get 503. 0: 65536 */
+    int max_connections;      /* until their sockets are closed, WebSockets among them; beyond it
+                                 new ones get 503. 0: 65536 */
+    struct budget *budget;    /* memory of all connections while they speak HTTP, bodies too: 503
+                                 beyond. NULL: unbounded; outlives the server */
 };
 
 struct http_server_ops {
@@ -107,7 +110,8 @@ http_out_taken(const struct http_exchange *x); /* bytes of the connection the so
 uint64_t http_out_queued(const struct http_exchange *x); /* bytes ever queued: taken + pending */
 int64_t http_out_last_taken_us(const struct http_exchange *x);
 
-/* Answer the upgrade (101) and turn the connection into a WebSocket; ends the exchange. */
+/* Answer the upgrade (101) and turn the connection into a WebSocket; ends the exchange. 0, or
+ * ERR_NOMEM or ERR_LIMIT (no room in a budget): nothing was said, the exchange goes on. */
 int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config,
                     const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws);
 

@@ -38,7 +38,7 @@ struct http_exchange {
     bool in_value, got_bytes, head_done, complete;
     int reject_status;
     const char *reject_why;
-    char limit_text[160]; /* a reason that names a number */
+    char limit_text[240]; /* a reason that names a number */
     int64_t head_done_us; /* mono */
     size_t body_counted;  /* of the server's body_bytes */
 
@@ -61,10 +61,10 @@ struct http_server {
     struct loop_watch *watch;
     struct loop_timer accept_pause;
     llhttp_settings_t settings;
-    struct list_node connections;
-    size_t n_connections, n_open; /* of HTTP */
-    size_t body_bytes;            /* of memory for bodies, arriving or being worked on */
-    struct conn_group upgraded;   /* that became WebSockets */
+    struct list_node exchanges; /* one a connection that speaks HTTP */
+    size_t n_open;              /* that a handler has */
+    size_t body_bytes;          /* of memory for bodies, arriving or being worked on */
+    struct conn_group conns;    /* those, WebSockets that they became, and what is finishing */
     bool draining;
     int64_t date_s; /* the second that `date` shows */
     char date[64];
@@ -76,6 +76,9 @@ void http_parse_reset(struct http_exchange *x);
 /* Feed what stands in the connection's input. 1: a request is complete; 0: more is needed;
  * negative: reject_status says how to refuse. */
 int http_parse(struct http_exchange *x);
+/* Set the refusal of a request for whose next `n` bytes there is no memory: 503, and whose budget
+ * is used up. */
+void http_parse_refuse_memory(struct http_exchange *x, size_t n);
 /* The body is not needed any more: it counts no longer. */
 void http_body_release(struct http_exchange *x);
 

@@ -18,6 +18,15 @@ static int http_parse_refuse_head(struct http_exchange *x, const char *what)
     return http_parse_refuse(x, 431, x->limit_text);
 }
 
+void http_parse_refuse_memory(struct http_exchange *x, size_t n)
+{
+    struct err e;
+
+    (void)budget_refusal(conn_budget(x->conn), n + 1, &e);
+    snprintf(x->limit_text, sizeof x->limit_text, "%s", e.text);
+    (void)http_parse_refuse(x, 503, x->limit_text);
+}
+
 /* --- room for bodies --- */
 
 void http_body_release(struct http_exchange *x)
@@ -65,8 +74,10 @@ static int http_grow_span(struct http_exchange *x, struct http_span *span, const
         return http_parse_refuse_head(x, "the request's head is");
     if (span->n == 0)
         span->at = x->head.len;
-    if (buf_append(&x->head, at, n) < 0)
-        return http_parse_refuse(x, 503, "out of memory");
+    if (buf_append(&x->head, at, n) < 0) {
+        http_parse_refuse_memory(x, n);
+        return HPE_USER;
+    }
     span->n += n;
     return 0;
 }
@@ -263,8 +274,10 @@ static int http_parse_on_body(llhttp_t *p, const char *at, size_t n)
 
     if (http_check_body(x, n) != 0)
         return HPE_USER;
-    if (buf_append(&x->body, at, n) < 0)
-        return http_parse_refuse(x, 503, "out of memory");
+    if (buf_append(&x->body, at, n) < 0) {
+        http_parse_refuse_memory(x, n);
+        return HPE_USER;
+    }
     x->server->body_bytes += x->body.cap - x->body_counted;
     x->body_counted = x->body.cap;
     return 0;

@@ -258,6 +258,7 @@ int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config
                     const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws)
 {
     struct conn *c = x->conn;
+    size_t before = conn_out(c)->len;
     char accept[29];
     int rc;
 
@@ -268,10 +269,11 @@ int http_upgrade_ws(struct http_exchange *x, const struct ws_conn_config *config
                     accept);
     if (rc == 0)
         rc = ws_conn_accept(c, config, ops, ud, ret_ws);
-    if (rc < 0)
+    if (rc < 0) {
+        conn_out(c)->len = before;
         return rc;
+    }
     conn_dirty(c);
-    conn_join(c, &x->server->upgraded);
     http_exchange_release(x);
     return 0;
 }

@@ -30,6 +30,7 @@ static bool http_exchange_open(const struct http_exchange *x)
     return x->state == HTTP_HANDLING || x->state == HTTP_STREAMING;
 }
 
+/* Before its connection, to which its memory is charged, is let go. */
 static void http_exchange_free(struct http_exchange *x)
 {
     struct http_server *s = x->server;
@@ -40,9 +41,9 @@ static void http_exchange_free(struct http_exchange *x)
     loop_timer_clear(s->loop, &x->timer);
     http_body_release(x);
     list_remove(&x->link);
-    s->n_connections--;
     buf_free(&x->head);
     buf_free(&x->body);
+    budget_release(conn_budget(x->conn), sizeof *x);
     free(x);
 }
 
@@ -52,11 +53,21 @@ static void http_exchange_abort(struct http_exchange *x, int reason)
         x->on_abort(x->abort_ud, reason);
 }
 
+static void http_exchange_close(struct http_exchange *x)
+{
+    struct conn *c = x->conn;
+
+    http_exchange_free(x);
+    conn_free(c);
+}
+
 /* Answer, then close: the peer may still be sending, so the connection lingers to be heard. */
 static void http_exchange_finish(struct http_exchange *x)
 {
-    conn_finish(x->conn, HTTP_LINGER_MS);
+    struct conn *c = x->conn;
+
     http_exchange_free(x);
+    conn_finish(c, HTTP_LINGER_MS);
 }
 
 void http_reject(struct http_exchange *x)
@@ -123,8 +134,7 @@ static void http_exchange_too_slow(void *ud)
         return;
     }
     if (!x->got_bytes) { /* idle between requests: nothing to say */
-        conn_free(x->conn);
-        http_exchange_free(x);
+        http_exchange_close(x);
         return;
     }
     x->reject_status = 408;
@@ -185,9 +195,13 @@ static void http_exchange_closed(void *ud, int reason)
 {
     struct http_exchange *x = ud;
 
+    if (reason == ERR_LIMIT && x->state == HTTP_READING) {
+        http_parse_refuse_memory(x, IN_MAX_BYTES);
+        http_reject(x);
+        return;
+    }
     http_exchange_abort(x, reason);
-    conn_free(x->conn);
-    http_exchange_free(x);
+    http_exchange_close(x);
 }
 
 static const struct conn_ops http_stream_ops = {.on_data = http_exchange_data,
@@ -215,27 +229,44 @@ void http_exchange_done(struct http_exchange *x)
 
 /* --- accepting --- */
 
-static void http_server_serve(struct http_server *s, int sock)
+static struct http_exchange *http_exchange_new(struct http_server *s, int sock)
 {
-    const struct conn_config config = {IN_MAX_BYTES, s->config.out_max_bytes};
+    const struct conn_config config = {.in_max_bytes = IN_MAX_BYTES,
+                                       .out_max_bytes = s->config.out_max_bytes,
+                                       .budget = s->config.budget};
     struct http_exchange *x = calloc(1, sizeof *x);
 
     if (!x) {
         loop_close(s->loop, sock);
-        return;
+        return NULL;
+    }
+    if (conn_new(s->loop, sock, &config, &http_stream_ops, x, &x->conn) < 0) {
+        free(x);
+        return NULL;
+    }
+    if (budget_charge(conn_budget(x->conn), sizeof *x, NULL) < 0) {
+        conn_free(x->conn);
+        free(x);
+        return NULL;
     }
     x->server = s;
     buf_init(&x->head, s->config.max_head_bytes);
     buf_init(&x->body, s->config.max_body_bytes);
-    if (conn_new(s->loop, sock, &config, &http_stream_ops, x, &x->conn) < 0) {
-        free(x);
+    x->head.budget = x->body.budget = conn_budget(x->conn);
+    conn_join(x->conn, &s->conns);
+    list_push_back(&s->exchanges, &x->link);
+    return x;
+}
+
+static void http_server_serve(struct http_server *s, int sock)
+{
+    struct http_exchange *x = http_exchange_new(s, sock);
+
+    if (!x)
         return;
-    }
-    list_push_back(&s->connections, &x->link);
-    s->n_connections++;
     http_parse_reset(x);
     http_exchange_watch_time(x, s->config.idle_timeout_ms);
-    if (s->n_connections + s->upgraded.n > (size_t)s->config.max_connections) {
+    if (s->conns.n > (size_t)s->config.max_connections) {
         x->reject_status = 503;
         x->reject_why = "too many connections are open; try again later";
         http_reject(x);
@@ -300,8 +331,8 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
                               .listen_sock = listen_sock,
                               .date_s = -1};
     http_server_defaults(&s->config);
-    list_init(&s->connections);
-    conn_group_init(&s->upgraded);
+    list_init(&s->exchanges);
+    conn_group_init(&s->conns);
     http_parse_init(s);
     if (loop_watch_add(l, listen_sock, LOOP_READABLE, http_server_ready, s, &s->watch) < 0) {
         loop_close(l, listen_sock);
@@ -324,11 +355,11 @@ static void http_server_stop_listening(struct http_server *s)
 
 void http_server_drain(struct http_server *s)
 {
-    struct list_node *n = s->connections.next;
+    struct list_node *n = s->exchanges.next;
 
     http_server_stop_listening(s);
     s->draining = true;
-    while (n != &s->connections) {
+    while (n != &s->exchanges) {
         struct http_exchange *x = list_owner(n, struct http_exchange, link);
 
         n = n->next;
@@ -337,8 +368,7 @@ void http_server_drain(struct http_server *s)
         if (conn_out_pending(x->conn) > 0) { /* its last answer is still leaving */
             http_exchange_finish(x);
         } else {
-            conn_free(x->conn);
-            http_exchange_free(x);
+            http_exchange_close(x);
         }
     }
 }
@@ -353,13 +383,12 @@ void http_server_free(struct http_server *s)
     if (!s)
         return;
     http_server_stop_listening(s);
-    while (!list_empty(&s->connections)) {
-        struct http_exchange *x = list_owner(s->connections.next, struct http_exchange, link);
+    while (!list_empty(&s->exchanges)) {
+        struct http_exchange *x = list_owner(s->exchanges.next, struct http_exchange, link);
 
         http_exchange_abort(x, ERR_CANCELLED);
-        conn_free(x->conn);
-        http_exchange_free(x);
+        http_exchange_close(x);
     }
-    conn_group_disband(&s->upgraded);
+    conn_group_disband(&s->conns);
     free(s);
 }

@@ -24,7 +24,8 @@ enum {
     WS_CLOSE_PROTOCOL = 1002,
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_POLICY = 1008,
-    WS_CLOSE_TOO_BIG = 1009
+    WS_CLOSE_TOO_BIG = 1009,
+    WS_CLOSE_TRY_LATER = 1013
 };
 
 struct ws_parser {
@@ -46,7 +47,8 @@ void ws_parser_free(struct ws_parser *p);
 
 /* The next message or control frame of `in`, unmasked in place. 1: *ret_message is set; 0: more
  * bytes are needed; ERR_PROTOCOL / ERR_LIMIT / ERR_PARSE (text or a close's reason that is not
- * UTF-8): close with the code in *ret_close_code. */
+ * UTF-8) / ERR_BUSY (no memory, or no room in its budget, for fragments): close with the code in
+ * *ret_close_code. */
 int ws_parser_next(struct ws_parser *p, struct buf *in, struct ws_message *ret_message,
                    int *ret_close_code);
 
@@ -56,7 +58,7 @@ int ws_frame_append(struct buf *out, enum ws_opcode opcode, struct str payload,
 
 /* The two halves of it, for payloads written in place: the head of a frame of `n` payload bytes
  * (returns its length), and masking. */
-enum { WS_HEAD_MAX_BYTES = 14 };
+enum { WS_HEAD_MAX_BYTES = 14, WS_CONTROL_MAX_BYTES = 125 };
 size_t ws_frame_head(enum ws_opcode opcode, size_t n, const uint8_t mask[4],
                      uint8_t ret_head[static WS_HEAD_MAX_BYTES]);
 void ws_mask(char *payload, size_t n, const uint8_t mask[4]);
@@ -80,9 +82,11 @@ struct ws_conn_ops {
 };
 
 struct ws_conn_config {
-    size_t max_message_bytes; /* each way */
+    size_t max_message_bytes; /* of the peer; a larger one ends the connection with 1009 */
     size_t out_max_bytes;     /* queued output; beyond it ws_send refuses */
     struct rand_src rand;     /* client masks */
+    struct budget *budget;    /* of its class (conn_config); NULL: none */
+    int64_t stall_ms;         /* a peer that takes no output for this long is cut; 0: never */
 };
 
 /* Server end: the HTTP side has sent the 101 (see http_upgrade_ws); takes over the stream. */
@@ -94,8 +98,16 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
                     const struct ws_conn_config *config, const struct ws_conn_ops *ops, void *ud,
                     struct ws_conn **ret_ws);
 
-/* Queue one text message. 0, ERR_LIMIT (output maximum) or ERR_CLOSED. Pings are answered by the
- * connection itself. */
+/* Other limits, from the next frame on: a peer that has shown who it is may send and get more.
+ * `rand` is not looked at. 0, ERR_CLOSED, or ERR_LIMIT: the new budget has no room for what the
+ * connection holds, and nothing has changed. */
+int ws_conn_set_limits(struct ws_conn *w, const struct ws_conn_config *config);
+/* The connection's level of memory (conn_budget); NULL when it is over. */
+struct budget *ws_conn_budget(struct ws_conn *w);
+
+/* Queue one text message. 0, ERR_LIMIT (output maximum or budget) or ERR_CLOSED. The connection
+ * itself answers pings: the newest one, once what was queued before has left (RFC 6455 §5.5.3), so
+ * that a peer which pings without reading gets one answer queued at most. */
 int ws_send(struct ws_conn *w, struct str text);
 int ws_ping(struct ws_conn *w, struct str payload);
 size_t ws_out_pending(const struct ws_conn *w);

@@ -18,8 +18,7 @@ struct answer {
 
 static void ws_client_failed(struct ws_conn *w, int reason, const char *text)
 {
-    conn_free(w->conn);
-    w->conn = NULL;
+    conn_free(ws_conn_let_go(w));
     if (w->over)
         return;
     w->over = true;
@@ -102,7 +101,8 @@ static void ws_client_on_data(void *ud)
     ws_client_check_answer(w, v);
     if (!w->dead && !w->over && w->conn) {
         buf_consume(in, v.n);
-        conn_set_ops(w->conn, &limits, &ws_conn_stream_ops, w);
+        (void)conn_set_limits(w->conn, &limits); /* the same budget: it cannot refuse */
+        ws_conn_take(w, w->conn);
         ws_conn_on_data(w);
     }
     w->busy--;

@@ -3,10 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/b64.h"
+#include "base/check.h"
 #include "net/ws_conn.h"
 
 enum { CLOSE_LINGER_MS = 2000, CLOSE_TEXT_MAX_BYTES = 123, FRAME_HEAD_ROOM = 16 };
+
+struct conn *ws_conn_let_go(struct ws_conn *w)
+{
+    struct conn *c = w->conn;
+
+    (void)buf_set_budget(&w->parser.message, NULL); /* nobody is there to refuse */
+    w->conn = NULL;
+    return c;
+}
 
 /* Tell the owner once; afterwards nothing comes. The owner frees. */
 static void ws_conn_ended(struct ws_conn *w, int reason, const char *text)
@@ -59,16 +68,36 @@ static void ws_conn_on_peer_close(struct ws_conn *w, struct str payload)
         snprintf(text, sizeof text, "the peer closed the WebSocket with %d: %.*s", code,
                  (int)(payload.n - 2), payload.p + 2);
     (void)ws_conn_send_frame(w, WS_CLOSE, (struct str){payload.p, payload.n >= 2 ? 2 : 0});
-    conn_finish(w->conn, CLOSE_LINGER_MS);
-    w->conn = NULL;
+    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
     ws_conn_ended(w, ERR_CLOSED, text);
+}
+
+/* --- receiving --- */
+
+/* The newest ping is answered, the ones before it that still wait are not (RFC 6455 §5.5.3); and
+ * not while earlier output waits for a peer that does not read. */
+static void ws_conn_pong(struct ws_conn *w)
+{
+    if (!w->pong_due || conn_blocked(w->conn))
+        return;
+    w->pong_due = false;
+    (void)ws_conn_send_frame(w, WS_PONG, (struct str){(const char *)w->pong, w->pong_n});
+}
+
+static void ws_conn_on_ping(struct ws_conn *w, struct str payload)
+{
+    CHECK(payload.n <= sizeof w->pong);
+    w->pong_due = true;
+    w->pong_n = (uint8_t)payload.n;
+    if (payload.n > 0)
+        memcpy(w->pong, payload.p, payload.n);
 }
 
 static void ws_conn_frame(struct ws_conn *w, const struct ws_message *m)
 {
     switch (m->opcode) {
     case WS_PING:
-        (void)ws_conn_send_frame(w, WS_PONG, m->payload); /* a full output is its own trouble */
+        ws_conn_on_ping(w, m->payload);
         break;
     case WS_PONG:
         if (w->ops->on_pong)
@@ -96,8 +125,17 @@ static bool ws_conn_leave(struct ws_conn *w)
 static const char *ws_conn_parse_words(int rc)
 {
     return rc == ERR_LIMIT   ? "a message is larger than the limit"
+           : rc == ERR_BUSY  ? "no memory is left for messages; try again later"
            : rc == ERR_PARSE ? "a text message is not UTF-8"
                              : "a frame breaks RFC 6455";
+}
+
+/* Say why, and end. */
+static void ws_conn_break(struct ws_conn *w, int reason, int code, const char *text)
+{
+    ws_conn_send_close(w, code, str_from(text));
+    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
+    ws_conn_ended(w, reason, text);
 }
 
 void ws_conn_on_data(void *ud)
@@ -110,11 +148,11 @@ void ws_conn_on_data(void *ud)
     while (!w->dead && !w->over && w->conn &&
            (rc = ws_parser_next(&w->parser, conn_in(w->conn), &m, &code)) > 0)
         ws_conn_frame(w, &m);
-    if (!w->dead && !w->over && w->conn && rc < 0) {
-        ws_conn_send_close(w, code, str_from(ws_conn_parse_words(rc)));
-        conn_finish(w->conn, CLOSE_LINGER_MS);
-        w->conn = NULL;
-        ws_conn_ended(w, rc, ws_conn_parse_words(rc));
+    if (!w->dead && !w->over && w->conn) {
+        if (rc < 0)
+            ws_conn_break(w, rc, code, ws_conn_parse_words(rc));
+        else
+            ws_conn_pong(w);
     }
     (void)ws_conn_leave(w);
 }
@@ -123,6 +161,7 @@ static void ws_conn_on_drain(void *ud)
 {
     struct ws_conn *w = ud;
 
+    ws_conn_pong(w);
     if (w->ops->on_drain)
         w->ops->on_drain(w->ud);
 }
@@ -131,8 +170,15 @@ void ws_conn_on_close(void *ud, int reason)
 {
     struct ws_conn *w = ud;
 
-    conn_free(w->conn);
-    w->conn = NULL;
+    if (reason == ERR_LIMIT && w->open) {
+        ws_conn_break(w, ERR_BUSY, WS_CLOSE_TRY_LATER, ws_conn_parse_words(ERR_BUSY));
+        return;
+    }
+    conn_free(ws_conn_let_go(w));
+    if (reason == ERR_TIMEOUT) {
+        ws_conn_ended(w, reason, "the peer does not read");
+        return;
+    }
     ws_conn_ended(w, reason,
                   w->open ? "the connection broke"
                           : "the server closed before the WebSocket opened");
@@ -158,20 +204,50 @@ struct ws_conn *ws_conn_alloc(const struct ws_conn_config *config, const struct 
 
 struct conn_config ws_conn_limits(const struct ws_conn_config *config)
 {
-    return (struct conn_config){config->max_message_bytes + FRAME_HEAD_ROOM, config->out_max_bytes};
+    return (struct conn_config){.in_max_bytes = config->max_message_bytes + FRAME_HEAD_ROOM,
+                                .out_max_bytes = config->out_max_bytes,
+                                .budget = config->budget,
+                                .stall_ms = config->stall_ms};
+}
+
+void ws_conn_take(struct ws_conn *w, struct conn *c)
+{
+    w->conn = c;
+    w->parser.message.budget = conn_budget(c); /* it holds nothing yet */
+    conn_set_ops(c, &ws_conn_stream_ops, w);
+}
+
+int ws_conn_set_limits(struct ws_conn *w, const struct ws_conn_config *config)
+{
+    struct conn_config limits = ws_conn_limits(config);
+
+    if (!w->conn || !w->open)
+        return ERR_CLOSED;
+    if (conn_set_limits(w->conn, &limits) < 0)
+        return ERR_LIMIT;
+    w->parser.max_message_bytes = w->parser.message.max_bytes = config->max_message_bytes;
+    return 0;
+}
+
+struct budget *ws_conn_budget(struct ws_conn *w)
+{
+    return w->conn ? conn_budget(w->conn) : NULL;
 }
 
 int ws_conn_accept(struct conn *c, const struct ws_conn_config *config,
                    const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws)
 {
-    struct ws_conn *w = ws_conn_alloc(config, ops, ud, false);
     struct conn_config limits = ws_conn_limits(config);
+    struct ws_conn *w = ws_conn_alloc(config, ops, ud, false);
 
     if (!w)
         return ERR_NOMEM;
-    w->conn = c;
+    if (conn_set_limits(c, &limits) < 0) {
+        ws_conn_free(w);
+        return ERR_LIMIT;
+    }
     w->open = true;
-    conn_set_ops(c, &limits, &ws_conn_stream_ops, w);
+    ws_conn_take(w, c);
     conn_resume(c); /* the first frames may stand behind the upgrade */
     *ret_ws = w;
     return 0;
@@ -224,8 +300,7 @@ void ws_conn_close(struct ws_conn *w, int code, struct str why)
         return;
     if (w->conn && w->open) {
         ws_conn_send_close(w, code, why);
-        conn_finish(w->conn, CLOSE_LINGER_MS);
-        w->conn = NULL;
+        conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
     }
     ws_conn_free(w);
 }
@@ -235,8 +310,7 @@ void ws_conn_free(struct ws_conn *w)
     if (!w || w->dead)
         return;
     w->over = w->dead = true;
-    conn_free(w->conn);
-    w->conn = NULL;
+    conn_free(ws_conn_let_go(w));
     if (w->dialling) /* its callback frees what is left */
         return;
     w->busy++;

@@ -17,6 +17,8 @@ struct ws_conn {
     bool dialling; /* a connect is under way and will call back */
     int busy;
     uint8_t mask[4];
+    bool pong_due; /* a ping waits for its answer */
+    uint8_t pong_n, pong[WS_CONTROL_MAX_BYTES];
     /* client handshake */
     struct loop *loop;
     char *request;
@@ -28,6 +30,11 @@ extern const struct conn_ops ws_conn_stream_ops;
 struct ws_conn *ws_conn_alloc(const struct ws_conn_config *config, const struct ws_conn_ops *ops,
                               void *ud, bool client);
 struct conn_config ws_conn_limits(const struct ws_conn_config *config);
+/* Nothing is sent or received any more: what belongs to the connection is charged to it no longer.
+ * Returns it, to be freed or finished. */
+struct conn *ws_conn_let_go(struct ws_conn *w);
+/* The connection's bytes are frames from here on. */
+void ws_conn_take(struct ws_conn *w, struct conn *c);
 void ws_conn_on_data(void *ud);
 void ws_conn_on_close(void *ud, int reason);
 

@@ -6,7 +6,7 @@
 #include "base/b64.h"
 #include "net/ws.h"
 
-enum { KEEP_BYTES = 4 << 10, CONTROL_MAX_BYTES = 125, FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
+enum { KEEP_BYTES = 4 << 10, FIN = 0x80, RESERVED = 0x70, MASKED = 0x80 };
 
 struct frame_head {
     bool fin, masked;
@@ -90,11 +90,13 @@ static int ws_frame_check_head(const struct ws_parser *p, const struct frame_hea
     if (first & RESERVED || !ws_frame_known(h->opcode) || h->masked != p->expect_mask)
         return ERR_PROTOCOL;
     if (ws_frame_is_control(h->opcode))
-        return h->fin && h->payload_bytes <= CONTROL_MAX_BYTES ? 0 : ERR_PROTOCOL;
+        return h->fin && h->payload_bytes <= WS_CONTROL_MAX_BYTES ? 0 : ERR_PROTOCOL;
     if ((h->opcode == WS_CONTINUATION) != fragmented)
         return ERR_PROTOCOL;
     *ret_close_code = WS_CLOSE_TOO_BIG;
-    if (h->payload_bytes > p->max_message_bytes - p->message.len)
+    /* The limit may have been lowered below what is there already. */
+    if (p->message.len > p->max_message_bytes ||
+        h->payload_bytes > p->max_message_bytes - p->message.len)
         return ERR_LIMIT;
     return 0;
 }
@@ -138,9 +140,9 @@ static int ws_frame_take_data(struct ws_parser *p, const struct frame_head *h, s
     }
     if (h->opcode != WS_CONTINUATION)
         p->opcode = h->opcode;
-    if (buf_append_str(&p->message, payload) < 0) {
-        *ret_close_code = WS_CLOSE_TOO_BIG;
-        return ERR_LIMIT;
+    if (buf_append_str(&p->message, payload) < 0) { /* its size was judged by its head */
+        *ret_close_code = WS_CLOSE_TRY_LATER;
+        return ERR_BUSY;
     }
     if (!h->fin)
         return 0;

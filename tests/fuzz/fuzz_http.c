@@ -60,7 +60,7 @@ static void on_close(void *ud, int reason)
 static void on_connect(void *ud, int sock)
 {
     static const struct conn_ops ops = {.on_data = on_data, .on_close = on_close};
-    const struct conn_config config = {1U << 20, 1U << 20};
+    const struct conn_config config = {.in_max_bytes = 1U << 20, .out_max_bytes = 1U << 20};
     struct world *w = ud;
 
     if (sock >= 0)

@@ -59,7 +59,8 @@ static int dial(struct world *w, int *ret_sock)
 {
     static const struct ws_conn_ops ops = {
         .on_open = on_open, .on_message = on_message, .on_close = on_close};
-    const struct ws_conn_config config = {LIMIT_BYTES, 1 << 16, {count_up, NULL}};
+    const struct ws_conn_config config = {
+        .max_message_bytes = LIMIT_BYTES, .out_max_bytes = 1 << 16, .rand = {count_up, NULL}};
     int listener;
     uint16_t port;
 

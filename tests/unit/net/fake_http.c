@@ -52,7 +52,8 @@ static void ws_closed(void *ud, int reason, const char *text)
 static void upgrade(struct fake_http *h, struct http_exchange *x)
 {
     static const struct ws_conn_ops ws_ops = {.on_message = ignore_message, .on_close = ws_closed};
-    static const struct ws_conn_config config = {1000, 1000, {0}};
+    const struct ws_conn_config config = {
+        .max_message_bytes = 1000, .out_max_bytes = 1000, .budget = &h->memory};
     struct ws_conn **slot = &h->sockets[h->n_sockets++];
 
     assert_true(h->n_sockets <= FAKE_SOCKETS_MAX);
@@ -108,20 +109,22 @@ static const struct http_server_ops ops = {
 
 int fake_http_setup(void **state)
 {
-    static const struct http_server_config config = {.max_head_bytes = FAKE_HEAD_MAX_BYTES,
-                                                     .max_body_bytes = FAKE_BODY_MAX_BYTES,
-                                                     .out_max_bytes = FAKE_OUT_MAX_BYTES,
-                                                     .head_timeout_ms = 10000,
-                                                     .body_timeout_ms = 5000,
-                                                     .body_deadline_ms = 30000,
-                                                     .max_bodies_bytes = FAKE_BODIES_MAX_BYTES,
-                                                     .small_body_bytes = FAKE_SMALL_BYTES,
-                                                     .idle_timeout_ms = 60000,
-                                                     .max_connections = FAKE_CONNECTIONS_MAX};
     static struct fake_http h;
+    const struct http_server_config config = {.max_head_bytes = FAKE_HEAD_MAX_BYTES,
+                                              .max_body_bytes = FAKE_BODY_MAX_BYTES,
+                                              .out_max_bytes = FAKE_OUT_MAX_BYTES,
+                                              .head_timeout_ms = 10000,
+                                              .body_timeout_ms = 5000,
+                                              .body_deadline_ms = 30000,
+                                              .max_bodies_bytes = FAKE_BODIES_MAX_BYTES,
+                                              .small_body_bytes = FAKE_SMALL_BYTES,
+                                              .idle_timeout_ms = 60000,
+                                              .max_connections = FAKE_CONNECTIONS_MAX,
+                                              .budget = &h.memory};
     int listener;
 
     h = (struct fake_http){0};
+    budget_init(&h.memory, "the test's server", FAKE_MEMORY_BYTES, NULL);
     buf_init(&h.seen, 1 << 20);
     if (loop_fake_new(1795467067000000, &h.l) < 0 ||
         loop_listen(h.l, "127.0.0.1", 0, &listener, &h.port, NULL) < 0 ||
@@ -141,6 +144,7 @@ int fake_http_teardown(void **state)
         ws_conn_free(h->sockets[i]);
     fake_peer_close(&h->peer);
     buf_free(&h->seen);
+    assert_int_equal(budget_used(&h->memory), 0);
     loop_free(h->l);
     return 0;
 }

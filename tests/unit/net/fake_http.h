@@ -26,6 +26,7 @@ enum {
     FAKE_SMALL_BYTES = 100,
     FAKE_OUT_MAX_BYTES = 10000,
     FAKE_CONNECTIONS_MAX = 3,
+    FAKE_MEMORY_BYTES = 1 << 20,
     FAKE_SOCKETS_MAX = 8
 };
 
@@ -34,6 +35,7 @@ enum {
 struct fake_http {
     struct loop *l;
     struct http_server *server;
+    struct budget memory; /* of everything; nothing of it is left at the end */
     uint16_t port;
     struct fake_peer peer;
     struct buf seen; /* a line for each request: the echo and its headers */

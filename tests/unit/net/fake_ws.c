@@ -8,7 +8,7 @@ static void act(struct fake_end *e)
 {
     if (e->act == WS_ACT_FREE)
         ws_conn_free(e->ws);
-    else if (e->act == WS_ACT_CLOSE)
+    else if (e->act != WS_ACT_NONE)
         ws_conn_close(e->ws, WS_CLOSE_POLICY, STR("enough"));
     else
         return;
@@ -28,9 +28,12 @@ static void on_message(void *ud, struct str payload)
     struct fake_end *e = ud;
 
     e->messages++;
+    if (e->act == WS_ACT_CLOSE_AND_LOOK)
+        act(e);
     assert_int_equal(buf_append_str(&e->got, payload), 0);
     assert_int_equal(buf_append(&e->got, "|", 1), 0);
-    act(e);
+    if (e->ws)
+        act(e);
 }
 
 static void on_pong(void *ud)
@@ -88,12 +91,14 @@ static const struct http_server_ops ops = {.on_request = on_request, .on_reject 
 
 int fake_ws_setup(void **state)
 {
-    static const struct http_server_config config = {0};
     static struct fake_ws w;
+    const struct http_server_config config = {.budget = &w.memory};
     int listener;
 
     w = (struct fake_ws){.config = {.max_message_bytes = FAKE_MESSAGE_MAX_BYTES,
-                                    .out_max_bytes = FAKE_QUEUE_MAX_BYTES}};
+                                    .out_max_bytes = FAKE_QUEUE_MAX_BYTES,
+                                    .budget = &w.memory}};
+    budget_init(&w.memory, "the test's server", FAKE_MEMORY_BYTES, NULL);
     buf_init(&w.at_server.got, 4 << 20);
     buf_init(&w.at_client.got, 4 << 20);
     if (loop_fake_new(0, &w.l) < 0 ||
@@ -113,6 +118,7 @@ int fake_ws_teardown(void **state)
     http_server_free(w->server);
     buf_free(&w->at_client.got);
     buf_free(&w->at_server.got);
+    assert_int_equal(budget_used(&w->memory), 0);
     loop_free(w->l);
     return 0;
 }
@@ -130,6 +136,7 @@ struct ws_conn_config fake_ws_client_config(const struct fake_ws *w, struct fake
     struct ws_conn_config config = w->config;
 
     config.rand = (struct rand_src){count_up, e};
+    config.budget = NULL;
     return config;
 }
 

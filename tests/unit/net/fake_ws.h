@@ -13,10 +13,14 @@
 #include "fake_peer.h"
 #include "net/http1.h"
 
-enum { FAKE_MESSAGE_MAX_BYTES = 100000, FAKE_QUEUE_MAX_BYTES = 150000 };
+enum {
+    FAKE_MESSAGE_MAX_BYTES = 100000,
+    FAKE_QUEUE_MAX_BYTES = 150000,
+    FAKE_MEMORY_BYTES = 8 << 20
+};
 
 /* What the owner does inside its next callback. */
-enum ws_act { WS_ACT_NONE, WS_ACT_FREE, WS_ACT_CLOSE };
+enum ws_act { WS_ACT_NONE, WS_ACT_FREE, WS_ACT_CLOSE, WS_ACT_CLOSE_AND_LOOK };
 
 struct fake_end {
     struct ws_conn *ws; /* NULL: let go */
@@ -33,6 +37,7 @@ struct fake_ws {
     struct loop *l;
     struct http_server *server;
     uint16_t port;
+    struct budget memory; /* of the server's connections; nothing of it is left at the end */
     struct ws_conn_config config;
     struct fake_end at_server, at_client;
 };

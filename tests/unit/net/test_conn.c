@@ -93,7 +93,8 @@ static const struct conn_ops ops = {.on_data = on_data, .on_drain = on_drain, .o
 
 static int setup(void **state)
 {
-    static const struct conn_config config = {IN_MAX_BYTES, OUT_MAX_BYTES};
+    static const struct conn_config config = {.in_max_bytes = IN_MAX_BYTES,
+                                              .out_max_bytes = OUT_MAX_BYTES};
     static struct world w;
 
     w = (struct world){0};
@@ -288,11 +289,13 @@ static void pausing_inside_the_callback_keeps_what_was_left(void **state)
 /* However it came, and whether it was read at once or after a pause. */
 static void what_held_a_large_message_is_given_back(void **state)
 {
-    static const struct conn_config large = {100000, OUT_MAX_BYTES};
+    static const struct conn_config large = {.in_max_bytes = 100000,
+                                             .out_max_bytes = OUT_MAX_BYTES};
     struct world *w = *state;
     static char text[90000];
 
-    conn_set_ops(w->conn, &large, &large_ops, w);
+    assert_int_equal(conn_set_limits(w->conn, &large), 0);
+    conn_set_ops(w->conn, &large_ops, w);
     for (int paused = 0; paused < 2; paused++) {
         w->leave = paused ? 0 : sizeof text - 1;
         if (paused)
@@ -332,7 +335,7 @@ static void successor_close(void *ud, int reason)
 
 static void a_new_owner_with_smaller_limits_still_gets_what_was_left(void **state)
 {
-    static const struct conn_config small = {16, 16};
+    static const struct conn_config small = {.in_max_bytes = 16, .out_max_bytes = 16};
     static const struct conn_ops successor_ops = {.on_data = successor_data,
                                                   .on_close = successor_close};
     struct world *w = *state;
@@ -344,7 +347,8 @@ static void a_new_owner_with_smaller_limits_still_gets_what_was_left(void **stat
     w->leave = 700;
     assert_true(fake_peer_send(&w->peer, (struct str){text, 800}));
     assert_int_equal(conn_write(w->conn, &queued, 1), 0);
-    conn_set_ops(w->conn, &small, &successor_ops, &s);
+    assert_int_equal(conn_set_limits(w->conn, &small), 0);
+    conn_set_ops(w->conn, &successor_ops, &s);
     assert_int_equal(conn_write(w->conn, &more, 1), ERR_LIMIT); /* 500 of 16 are queued */
     conn_resume(w->conn);
     assert_true(fake_peer_send(&w->peer, (struct str){text, 100}));
@@ -362,12 +366,13 @@ struct predecessor {
 
 static void predecessor_data(void *ud)
 {
-    static const struct conn_config small = {16, 16};
+    static const struct conn_config small = {.in_max_bytes = 16, .out_max_bytes = 16};
     static const struct conn_ops successor_ops = {.on_data = successor_data,
                                                   .on_close = successor_close};
     struct predecessor *p = ud;
 
-    conn_set_ops(p->to->conn, &small, &successor_ops, p->to);
+    assert_int_equal(conn_set_limits(p->to->conn, &small), 0);
+    conn_set_ops(p->to->conn, &successor_ops, p->to);
     conn_resume(p->to->conn);
 }
 
@@ -379,7 +384,8 @@ static void predecessor_close(void *ud, int reason)
 
 static void an_owner_may_hand_over_inside_its_callback_more_than_the_next_ones_maximum(void **state)
 {
-    static const struct conn_config config = {IN_MAX_BYTES, OUT_MAX_BYTES};
+    static const struct conn_config config = {.in_max_bytes = IN_MAX_BYTES,
+                                              .out_max_bytes = OUT_MAX_BYTES};
     static const struct conn_ops predecessor_ops = {.on_data = predecessor_data,
                                                     .on_close = predecessor_close};
     struct world *w = *state;
@@ -388,7 +394,8 @@ static void an_owner_may_hand_over_inside_its_callback_more_than_the_next_ones_m
     char text[800];
 
     fill(text, sizeof text);
-    conn_set_ops(w->conn, &config, &predecessor_ops, &p);
+    assert_int_equal(conn_set_limits(w->conn, &config), 0);
+    conn_set_ops(w->conn, &predecessor_ops, &p);
     assert_true(fake_peer_send(&w->peer, (struct str){text, 800}));
     assert_true(fake_peer_send(&w->peer, (struct str){text, 100}));
     assert_int_equal(s.seen, 900);
