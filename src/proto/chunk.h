@@ -49,6 +49,7 @@ struct chunk_info {
     bool has_role;      /* some delta carries role */
     bool has_text;      /* some delta carries non-empty content, reasoning or tool_calls */
     bool has_finish;    /* a finish_reason that is not null */
+    struct str finish;  /* the last of them as it stands in JSON, quotes included; borrowed */
     bool needs_rewrite; /* null usage, null content, reasoning_content, a line break, a member of a
                            receipt …: see chunk_normalise */
     size_t text_bytes;  /* of content, reasoning, refusals, names and arguments of tool calls, in

@@ -140,8 +140,10 @@ static void inspect_choice(struct str choice, void *ud)
             inspect_delta(m.value, info);
         else if (str_eq(m.key, STR("message")))
             inspect_message(m.value, info);
-        else if (str_eq(m.key, STR("finish_reason")))
-            info->has_finish |= !is_null(m.value);
+        else if (str_eq(m.key, STR("finish_reason")) && !is_null(m.value)) {
+            info->has_finish = true;
+            info->finish = m.value;
+        }
     }
 }
 

@@ -35,22 +35,30 @@ static struct attempt_result dispatch_result(const struct request *r, enum attem
     return result;
 }
 
-void flow_attempt_end(struct request *r, enum attempt_end end, bool cancel)
+static void dispatch_end(struct request *r, enum attempt_end end, bool cancel)
 {
     struct request_attempts *t = &r->tries;
     struct attempt *live = request_live(r);
+    const struct attempt_result result = dispatch_result(r, end);
 
     loop_timer_clear(r->coord->loop, &t->timer);
     attempt_move(r, ATTEMPT_NONE);
-    if (live) {
-        const struct attempt_result result = dispatch_result(r, end);
-
+    if (live)
         registry_detach(live, &result, cancel);
-    }
     box_session_close(t->session);
     t->session = NULL;
     buf_wipe(&t->early);
     t->early_has_text = false;
+}
+
+void flow_attempt_end(struct request *r, enum metrics_ATTEMPT result, bool cancel)
+{
+    bool answering = r->tries.state == ATTEMPT_ANSWERING;
+
+    if (request_live(r))
+        record_attempt(r, result);
+    /* Whoever was cut in the middle of an answer was serving. */
+    dispatch_end(r, answering ? ATTEMPT_SERVED : record_end_of(result), cancel);
 }
 
 /* Whether the consumer has seen a part of this answer: no other provider can go on with it. */
@@ -65,14 +73,17 @@ static bool dispatch_may_retry(const struct request *r)
            r->tries.n < FLOW_MAX_ATTEMPTS && r->tries.n_lost < FLOW_MAX_LOST;
 }
 
-void flow_attempt_failed(struct request *r, enum attempt_end end, const char *why, bool cancel)
+void flow_attempt_failed(struct request *r, enum metrics_ATTEMPT result, const char *why,
+                         bool cancel)
 {
     struct request_attempts *t = &r->tries;
+    enum attempt_end end = record_end_of(result);
 
+    record_attempt(r, result);
     /* One that refused for load may be asked again once it has room; one that failed may not. */
     if (end == ATTEMPT_FAULT)
         t->tried[t->n_tried++] = t->serial;
-    flow_attempt_end(r, end, cancel);
+    dispatch_end(r, end, cancel);
     if (!dispatch_may_retry(r)) {
         flow_fail(r, LEDGER_PROVIDER_FAILED);
         return;
@@ -110,11 +121,12 @@ static bool dispatch_another_is_free(const struct request *r)
     return registry_choose(r->model, r->min_trust, exclude, n) != NULL;
 }
 
-static void dispatch_timed_out(struct request *r, const char *why, int64_t limit_us)
+static void dispatch_timed_out(struct request *r, enum metrics_ATTEMPT result, const char *why,
+                               int64_t limit_us)
 {
     api_error_set(&r->error, API_TIMEOUT, NULL, "no provider answered within %lld ms",
                   (long long)limit_us / 1000);
-    flow_attempt_failed(r, ATTEMPT_FAULT, why, true);
+    flow_attempt_failed(r, result, why, true);
 }
 
 /* Past its limit a provider is left for another one that is free. Where there is none it is waited
@@ -127,7 +139,8 @@ static void dispatch_first_content_overdue(struct request *r)
                             r->times.deadline);
 
     if (now >= until || (dispatch_may_retry(r) && dispatch_another_is_free(r)))
-        dispatch_timed_out(r, "first_token_timeout", now - r->times.received);
+        dispatch_timed_out(r, METRIC_ATTEMPT_FIRST_TOKEN_TIMEOUT, "first_token_timeout",
+                           now - r->times.received);
     else
         dispatch_arm(r, num_min(DISPATCH_LOOK_AGAIN_US, until - now));
 }
@@ -143,7 +156,7 @@ static void dispatch_gap_check(struct request *r)
         api_error_set(&r->error, API_TIMEOUT, NULL,
                       "the provider stopped in the middle of its answer: nothing came for %lld ms",
                       (long long)gap_us / 1000);
-        flow_attempt_failed(r, ATTEMPT_FAULT, "token_gap_timeout", true);
+        flow_attempt_failed(r, METRIC_ATTEMPT_TOKEN_TIMEOUT, "token_gap_timeout", true);
         return;
     }
     dispatch_arm(r, limit_us - gap_us);
@@ -154,7 +167,8 @@ static void dispatch_on_timer(void *ud)
     struct request *r = ud;
 
     if (r->tries.state == ATTEMPT_SENT)
-        dispatch_timed_out(r, "accept_timeout", r->coord->settings->accept_timeout_ms * 1000);
+        dispatch_timed_out(r, METRIC_ATTEMPT_ACCEPT_TIMEOUT, "accept_timeout",
+                           r->coord->settings->accept_timeout_ms * 1000);
     else if (r->tries.state == ATTEMPT_ACCEPTED)
         dispatch_first_content_overdue(r);
     else if (r->tries.state == ATTEMPT_ANSWERING)
@@ -217,9 +231,10 @@ static void dispatch_on_completed(struct attempt *a, const struct msg_inference_
 
     if (t->state != ATTEMPT_ANSWERING) {
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider finished without an answer");
-        flow_attempt_failed(r, ATTEMPT_FAULT, "empty_answer", false);
+        flow_attempt_failed(r, METRIC_ATTEMPT_EMPTY, "empty_answer", false);
         return;
     }
+    record_attempt(r, METRIC_ATTEMPT_COMPLETED);
     registry_detach(a, &result, false);
     attempt_move(r, ATTEMPT_COMPLETED);
     loop_timer_clear(r->coord->loop, &t->timer); /* the hold's commit may take longer */
@@ -243,11 +258,11 @@ static void dispatch_on_failed(struct attempt *a, const struct msg_inference_err
         if (answered)
             api_error_set(&r->error, API_PROVIDER, NULL,
                           "the provider failed in the middle of its answer");
-        flow_attempt_failed(r, ATTEMPT_FAULT, v.reason, false);
+        flow_attempt_failed(r, METRIC_ATTEMPT_FAILED, v.reason, false);
     } else if (v.class == PROVIDER_REFUSED_LOAD) {
-        flow_attempt_failed(r, ATTEMPT_REFUSED_LOAD, v.reason, false);
+        flow_attempt_failed(r, METRIC_ATTEMPT_REFUSED_BUSY, v.reason, false);
     } else {
-        flow_attempt_end(r, ATTEMPT_BLAMELESS, false);
+        flow_attempt_end(r, METRIC_ATTEMPT_REFUSED_REQUEST, false);
         flow_fail(r, LEDGER_RELEASED);
     }
 }
@@ -259,7 +274,7 @@ static void dispatch_on_lost(struct attempt *a, const char *why)
     attempt_move(r, ATTEMPT_NONE); /* the registry has let go of it */
     r->tries.n_lost++;
     api_error_set(&r->error, API_PROVIDER, NULL, "%s", why);
-    flow_attempt_failed(r, ATTEMPT_FAULT, "lost", false);
+    flow_attempt_failed(r, METRIC_ATTEMPT_DISCONNECTED, "lost", false);
 }
 
 static const struct attempt_ops dispatch_ops = {.accepted = dispatch_on_accepted,
@@ -291,7 +306,7 @@ static enum flow_verdict dispatch_hand_over(struct request *r)
     buf_clear(&t->frame);
     if (rc < 0) {
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider's connection takes no more");
-        flow_attempt_failed(r, ATTEMPT_FAULT, "connection_full", false);
+        flow_attempt_failed(r, METRIC_ATTEMPT_NOT_SENT, "connection_full", false);
         return FLOW_NEXT;
     }
     dispatch_arm(r, r->coord->settings->accept_timeout_ms * 1000);

@@ -83,6 +83,7 @@ static void flow_on_abort(void *ud, int reason)
     struct request *r = ud;
 
     (void)reason;
+    r->consumer_gone = r->stage < STAGE_SETTLE;
     reply_consumer_gone(&r->reply);
     if (r->stage < STAGE_SETTLE)
         flow_fail(r, LEDGER_CONSUMER_GONE);

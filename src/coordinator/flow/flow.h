@@ -67,13 +67,14 @@ void flow_tick(struct coord *c);
 
 /* --- between stages --- */
 
-/* dispatch.c: detach the present attempt, recorded as `end`, and wipe its session; `cancel` tells
- * the provider. Without a live attempt only what it left is wiped. */
-void flow_attempt_end(struct request *r, enum attempt_end end, bool cancel);
-/* dispatch.c: the present attempt failed as r->error says, recorded as `end`: another provider is
- * tried while the consumer has seen nothing and attempts are left, otherwise the request ends.
+/* dispatch.c: detach the present attempt, recorded as `result`, and wipe its session; `cancel`
+ * tells the provider. Without a live attempt only what it left is wiped. */
+void flow_attempt_end(struct request *r, enum metrics_ATTEMPT result, bool cancel);
+/* dispatch.c: the present attempt failed as r->error says, recorded as `result`: another provider
+ * is tried while the consumer has seen nothing and attempts are left, otherwise the request ends.
  * `why`: a code for the log; `cancel` tells the provider. */
-void flow_attempt_failed(struct request *r, enum attempt_end end, const char *why, bool cancel);
+void flow_attempt_failed(struct request *r, enum metrics_ATTEMPT result, const char *why,
+                         bool cancel);
 /* dispatch.c: the present attempt has brought content; from now on its chunks may not pause long.
  */
 void flow_note_content(struct request *r);
@@ -85,5 +86,17 @@ void flow_chunk(struct request *r, const struct msg_inference_response_chunk *m)
 void flow_let_out(struct request *r);
 /* settle.c: a settle that waits to be tried again is given up; its hold expires. */
 void flow_settle_give_up(struct request *r);
+
+/* --- record.c: what is counted, and where the time went --- */
+
+/* How a result counts for the provider. */
+enum attempt_end record_end_of(enum metrics_ATTEMPT result);
+void record_attempt(struct request *r, enum metrics_ATTEMPT result);
+void record_queue_left(struct request *r); /* for a provider */
+void record_first_content(struct request *r);
+void record_reserved(struct request *r); /* the store has answered the reserve */
+void record_clamped(struct request *r);  /* the bill's tokens are known, before they are charged */
+void record_settled(struct request *r);
+void record_end(struct request *r); /* once a request */
 
 #endif

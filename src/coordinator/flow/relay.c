@@ -38,7 +38,7 @@ static void relay_cut_slow_consumer(struct request *r)
 static void relay_refuse_chunk(struct request *r, const char *why, const char *code)
 {
     api_error_set(&r->error, API_PROVIDER, NULL, "%s", why);
-    flow_attempt_failed(r, ATTEMPT_FAULT, code, true);
+    flow_attempt_failed(r, METRIC_ATTEMPT_FAILED, code, true);
 }
 
 /* Our own want of memory says nothing of the provider (R12). */
@@ -47,7 +47,7 @@ static void relay_no_memory(struct request *r)
     api_error_set(&r->error, API_OVERLOADED, NULL,
                   "the coordinator has no room for this answer now; try again");
     r->error.retry_after_s = 1;
-    flow_attempt_end(r, ATTEMPT_BLAMELESS, true);
+    flow_attempt_end(r, METRIC_ATTEMPT_CANCELLED, true);
     flow_fail(r, LEDGER_STOPPED);
 }
 
@@ -56,8 +56,7 @@ static void relay_begin(struct request *r)
 {
     struct reply *rp = &r->reply;
 
-    r->times.first_content = clock_mono_us(&r->coord->clock);
-    rp->timing.provider_us = r->times.first_content - r->tries.sent_us;
+    record_first_content(r);
     rp->answering = true;
     if (rp->x && !rp->ops->restart) { /* the body was kept for a retry until now */
         http_drop_body(rp->x);
@@ -153,6 +152,24 @@ static int relay_open_chunk(struct request *r, const struct attempt *a,
     return box_open(r->tries.session, m->encrypted_data.ciphertext, &r->tries.plain);
 }
 
+static void relay_note_time(struct request *r)
+{
+    int64_t now = clock_mono_us(&r->coord->clock);
+
+    if (r->tries.state == ATTEMPT_ANSWERING)
+        metrics_observe(r->coord->metrics, M_INTER_TOKEN, r->model->metric, 0,
+                        now - r->tries.last_chunk_us);
+    r->tries.last_chunk_us = now;
+}
+
+static enum metrics_FINISH relay_finish_of(struct str finish)
+{
+    return str_is(finish, "\"stop\"")         ? METRIC_FINISH_STOP
+           : str_is(finish, "\"length\"")     ? METRIC_FINISH_LENGTH
+           : str_is(finish, "\"tool_calls\"") ? METRIC_FINISH_TOOL_CALLS
+                                              : METRIC_FINISH_OTHER;
+}
+
 static void relay_chunk(struct request *r, const struct msg_inference_response_chunk *m,
                         const struct chunk_info *info)
 {
@@ -160,9 +177,11 @@ static void relay_chunk(struct request *r, const struct msg_inference_response_c
     int64_t tokens = relay_tokens_of(m, info);
 
     t->chunks_uncounted |= m->tokens < 0 && info->has_text;
-    t->last_chunk_us = clock_mono_us(&r->coord->clock);
+    relay_note_time(r);
     if (info->has_text)
         flow_note_content(r);
+    if (info->has_finish)
+        t->finish = relay_finish_of(info->finish);
     if (relay_may_leave(r) && t->early.len == 0 && t->state == ATTEMPT_ANSWERING) {
         relay_hand_over(r, info, tokens);
         return;

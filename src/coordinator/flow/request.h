@@ -9,6 +9,7 @@
 #include "coordinator/admit/identify.h"
 #include "coordinator/admit/queue.h"
 #include "coordinator/coord.h"
+#include "coordinator/metrics.h"
 #include "coordinator/registry/registry.h"
 #include "coordinator/reply/answer.h"
 #include "coordinator/reply/reply.h"
@@ -95,6 +96,7 @@ struct request_attempts {
     int64_t relayed_tokens;   /* what is believed of it */
     int64_t prompt_tokens;    /* reported; 0: not */
     int64_t usage_completion; /* as reported at the end */
+    enum metrics_FINISH finish;
 };
 
 /* Monotonic µs; 0: not reached. */
@@ -102,6 +104,7 @@ struct request_times {
     int64_t received, entered;        /* last byte read, parsed */
     int64_t reserve_start, queued_at; /* submitted; found no slot */
     int64_t first_content;            /* handed to the reply */
+    int64_t settle_start;             /* submitted */
     int64_t deadline;                 /* when the request ends, however far it is */
 };
 
@@ -117,6 +120,7 @@ struct request {
     struct chat_request chat;
     struct api_error error;      /* id != API_OK: what to tell the consumer */
     enum ledger_outcome outcome; /* how it ended, decided once */
+    bool consumer_gone;          /* it hung up */
     struct request_times times;
     struct loop_timer deadline_timer, head_timer;
 

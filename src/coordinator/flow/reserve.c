@@ -72,6 +72,7 @@ static void reserve_done(struct store_op *op)
 
     r->hold.decided = true;
     r->reply.timing.reserve_us = op->committed_us - r->times.reserve_start;
+    record_reserved(r);
     account_hold_decided(r->account, r->hold.reserve.ceiling_micro_usd,
                          op->rc == 0 || op->rc == ERR_FUNDS ? r->hold.reserve.balance_micro_usd
                                                             : -1);

@@ -73,7 +73,7 @@ static void route_begin_attempt(struct request *r, struct offer *o)
 
     if (queue_waits(&r->ticket)) {
         queue_leave(&r->ticket);
-        r->reply.timing.queue_us += clock_mono_us(&r->coord->clock) - r->times.queued_at;
+        record_queue_left(r);
     }
     t->chosen = o;
     t->items[t->n] = (struct attempt){.number = t->n};
@@ -94,7 +94,9 @@ enum flow_verdict flow_route(struct request *r)
      * them (queue_drain), so a slot that is free now is none of theirs. */
     struct offer *o = registry_choose(r->model, r->min_trust, t->tried, t->n_tried);
 
-    r->reply.timing.route_us += clock_mono_us(&r->coord->clock) - start;
+    start = clock_mono_us(&r->coord->clock) - start;
+    r->reply.timing.route_us += start;
+    metrics_observe(r->coord->metrics, M_ROUTING_TIME, 0, 0, start);
     if (o) {
         route_begin_attempt(r, o);
         return FLOW_NEXT;

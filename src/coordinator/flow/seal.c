@@ -55,7 +55,7 @@ static enum flow_verdict seal_failed(struct request *r, int rc)
 {
     if (rc == ERR_CRYPTO) { /* the provider's key is none: others may serve */
         api_error_set(&r->error, API_PROVIDER, NULL, "the provider's key cannot be encrypted to");
-        flow_attempt_failed(r, ATTEMPT_FAULT, "bad_key", false);
+        flow_attempt_failed(r, METRIC_ATTEMPT_NOT_SENT, "bad_key", false);
         return FLOW_NEXT;
     }
     api_error_set(&r->error, rc == ERR_BUSY ? API_OVERLOADED : API_INTERNAL, NULL,

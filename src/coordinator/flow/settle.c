@@ -33,6 +33,7 @@ static void settle_count(struct request *r)
         r->outcome == LEDGER_COMPLETED ? settle_completed_tokens(r) : request_delivered(r);
     if (r->outcome != LEDGER_COMPLETED && bill->completion_tokens == 0)
         r->outcome = LEDGER_RELEASED;
+    record_clamped(r);
     bill->cost_micro_usd =
         ledger_charge(&r->hold.reserve.price, r->hold.reserve.ceiling_micro_usd,
                       bill->prompt_tokens, bill->completion_tokens, r->outcome != LEDGER_RELEASED);
@@ -87,8 +88,10 @@ static void settle_done(struct store_op *op)
 {
     struct request *r = list_owner(op, struct request, hold.settle.op);
 
-    if (op->rc == 0)
+    if (op->rc == 0) {
         account_balance_is(r->account, r->hold.settle.balance_micro_usd);
+        record_settled(r);
+    }
     if (op->rc == 0 || op->rc == ERR_NOT_FOUND) /* not found: the reserve failed, nothing is held */
         hold_move(r, HOLD_SETTLED);
     else
@@ -111,6 +114,7 @@ static void settle_send(struct request *r)
     op->prompt_tokens = released ? 0 : bill->prompt_tokens;
     op->completion_tokens = released ? 0 : bill->completion_tokens;
     op->now_wall_us = clock_wall_us(&r->coord->clock);
+    r->times.settle_start = clock_mono_us(&r->coord->clock);
     coord_submit_soon(r->coord, &op->op);
 }
 
@@ -127,21 +131,6 @@ static void settle_answer(struct request *r)
     if (r->error.id == API_OK)
         api_error_set(&r->error, API_INTERNAL, NULL, "the request ended without an answer");
     rp->ops->error(rp, &r->error);
-}
-
-static void settle_log_request(const struct request *r)
-{
-    const struct reply_bill *bill = &r->reply.bill;
-
-    log_event(r->coord->log, LOG_INFO, EV_REQUEST_DONE, KV_CSTR("request", r->id),
-              KV_CSTR("trace", r->trace_id), KV_CSTR("outcome", ledger_outcome_name(r->outcome)),
-              KV_INT("status", r->error.id == API_OK ? 200 : r->error.status),
-              KV_CSTR("code", r->error.code), KV_CSTR("model", r->model ? r->model->id : ""),
-              KV_CSTR("provider", r->reply.source.provider_id), KV_INT("attempts", r->tries.n),
-              KV_INT("prompt_tokens", bill->prompt_tokens),
-              KV_INT("completion_tokens", bill->completion_tokens),
-              KV_INT("cost_micro_usd", bill->cost_micro_usd),
-              KV_INT("total_us", clock_mono_us(&r->coord->clock) - r->times.received));
 }
 
 /* Of a stream that breaks, the consumer gets what was queued, and only what its socket takes counts
@@ -162,11 +151,12 @@ enum flow_verdict flow_settle(struct request *r)
         settle_count(r);
         hold_move(r, HOLD_SETTLING);
         settle_send(r);
+    } else {
+        r->outcome = LEDGER_RELEASED; /* nothing was ever held */
     }
     /* Only what we cut ourselves is still live here. */
-    flow_attempt_end(r, r->tries.state == ATTEMPT_ANSWERING ? ATTEMPT_SERVED : ATTEMPT_BLAMELESS,
-                     true);
+    flow_attempt_end(r, METRIC_ATTEMPT_CANCELLED, true);
     settle_answer(r);
-    settle_log_request(r);
+    record_end(r);
     return FLOW_NEXT;
 }
