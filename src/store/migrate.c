@@ -12,6 +12,7 @@ static const struct migration {
     {"keys and ledger", migration_001_sql},
     {"identity", migration_002_sql},
     {"monotonic holds", migration_003_sql},
+    {"provider state", migration_004_sql},
 };
 
 enum { NEWEST = sizeof migrations / sizeof migrations[0] };

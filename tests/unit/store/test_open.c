@@ -10,7 +10,7 @@
 
 #include "unit/store/fake_store.h"
 
-enum { SCHEMA_NEWEST = 3 };
+enum { SCHEMA_NEWEST = 4 };
 
 static int setup(void **state)
 {
