@@ -1,138 +1,142 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/chat.h"
 
-#include <stdio.h>
-#include <yyjson.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "proto/beyond_text.h"
 #include "proto/chat_impl.h"
-#include "proto/json_wiped.h"
-#include "proto/span.h"
+#include "proto/json_check.h"
 
-struct parse {
-    struct arena *region;
+struct chat_parse {
     struct chat_request *r;
     struct api_error *e;
-    struct span_member members[CHAT_MEMBERS_MAX];
-    size_t n_members;
+    struct chat_members body; /* set last: not cleared */
+    struct chat_checked checked;
 };
 
-static int bad_type(struct parse *p, const char *name, const char *want)
+static int chat_wrong(struct chat_parse *p, const char *name, const char *want)
 {
     return chat_bad_type(p->e, name, want);
 }
 
 /* --- the text itself --- */
 
-static int collect_members(struct parse *p, struct str body)
+/* One level for the body, and what the span scanner follows in it. */
+enum { CHAT_MAX_DEPTH = 1 + SPAN_MAX_DEPTH };
+
+static int chat_open_body(struct chat_parse *p, struct str body)
 {
-    size_t cursor = 0;
-    struct span_member m;
-    int rc;
+    const char *why = "it is empty";
+    int rc = body.n ? json_check_members(body, CHAT_MAX_DEPTH, p->body.items, CHAT_MEMBERS_MAX,
+                                         &p->body.n, &why)
+                    : ERR_PARSE;
 
-    while ((rc = span_next(body, &cursor, &m)) > 0) {
-        if (p->n_members == CHAT_MEMBERS_MAX)
-            return api_error_set(p->e, API_BAD_REQUEST, NULL, "the body has more than %d fields",
-                                 CHAT_MEMBERS_MAX);
-        for (size_t i = 0; i < p->n_members; i++) {
-            if (str_eq(p->members[i].key, m.key))
-                return api_error_set(p->e, API_BAD_REQUEST, NULL,
-                                     "the field `%.*s` stands twice; send it once",
-                                     STR_ARG(str_cut(m.key, CHAT_SHOWN_BYTES)));
-        }
-        /* An escaped name could hide a second meaning from the splice below. */
-        if (memchr(m.key.p, '\\', m.key.n))
-            return api_error_set(p->e, API_BAD_REQUEST, NULL,
-                                 "field names must be written without escapes");
-        p->members[p->n_members++] = m;
-    }
-    /* The text is JSON by now, so only its depth can have stopped the scanner. */
-    return rc == 0 ? 0
-                   : api_error_set(p->e, API_BAD_REQUEST, NULL,
-                                   "the body is nested deeper than %d levels", SPAN_MAX_DEPTH);
-}
-
-static struct str raw_of(const struct parse *p, const char *name)
-{
-    for (size_t i = 0; i < p->n_members; i++) {
-        if (str_is(p->members[i].key, name))
-            return p->members[i].value;
-    }
-    return (struct str){0};
-}
-
-static int open_body(struct parse *p, struct str body, yyjson_doc **ret_doc)
-{
-    yyjson_alc alc = json_wiped_alc();
-    yyjson_read_err err;
-
-    if (!str_is_utf8(body))
+    if (rc == ERR_PARSE && body.n && !str_is_utf8(body))
         return api_error_set(p->e, API_BAD_UTF8, NULL, "the body is not valid UTF-8");
-    *ret_doc = body.n ? yyjson_read_opts((char *)body.p, body.n, 0, &alc, &err) : NULL;
-    if (!*ret_doc)
-        return api_error_set(p->e, API_BAD_JSON, NULL, "the body is not valid JSON: %s",
-                             body.n ? err.msg : "it is empty");
-    if (!yyjson_is_obj(yyjson_doc_get_root(*ret_doc)))
+    if (rc == ERR_PARSE)
+        return api_error_set(p->e, API_BAD_JSON, NULL, "the body is not valid JSON: %s", why);
+    if (rc == ERR_TYPE)
         return api_error_set(p->e, API_BAD_JSON, NULL, "the body must be a JSON object");
-    return collect_members(p, body);
+    if (rc == ERR_RANGE)
+        return api_error_set(p->e, API_BAD_REQUEST, NULL, "the body has more than %d fields",
+                             CHAT_MEMBERS_MAX);
+    if (rc < 0)
+        return api_error_set(p->e, API_BAD_REQUEST, NULL,
+                             "the body is nested deeper than %d levels", SPAN_MAX_DEPTH);
+    return chat_check_names(&p->checked, &p->body);
 }
 
-static int keep(struct parse *p, yyjson_val *v, struct str *ret)
+/* The text of a string of `bytes`, in the region. */
+static int chat_keep(struct chat_parse *p, struct str value, size_t bytes, struct str *ret)
 {
-    *ret = arena_dup(p->region, (struct str){yyjson_get_str(v), yyjson_get_len(v)});
-    return ret->p ? 0 : api_error_set(p->e, API_INTERNAL, NULL, "out of memory");
+    char *text = arena_alloc(p->checked.region, bytes + 1);
+
+    if (!text)
+        return api_error_set(p->e, API_INTERNAL, NULL, "out of memory");
+    span_text_copy(value, text);
+    *ret = (struct str){text, bytes};
+    return 0;
 }
 
 /* --- model and messages --- */
 
-static int take_model(struct parse *p, yyjson_val *root)
+static int chat_take_model(struct chat_parse *p)
 {
-    yyjson_val *v = chat_get(root, "model");
+    struct str value = chat_get(&p->body, "model");
+    size_t n = span_text_bytes(value);
 
-    if (!v)
+    if (!value.p)
         return api_error_set(p->e, API_MISSING_FIELD, "model",
                              "model is required; GET /v1/models lists what there is");
-    if (!yyjson_is_str(v))
-        return bad_type(p, "model", "a string");
-    if (yyjson_get_len(v) == 0 || yyjson_get_len(v) > CHAT_MAX_MODEL_BYTES ||
-        memchr(yyjson_get_str(v), 0, yyjson_get_len(v)))
-        return api_error_set(p->e, API_BAD_VALUE, "model",
-                             "model has %zu bytes, allowed are 1 to %d without NUL",
-                             yyjson_get_len(v), CHAT_MAX_MODEL_BYTES);
-    return keep(p, v, &p->r->model);
+    if (!chat_is_str(value))
+        return chat_wrong(p, "model", "a string");
+    if (n > 0 && n <= CHAT_MAX_MODEL_BYTES) {
+        if (chat_keep(p, value, n, &p->r->model) < 0)
+            return ERR_DENIED;
+        if (!memchr(p->r->model.p, 0, n))
+            return 0;
+    }
+    return api_error_set(p->e, API_BAD_VALUE, "model",
+                         "model has %zu bytes, allowed are 1 to %d without NUL", n,
+                         CHAT_MAX_MODEL_BYTES);
 }
 
-static int take_messages(struct parse *p, yyjson_val *root)
+/* The bytes of a member that a template may print, null included. */
+static size_t chat_bytes_of(const struct chat_parse *p, const char *name)
 {
-    yyjson_val *v = chat_get(root, "messages");
-    struct chat_checked checked = {.region = p->region, .e = p->e};
-    yyjson_arr_iter it;
-    yyjson_val *msg;
-    size_t i = 0;
+    for (size_t i = 0; i < p->body.n; i++) {
+        if (str_is(p->body.items[i].key, name))
+            return p->body.items[i].value.n;
+    }
+    return 0;
+}
 
-    if (!v)
+static int chat_take_messages(struct chat_parse *p)
+{
+    struct str messages = chat_get(&p->body, "messages");
+
+    if (!messages.p)
         return api_error_set(p->e, API_MISSING_FIELD, "messages", "messages is required");
-    if (!yyjson_is_arr(v))
-        return bad_type(p, "messages", "an array");
-    if (yyjson_arr_size(v) == 0)
+    if (messages.p[0] != '[')
+        return chat_wrong(p, "messages", "an array");
+    if (chat_check_messages(&p->checked, messages, &p->r->n_messages) < 0)
+        return ERR_DENIED;
+    if (p->r->n_messages == 0)
         return api_error_set(p->e, API_BAD_VALUE, "messages",
                              "messages is empty; send at least one message");
-    yyjson_arr_iter_init(v, &it);
-    while ((msg = yyjson_arr_iter_next(&it))) {
-        int rc = chat_check_message(&checked, msg, i++);
-
-        if (rc < 0)
-            return rc;
-    }
-    p->r->n_messages = i;
-    p->r->beyond_text = checked.beyond_text;
-    p->r->messages = raw_of(p, "messages");
-    p->r->prompt_bytes = p->r->messages.n + raw_of(p, "tools").n + raw_of(p, "functions").n +
-                         raw_of(p, "response_format").n;
+    p->r->beyond_text = p->checked.beyond_text;
+    p->r->null_contents = p->checked.null_contents;
+    p->r->messages = messages;
+    p->r->prompt_bytes = messages.n + chat_bytes_of(p, "tools") + chat_bytes_of(p, "functions") +
+                         chat_bytes_of(p, "response_format");
     return 0;
 }
 
 /* --- numbers --- */
+
+static bool chat_is_number(struct str value)
+{
+    return value.n > 0 && (value.p[0] == '-' || (value.p[0] >= '0' && value.p[0] <= '9'));
+}
+
+/* Whether a number is written without fraction and exponent. */
+static bool chat_is_whole(struct str value)
+{
+    if (!chat_is_number(value))
+        return false;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == '.' || value.p[i] == 'e' || value.p[i] == 'E')
+            return false;
+    }
+    return true;
+}
+
+/* Inside the body something always follows a number, and ends it for strtod too. */
+static double chat_number(struct str value)
+{
+    return strtod(value.p, NULL);
+}
 
 #define AT(field) offsetof(struct chat_request, field)
 
@@ -142,7 +146,7 @@ static const struct {
     double min, max;
     size_t offset;
     const char *advice;
-} numbers[] = {
+} chat_numbers[] = {
     {"temperature", false, 0, 2, AT(temperature), "0 is greedy, 1 the default"},
     {"top_p", false, 0, 1, AT(top_p), "1 is the default"},
     {"top_k", true, 0, 1000000, AT(top_k), "0 switches it off"},
@@ -151,58 +155,52 @@ static const struct {
     {"presence_penalty", false, -2, 2, AT(presence_penalty), "0 is the default"},
 };
 
-static int take_numbers(struct parse *p, yyjson_val *root)
+static int chat_take_numbers(struct chat_parse *p)
 {
     p->r->temperature = p->r->top_p = 1;
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        yyjson_val *v = chat_get(root, numbers[i].name);
-        char *at = (char *)p->r + numbers[i].offset;
-        double d = yyjson_get_num(v);
+    for (size_t i = 0; i < sizeof chat_numbers / sizeof chat_numbers[0]; i++) {
+        const char *name = chat_numbers[i].name;
+        struct str value = chat_get(&p->body, name);
+        char *at = (char *)p->r + chat_numbers[i].offset;
+        double d;
 
-        if (!v)
+        if (!value.p)
             continue;
-        if (numbers[i].whole ? !yyjson_is_int(v) : !yyjson_is_num(v))
-            return bad_type(p, numbers[i].name, numbers[i].whole ? "a whole number" : "a number");
-        if (!(d >= numbers[i].min && d <= numbers[i].max))
-            return api_error_set(p->e, API_BAD_VALUE, numbers[i].name,
-                                 "%s is %.*s, but must be from %g to %g; %s", numbers[i].name,
-                                 STR_ARG(str_cut(raw_of(p, numbers[i].name), CHAT_SHOWN_BYTES)),
-                                 numbers[i].min, numbers[i].max, numbers[i].advice);
-        if (numbers[i].whole)
-            *(int64_t *)(void *)at = yyjson_get_sint(v);
+        if (chat_numbers[i].whole ? !chat_is_whole(value) : !chat_is_number(value))
+            return chat_wrong(p, name, chat_numbers[i].whole ? "a whole number" : "a number");
+        d = chat_number(value);
+        if (!(d >= chat_numbers[i].min && d <= chat_numbers[i].max))
+            return api_error_set(p->e, API_BAD_VALUE, name,
+                                 "%s is %.*s, but must be from %g to %g; %s", name,
+                                 STR_ARG(str_cut(value, CHAT_SHOWN_BYTES)), chat_numbers[i].min,
+                                 chat_numbers[i].max, chat_numbers[i].advice);
+        if (chat_numbers[i].whole)
+            *(int64_t *)(void *)at = (int64_t)d;
         else
             *(double *)(void *)at = d;
     }
     return 0;
 }
 
-static const char *const limit_fields[] = {"max_tokens", "max_completion_tokens",
-                                           "max_output_tokens"};
-enum { N_LIMIT_FIELDS = sizeof limit_fields / sizeof limit_fields[0] };
-
 /* The smallest that is given: what is reserved for must be what can be generated. */
-static int take_limits(struct parse *p, yyjson_val *root)
+static int chat_take_limits(struct chat_parse *p)
 {
-    for (size_t i = 0; i < N_LIMIT_FIELDS; i++) {
-        const char *name = limit_fields[i];
-        yyjson_val *v = chat_get(root, name);
-        int64_t n;
+    for (size_t i = 0; i < CHAT_LIMIT_FIELDS; i++) {
+        const char *name = chat_limit_fields[i];
+        struct str value = chat_get(&p->body, name);
+        int64_t n = 0;
 
-        if (!v)
+        if (!value.p)
             continue;
-        if (!yyjson_is_int(v) && !yyjson_is_real(v))
-            return bad_type(p, name, "a whole number");
-        if (yyjson_is_real(v) && yyjson_get_real(v) < CHAT_MAX_TOKENS_LIMIT)
-            return bad_type(p, name, "a whole number");
-        n = yyjson_is_uint(v) && yyjson_get_uint(v) <= CHAT_MAX_TOKENS_LIMIT
-                ? (int64_t)yyjson_get_uint(v)
-            : yyjson_is_sint(v) ? -1
-                                : CHAT_MAX_TOKENS_LIMIT + 1LL;
-        if (n < 1 || n > CHAT_MAX_TOKENS_LIMIT)
+        if (!chat_is_number(value) ||
+            (!chat_is_whole(value) && chat_number(value) < CHAT_MAX_TOKENS_LIMIT))
+            return chat_wrong(p, name, "a whole number");
+        if (!chat_is_whole(value) || str_to_i64(value, &n) < 0 || n < 1 ||
+            n > CHAT_MAX_TOKENS_LIMIT)
             return api_error_set(p->e, API_BAD_VALUE, name,
                                  "%s is %.*s, but must be from 1 to %d; leave it out for the "
                                  "default of %d",
-                                 name, STR_ARG(str_cut(raw_of(p, name), CHAT_SHOWN_BYTES)),
+                                 name, STR_ARG(str_cut(value, CHAT_SHOWN_BYTES)),
                                  CHAT_MAX_TOKENS_LIMIT, CHAT_DEFAULT_MAX_TOKENS);
         if (p->r->max_tokens == 0 || n < p->r->max_tokens)
             p->r->max_tokens = n;
@@ -212,116 +210,122 @@ static int take_limits(struct parse *p, yyjson_val *root)
 
 /* --- the rest --- */
 
-static int take_stops(struct parse *p, yyjson_val *root)
+static int chat_take_stop(struct chat_parse *p, struct str value)
 {
-    yyjson_val *v = chat_get(root, "stop");
-    size_t n = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
+    size_t n = span_text_bytes(value);
 
-    if (!v)
+    if (!chat_is_str(value))
+        return chat_wrong(p, "stop", "a string or an array of strings");
+    if (n == 0)
+        return api_error_set(p->e, API_BAD_VALUE, "stop", "stop contains an empty string");
+    if (n > CHAT_MAX_STOP_BYTES)
+        return api_error_set(p->e, API_BAD_VALUE, "stop",
+                             "a stop string has %zu bytes, the limit is %d", n,
+                             CHAT_MAX_STOP_BYTES);
+    return chat_keep(p, value, n, &p->r->stops[p->r->n_stops++]);
+}
+
+static int chat_take_stops(struct chat_parse *p)
+{
+    struct str value = chat_get(&p->body, "stop"), stop;
+    size_t cursor = 0, n = 0;
+
+    if (!value.p)
         return 0;
-    if (!yyjson_is_str(v) && !yyjson_is_arr(v))
-        return bad_type(p, "stop", "a string or an array of strings");
+    if (value.p[0] != '[')
+        return chat_take_stop(p, value);
+    while (span_next_element(value, &cursor, &stop) > 0)
+        n++;
     if (n > CHAT_MAX_STOPS)
         return api_error_set(p->e, API_BAD_VALUE, "stop", "stop has %zu strings, the limit is %d",
                              n, CHAT_MAX_STOPS);
-    for (size_t i = 0; i < n; i++) {
-        yyjson_val *s = yyjson_is_arr(v) ? yyjson_arr_get(v, i) : v;
-        int rc;
-
-        if (!yyjson_is_str(s))
-            return bad_type(p, "stop", "a string or an array of strings");
-        if (yyjson_get_len(s) == 0)
-            return api_error_set(p->e, API_BAD_VALUE, "stop", "stop contains an empty string");
-        if (yyjson_get_len(s) > CHAT_MAX_STOP_BYTES)
-            return api_error_set(p->e, API_BAD_VALUE, "stop",
-                                 "a stop string has %zu bytes, the limit is %d", yyjson_get_len(s),
-                                 CHAT_MAX_STOP_BYTES);
-        rc = keep(p, s, &p->r->stops[p->r->n_stops++]);
-        if (rc < 0)
-            return rc;
+    for (cursor = 0; span_next_element(value, &cursor, &stop) > 0;) {
+        if (chat_take_stop(p, stop) < 0)
+            return ERR_DENIED;
     }
     return 0;
 }
 
-static int take_flags(struct parse *p, yyjson_val *root)
+/* A field that is true or false; *ret false when it is absent. */
+static int chat_take_bool(struct chat_parse *p, const char *name, struct str value, bool *ret)
 {
-    yyjson_val *stream = chat_get(root, "stream"), *options = chat_get(root, "stream_options");
-    yyjson_val *usage = chat_get(options, "include_usage");
-    yyjson_val *n = chat_get(root, "n"), *seed = chat_get(root, "seed");
-    yyjson_val *user = chat_get(root, "user");
+    *ret = str_eq(value, STR("true"));
+    return !value.p || *ret || str_eq(value, STR("false")) ? 0
+                                                           : chat_wrong(p, name, "true or false");
+}
 
-    if (stream && !yyjson_is_bool(stream))
-        return bad_type(p, "stream", "true or false");
-    p->r->stream = yyjson_is_true(stream);
-    if (options && !yyjson_is_obj(options))
-        return bad_type(p, "stream_options", "an object");
-    if (usage && !yyjson_is_bool(usage))
-        return bad_type(p, "stream_options.include_usage", "true or false");
-    p->r->include_usage = yyjson_is_true(usage);
-    if (user && !yyjson_is_str(user))
-        return bad_type(p, "user", "a string");
-    if (n && !yyjson_is_int(n))
-        return bad_type(p, "n", "a whole number");
-    if (n && yyjson_get_sint(n) != 1)
+static int chat_take_stream(struct chat_parse *p)
+{
+    struct str options = chat_get(&p->body, "stream_options"), usage = {0};
+    struct span_member m;
+    size_t cursor = 0;
+
+    if (chat_take_bool(p, "stream", chat_get(&p->body, "stream"), &p->r->stream) < 0)
+        return ERR_DENIED;
+    if (!options.p)
+        return 0;
+    if (options.p[0] != '{')
+        return chat_wrong(p, "stream_options", "an object");
+    while (span_next(options, &cursor, &m) > 0) {
+        if (span_same_text(m.key, STR("include_usage")))
+            usage = m.value;
+    }
+    if (str_eq(usage, STR("null")))
+        return 0;
+    return chat_take_bool(p, "stream_options.include_usage", usage, &p->r->include_usage);
+}
+
+/* The 64 bits of a whole number, signed or not; 0 or ERR_RANGE. */
+static int chat_take_bits(struct str value, int64_t *ret)
+{
+    if (str_to_i64(value, ret) == 0)
+        return 0;
+    errno = 0;
+    *ret = (int64_t)strtoull(value.p, NULL, 10); /* ends with the number, as strtod does */
+    return errno == 0 && value.p[0] != '-' ? 0 : ERR_RANGE;
+}
+
+static int chat_take_others(struct chat_parse *p)
+{
+    struct str n = chat_get(&p->body, "n"), seed = chat_get(&p->body, "seed");
+    struct str user = chat_get(&p->body, "user");
+
+    if (user.p && !chat_is_str(user))
+        return chat_wrong(p, "user", "a string");
+    if (n.p && !chat_is_whole(n))
+        return chat_wrong(p, "n", "a whole number");
+    if (n.p && !str_eq(n, STR("1")))
         return api_error_set(p->e, API_UNSUPPORTED, "n",
                              "n must be 1; send the request several times for several answers");
-    if (seed && !yyjson_is_int(seed))
-        return bad_type(p, "seed", "a whole number");
-    p->r->has_seed = seed != NULL;
-    p->r->seed = yyjson_get_sint(seed);
+    if (seed.p && (!chat_is_whole(seed) || chat_take_bits(seed, &p->r->seed) < 0))
+        return chat_wrong(p, "seed", "a whole number of 64 bits");
+    p->r->has_seed = seed.p != NULL;
     return 0;
 }
 
-static int note_beyond_text(struct parse *p, yyjson_val *root)
+static int chat_note_fields(struct chat_parse *p)
 {
-    (void)root;
-    for (size_t i = 0; i < p->n_members && !p->r->beyond_text; i++)
-        p->r->beyond_text = beyond_text_field(p->members[i].key, p->members[i].value);
+    for (size_t i = 0; i < p->body.n && !p->r->beyond_text; i++)
+        p->r->beyond_text = beyond_text_field(p->body.items[i].key, p->body.items[i].value);
     return 0;
 }
 
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error)
 {
-    static int (*const steps[])(struct parse * p, yyjson_val * root) = {
-        take_model, take_messages, take_numbers,    take_limits,
-        take_stops, take_flags,    note_beyond_text};
-    struct parse p = {.region = region, .r = ret_request, .e = ret_error};
-    yyjson_doc *doc = NULL;
+    static int (*const steps[])(struct chat_parse * p) = {
+        chat_take_model, chat_take_messages, chat_take_numbers, chat_take_limits,
+        chat_take_stops, chat_take_stream,   chat_take_others,  chat_note_fields};
+    struct chat_parse p;
     int rc;
 
+    p.r = ret_request;
+    p.e = ret_error;
+    p.checked = (struct chat_checked){
+        .region = region, .e = ret_error, .message = CHAT_NOWHERE, .part = CHAT_NOWHERE};
     *ret_request = (struct chat_request){0};
-    rc = open_body(&p, body, &doc);
+    rc = chat_open_body(&p, body);
     for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++)
-        rc = steps[i](&p, yyjson_doc_get_root(doc));
-    yyjson_doc_free(doc);
+        rc = steps[i](&p);
     return rc;
-}
-
-static bool is_limit_field(struct str key)
-{
-    for (size_t i = 0; i < N_LIMIT_FIELDS; i++) {
-        if (str_is(key, limit_fields[i]))
-            return true;
-    }
-    return false;
-}
-
-int chat_request_rewrite(struct str body, int64_t max_tokens, struct buf *out)
-{
-    struct span_member m;
-    size_t cursor = 0;
-    int rc = buf_printf(out, "{\"max_tokens\":%lld", (long long)max_tokens);
-    int more;
-
-    while (rc == 0 && (more = span_next(body, &cursor, &m)) != 0) {
-        if (more < 0)
-            return ERR_PARSE;
-        if (is_limit_field(m.key))
-            continue;
-        rc = buf_append_str(out, STR(","));
-        if (rc == 0)
-            rc = buf_append_str(out, m.whole);
-    }
-    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }

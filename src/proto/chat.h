@@ -20,16 +20,17 @@ struct chat_request {
     struct str model;
     struct str messages; /* span of the array in the body */
     size_t n_messages;
-    size_t prompt_bytes; /* upper bound of the prompt's text bytes: the bytes of `messages` and of
-                            `tools`, `functions`, `response_format` where present */
-    bool stream;         /* stream === true */
-    bool include_usage;  /* stream_options.include_usage === true */
-    int64_t max_tokens;  /* smallest of max_tokens, max_completion_tokens and max_output_tokens that
-                            is present; 0: none given */
-    double temperature;  /* [0, 2]; default 1 */
-    double top_p;        /* [0, 1]; default 1; 0: the likeliest token alone */
-    int64_t top_k;       /* >= 0; 0: off */
-    double min_p;        /* [0, 1]; 0: off; see beyond_text */
+    size_t null_contents; /* of an assistant that calls nothing; forwarded as "" (R18) */
+    size_t prompt_bytes;  /* upper bound of the prompt's text bytes: the bytes of `messages` and of
+                             `tools`, `functions`, `response_format` where present */
+    bool stream;          /* stream === true */
+    bool include_usage;   /* stream_options.include_usage === true */
+    int64_t max_tokens; /* smallest of max_tokens, max_completion_tokens and max_output_tokens that
+                           is present; 0: none given */
+    double temperature; /* [0, 2]; default 1 */
+    double top_p;       /* [0, 1]; default 1; 0: the likeliest token alone */
+    int64_t top_k;      /* >= 0; 0: off */
+    double min_p;       /* [0, 1]; 0: off; see beyond_text */
     double frequency_penalty, presence_penalty; /* [-2, 2] */
     bool has_seed;
     int64_t seed;
@@ -44,19 +45,22 @@ struct chat_request {
 /* Parse and check. Refused with a text that names the field, the limit and the way out: not JSON /
  * not an object / invalid UTF-8; model missing, empty or too long; messages missing, not an array,
  * empty; a message that is no object, without a role, with a role other than system, developer,
- * user, assistant, tool, function; content of a wrong type (string, null with tool_calls, or array
- * of parts with type text); numbers of a wrong type or out of range (max_tokens 0, negative, over
+ * user, assistant, tool, function; content of a wrong type (string, array of parts with a type, or
+ * null from an assistant); numbers of a wrong type or out of range (max_tokens 0, negative, over
  * the limit); stream_options.include_usage not a bool; n other than 1; more than CHAT_MAX_STOPS
  * stops or one that is empty or longer than CHAT_MAX_STOP_BYTES; stream not a bool; user not a
- * string; a member that stands twice in a message or a part of one; more than 128
- * fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as absent. Unknown fields pass.
- * Duplicate top-level keys are refused (what is priced must be what is forwarded). 0 or ERR_DENIED
- * with *ret_error. Strings live in `region` or point into `body`. */
+ * string; a member that stands twice in a message or a part of one, or whose name is
+ * written with escapes; more than 128 fields or nesting deeper than SPAN_MAX_DEPTH. Nulls count as
+ * absent. Unknown fields pass. Duplicate top-level keys are refused (what is priced must be what is
+ * forwarded). 0 or ERR_DENIED with *ret_error. Strings live in `region` or point into `body`. Time
+ * is linear in the body's bytes, whatever is in it; no tree and no copy of the prompt is made. */
 int chat_request_parse(struct str body, struct arena *region, struct chat_request *ret_request,
                        struct api_error *ret_error);
 
-/* Append the body for the provider: the original with every token-limit field removed and
- * "max_tokens":N added; all other bytes unchanged. 0, ERR_LIMIT, ERR_NOMEM, ERR_PARSE. */
-int chat_request_rewrite(struct str body, int64_t max_tokens, struct buf *out);
+/* Append the body for the provider: the original with every token-limit field removed,
+ * "max_tokens":N added and null contents as ""; all other bytes unchanged. `r` is what the body was
+ * parsed to. 0, ERR_LIMIT, ERR_NOMEM, ERR_PARSE. */
+int chat_request_rewrite(const struct chat_request *r, struct str body, int64_t max_tokens,
+                         struct buf *out);
 
 #endif

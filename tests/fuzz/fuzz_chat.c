@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of consumers and chunks of providers: what parses can be rewritten, and the rewritten body
- * parses to the new limit; a chunk is seen for the same whatever came before it, and what consumers
- * get of it is JSON. */
+/* Texts: what is JSON and what is not, as another parser says. Bodies of consumers and chunks of
+ * providers: what parses can be rewritten, and the rewritten body parses to the new limit; a chunk
+ * is seen for the same whatever came before it, and what consumers get of it is JSON. */
 #include "fuzz/fuzz.h"
 #include <stdlib.h>
 
+#include <yyjson.h>
+
 #include "proto/chat.h"
 #include "proto/chunk.h"
+#include "proto/json_check.h"
 
 enum { REGION_BYTES = 16 << 20, OUT_BYTES = 8 << 20, NEW_LIMIT = 77 };
+
+static void text(struct str input)
+{
+    const char *why = NULL;
+    int rc = json_check(input, JSON_CHECK_MAX_DEPTH, &why);
+    yyjson_doc *doc = input.n ? yyjson_read(input.p, input.n, 0) : NULL;
+
+    if (rc == ERR_LIMIT)
+        ; /* deeper than anybody goes */
+    else if (rc == 0 ? !doc : doc && strcmp(why, "a number too large") != 0)
+        abort();
+    yyjson_doc_free(doc);
+}
 
 static void body(struct str input)
 {
@@ -20,7 +36,7 @@ static void body(struct str input)
     arena_init(&region, REGION_BYTES);
     buf_init(&out, OUT_BYTES);
     if (chat_request_parse(input, &region, &r, &e) == 0) {
-        if (chat_request_rewrite(input, NEW_LIMIT, &out) < 0 ||
+        if (chat_request_rewrite(&r, input, NEW_LIMIT, &out) < 0 ||
             chat_request_parse(buf_view(&out), &region, &again, &e) < 0 ||
             again.max_tokens != NEW_LIMIT || !str_eq(again.model, r.model))
             abort();
@@ -122,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str input = {(const char *)data, size};
 
+    text(input);
     body(input);
     chunk(input);
     return 0;

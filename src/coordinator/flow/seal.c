@@ -76,7 +76,7 @@ enum flow_verdict flow_seal(struct request *r)
     buf_clear(&t->plain);
     rc = registry_session(t->chosen, &t->session);
     if (rc == 0)
-        rc = chat_request_rewrite(r->body, limit, &t->plain);
+        rc = chat_request_rewrite(&r->chat, r->body, limit, &t->plain);
     if (rc == 0)
         rc = seal_build_frame(t, buf_view(&t->plain));
     buf_wipe(&t->plain);

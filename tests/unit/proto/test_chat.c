@@ -88,6 +88,10 @@ static const struct bad bad_messages[] = {
      "messages[0].content[0]"},
     {MESSAGES("[" HI "," USER("[{\"type\":\"text\",\"text\":\"a\"},7]") "]"), "invalid_type",
      "messages[1].content[1]"},
+    {MESSAGES("[{\"role\":\"assistant\"}]"), "missing_required_parameter", "messages[0].content"},
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":7}]"), "invalid_type", "messages[0].content"},
+    {MESSAGES("[{\"role\":\"system\",\"content\":null}]"), "missing_required_parameter",
+     "messages[0].content"},
     {MESSAGES("[{\"role\":\"tool\",\"tool_call_id\":\"c\"}]"), "missing_required_parameter",
      "messages[0].content"},
     {MESSAGES("[{\"role\":\"user\",\"content\":\"a\",\"content\":\"b\"}]"), "invalid_request_error",
@@ -249,7 +253,16 @@ static const struct {
     {"a longer stop", M ",\"stop\":[\"a\",\"", "s", 1025, "\"]}", "invalid_value", "stop"},
     {"a name of a megabyte, twice", M ",\"x\":1,\"", "x", 1000000, "\":1,\"x\":2}",
      "invalid_request_error", ""},
-    {"nesting nobody sends", M ",\"x\":", "[", 100000, "}", "invalid_json", ""},
+    /* L2: each of these took a tenth of a second and more */
+    {"a million fields", "{\"a\":1", ",\"a\":1", 1000000, "}", "invalid_request_error", ""},
+    {"a million fields of a message", "{\"model\":\"m\",\"messages\":[{\"a\":1", ",\"a\":1",
+     1000000, "}]}", "invalid_request_error", "messages[0]"},
+    {"a million fields of a part",
+     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":"
+     "[{\"a\":1",
+     ",\"a\":1", 1000000, "}]}]}", "invalid_request_error", "messages[0].content[0]"},
+    {"three million numbers", M ",\"x\":[0", ",1", 3000000, "]}", "", ""},
+    {"nesting nobody sends", M ",\"x\":", "[", 100000, "}", "invalid_request_error", ""},
 };
 
 static void sizes_have_limits_and_what_is_within_them_passes(void **state)
@@ -292,6 +305,37 @@ static void more_than_128_fields_are_refused(void **state)
     }
 }
 
+/* L2: names are hashed when there are many; a twin is found wherever the two stand. */
+static void a_name_that_stands_twice_is_found_among_few_and_many(void **state)
+{
+    static const int counts[] = {2, 3, 9, 10, 11, 12, 63, 126};
+
+    (void)state;
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        int n = counts[c];
+
+        for (int twin = -1; twin < n - 1; twin++) { /* the last is named as this one; -1: as none */
+            struct buf body;
+            struct chat_request r;
+            struct arena region;
+            struct api_error e;
+
+            body_with(&body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\"",
+                      "", 0, "");
+            for (int i = 0; i < n; i++)
+                assert_int_equal(
+                    buf_printf(&body, ",\"x%d\":1", i == n - 1 && twin >= 0 ? twin : i), 0);
+            assert_int_equal(buf_append_str(&body, STR("}]}")), 0);
+            assert_int_equal(parse(buf_view(&body), &region, &r, &e), twin < 0 ? 0 : ERR_DENIED);
+            assert_string_equal(e.param, twin < 0 ? "" : "messages[0]");
+            if (twin >= 0)
+                assert_non_null(strstr(e.message, "stands twice"));
+            arena_free(&region);
+            buf_free(&body);
+        }
+    }
+}
+
 /* What is priced must be what is forwarded: a body that the scanner cannot follow to its end is
  * refused here, before any money is held. */
 static void a_body_nested_too_deep_to_be_forwarded_is_refused(void **state)
@@ -316,7 +360,7 @@ static void a_body_nested_too_deep_to_be_forwarded_is_refused(void **state)
         assert_int_equal(parse(buf_view(&body), &region, &r, &e), cases[i].code);
         if (cases[i].code == 0) {
             assert_true(r.prompt_bytes >= strlen(HI));
-            assert_int_equal(chat_request_rewrite(buf_view(&body), 1, &forwarded), 0);
+            assert_int_equal(chat_request_rewrite(&r, buf_view(&body), 1, &forwarded), 0);
         } else {
             assert_string_equal(e.code, "invalid_request_error");
             assert_non_null(strstr(e.message, "256"));
@@ -414,6 +458,12 @@ static const struct {
      "messages[0].tool_calls"},
     {MESSAGES("[{\"role\":\"assistant\",\"content\":\"a\",\"tool_calls\":[]}]"), NULL},
     {MESSAGES("[{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"4\"}]"), NULL},
+    /* R18: as an SDK gives it back */
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":null}]"), NULL},
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"annotations\":[],"
+              "\"audio\":null,\"function_call\":null,\"tool_calls\":null,\"name\":null}]"),
+     NULL},
+    {MESSAGES("[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[ ]}]"), NULL},
     {MESSAGES("[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"function\",\"content\":"
               "\"f\"}]"),
      NULL},
@@ -526,49 +576,6 @@ static void what_a_template_may_print_is_priced(void **state)
     arena_free(&region);
 }
 
-/* --- what is forwarded --- */
-
-static void a_rewrite_changes_the_limits_and_nothing_else(void **state)
-{
-    static const struct {
-        const char *body, *forwarded;
-    } cases[] = {
-        {M "}", "{\"max_tokens\":42,\"model\":\"m\",\"messages\":[" HI "]}"},
-        {"{}", "{\"max_tokens\":42}"},
-        {"{\"max_tokens\":7}", "{\"max_tokens\":42}"},
-        {"{\"a\":1,\"max_tokens\":null,\"b\":2,\"max_completion_tokens\":7,"
-         "\"max_output_tokens\":7}",
-         "{\"max_tokens\":42,\"a\":1,\"b\":2}"},
-        {"\n{ \"n\" : 9007199254740993 , \"s\":\"\\u0041 <&> \xC3\xA9\",\"d\":1.0000, "
-         "\"in\":{\"max_tokens\":7}\n}",
-         "{\"max_tokens\":42,\"n\" : 9007199254740993,\"s\":\"\\u0041 <&> \xC3\xA9\","
-         "\"d\":1.0000,\"in\":{\"max_tokens\":7}}"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct buf out;
-
-        buf_init(&out, BUF_BYTES);
-        assert_int_equal(chat_request_rewrite(str_from(cases[i].body), 42, &out), 0);
-        if (!str_is(buf_view(&out), cases[i].forwarded))
-            fail_msg("%s", cases[i].body);
-        buf_free(&out);
-    }
-}
-
-static void a_rewrite_that_does_not_fit_or_is_no_object_is_refused(void **state)
-{
-    struct buf out;
-
-    (void)state;
-    buf_init(&out, 30);
-    assert_int_equal(chat_request_rewrite(STR(M "}"), 42, &out), ERR_LIMIT);
-    buf_clear(&out);
-    assert_int_equal(chat_request_rewrite(STR("[]"), 42, &out), ERR_PARSE);
-    buf_free(&out);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,8 +592,7 @@ int main(void)
         cmocka_unit_test(what_a_refusal_quotes_is_as_it_was_sent),
         cmocka_unit_test(the_smallest_of_the_limits_counts),
         cmocka_unit_test(what_a_template_may_print_is_priced),
-        cmocka_unit_test(a_rewrite_changes_the_limits_and_nothing_else),
-        cmocka_unit_test(a_rewrite_that_does_not_fit_or_is_no_object_is_refused),
+        cmocka_unit_test(a_name_that_stands_twice_is_found_among_few_and_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,9 +176,9 @@ static void nesting_ends_at_256(void **state)
     assert_int_equal(span_get_unique(nested(&text, 256), "a", &value), 0);
     assert_int_equal(value.n, 512);
     buf_free(&text);
-    assert_int_equal(span_get_unique(nested(&text, 257), "a", &value), ERR_PARSE);
+    assert_int_equal(span_get_unique(nested(&text, 257), "a", &value), ERR_LIMIT);
     buf_free(&text);
-    assert_int_equal(span_get_unique(nested(&text, 1000000), "a", &value), ERR_PARSE);
+    assert_int_equal(span_get_unique(nested(&text, 1000000), "a", &value), ERR_LIMIT);
     buf_free(&text);
 }
 
@@ -210,6 +210,83 @@ static void as_many_keys_as_allowed_are_compared(void **state)
     buf_free(&text);
 }
 
+static const struct {
+    const char *array;
+    size_t n;
+    const char *values[MEMBERS_MAX];
+    int end;
+} arrays[] = {
+    {"[]", 0, {0}, 0},
+    {" [ \n ] ", 0, {0}, 0},
+    {"[1]", 1, {"1"}, 0},
+    {"[ {\"a\":[1,2]} , \"],\" ,[[]],null ]", 4, {"{\"a\":[1,2]}", "\"],\"", "[[]]", "null"}, 0},
+    {"{}", 0, {0}, ERR_PARSE},
+    {"", 0, {0}, ERR_PARSE},
+    {"[1", 1, {"1"}, ERR_PARSE},
+    {"[1 2]", 1, {"1"}, ERR_PARSE},
+    {"[1,", 1, {"1"}, ERR_PARSE},
+    {"[,1]", 0, {0}, ERR_PARSE},
+    {"[\"a]", 0, {0}, ERR_PARSE},
+};
+
+static void elements_are_the_bytes_between_the_commas(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        struct str array = str_from(arrays[i].array), value;
+        size_t cursor = 0, start = 0;
+
+        for (size_t k = 0; k < arrays[i].n; k++) {
+            assert_int_equal(span_next_start(array, &start), 1);
+            assert_int_equal(span_next_element(array, &cursor, &value), 1);
+            if (!str_is(value, arrays[i].values[k]) || value.p != array.p + start)
+                fail_msg("%s: %.*s", arrays[i].array, STR_ARG(value));
+            start = cursor;
+        }
+        assert_int_equal(span_next_element(array, &cursor, &value), arrays[i].end);
+    }
+}
+
+/* `text` NULL: the value is no string. */
+static const struct {
+    const char *value, *text;
+    size_t n;
+} strings[] = {
+    {"\"\"", "", 0},
+    {"\"abc\"", "abc", 3},
+    {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8},
+    {"\"\\u0041\\u00e9\\u20AC\\ud83d\\ude00z\"", "A\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z", 11},
+    {"\"\\u0000\"", "\0", 1},
+    {"\"\\u007f\\u0080\\u07ff\\u0800\\uffff\"", "\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF", 11},
+    {"\"\xC3\xA9\\n\"", "\xC3\xA9\n", 3},
+    {"7", NULL, 0},
+    {"[\"a\"]", NULL, 0},
+    {"", NULL, 0},
+};
+
+static void a_string_stands_for_these_bytes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+        struct str value = str_from(strings[i].value);
+        char *text = malloc(strings[i].n + 1); /* so that a byte too many is caught */
+
+        text = realloc(text, strings[i].n ? strings[i].n : 1);
+        assert_int_equal(span_text_bytes(value), strings[i].n);
+        if (strings[i].text) {
+            span_text_copy(value, text);
+            assert_memory_equal(text, strings[i].text, strings[i].n);
+        }
+        free(text);
+    }
+    assert_true(span_text_is(STR("\"us\\u0065r\""), "user"));
+    assert_true(span_text_is(STR("\"\""), ""));
+    assert_false(span_text_is(STR("\"user \""), "user"));
+    assert_false(span_text_is(STR("\"use\""), "user"));
+    assert_false(span_text_is(STR("user"), "user"));
+    assert_false(span_text_is((struct str){0}, ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +297,8 @@ int main(void)
         cmocka_unit_test(nesting_ends_at_256),
         cmocka_unit_test(an_object_of_a_million_keys_is_refused_at_once),
         cmocka_unit_test(as_many_keys_as_allowed_are_compared),
+        cmocka_unit_test(elements_are_the_bytes_between_the_commas),
+        cmocka_unit_test(a_string_stands_for_these_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

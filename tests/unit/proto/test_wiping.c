@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text of prompts and answers does not stay behind in freed memory: every block that the process
- * frees is looked through, by the sanitizer's hook where one is built in, else by standing before
- * the C library. */
+ * frees is looked through, and what it takes is counted, by the sanitizer's hook where one is built
+ * in, else by standing before the C library. */
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +26,8 @@
 
 static volatile size_t n_left_behind; /* the compiler thinks that it knows what free() changes */
 
+static volatile size_t allocated_bytes;
+
 static void look_through(const volatile void *p, size_t n)
 {
     if (p && memmem((const void *)p, n, SECRET, sizeof SECRET - 1))
@@ -42,7 +44,7 @@ size_t __sanitizer_get_allocated_size(const volatile void *p);
 static void on_malloc(const volatile void *p, size_t n)
 {
     (void)p;
-    (void)n;
+    allocated_bytes += n;
 }
 
 static void on_free(const volatile void *p)
@@ -58,6 +60,27 @@ static void watch(void)
 #else
 
 void __libc_free(void *p);
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t n);
+
+void *malloc(size_t n)
+{
+    allocated_bytes += n;
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    allocated_bytes += count * size;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    allocated_bytes += n;
+    return __libc_realloc(p, n);
+}
 
 void free(void *p)
 {
@@ -106,7 +129,7 @@ static void a_request_leaves_nothing_behind_when_its_region_is_gone(void **state
         arena_init(&region, REGION_BYTES);
         buf_init(&forwarded, OUT_BYTES);
         (void)chat_request_parse(str_from(bodies[i]), &region, &r, &e);
-        (void)chat_request_rewrite(str_from(bodies[i]), 1, &forwarded);
+        (void)chat_request_rewrite(&r, str_from(bodies[i]), 1, &forwarded);
         buf_free(&forwarded);
         arena_free(&region);
         if (n_left_behind != before)
@@ -153,10 +176,49 @@ static int up(void **state)
     return 0;
 }
 
+/* L2: what a body costs does not grow with what stands in it, and no copy of a prompt is made. */
+static void a_body_takes_no_memory_but_its_region(void **state)
+{
+    enum { BODY_BYTES = 6 << 20 };
+    static const struct {
+        const char *before, *unit, *after;
+        int code;
+    } cases[] = {
+        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"", SECRET, "\"}]}", 0},
+        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}],\"x\":[0", ",1",
+         "]}", 0},
+        {"{\"a\":1", ",\"a\":1", "}", ERR_DENIED},
+        {"{\"model\":\"m\",\"messages\":[{\"a\":1", ",\"a\":1", "}]}", ERR_DENIED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct chat_request r;
+        struct api_error e;
+        struct arena region;
+        struct buf body;
+        size_t before;
+
+        arena_init(&region, REGION_BYTES);
+        buf_init(&body, BODY_BYTES + 1024);
+        assert_int_equal(buf_append_str(&body, str_from(cases[i].before)), 0);
+        while (body.len < BODY_BYTES)
+            assert_int_equal(buf_append_str(&body, str_from(cases[i].unit)), 0);
+        assert_int_equal(buf_append_str(&body, str_from(cases[i].after)), 0);
+        before = allocated_bytes;
+        assert_int_equal(chat_request_parse(buf_view(&body), &region, &r, &e), cases[i].code);
+        assert_true(allocated_bytes - before < 16 << 10);
+        buf_wipe(&body);
+        buf_free(&body);
+        arena_free(&region);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_freed_unwiped_is_seen),
+        cmocka_unit_test(a_body_takes_no_memory_but_its_region),
         cmocka_unit_test(a_request_leaves_nothing_behind_when_its_region_is_gone),
         cmocka_unit_test(an_answer_leaves_nothing_behind),
     };
