@@ -196,6 +196,7 @@ static int make_parts(struct coord *c)
                                  .rand = c->rand,
                                  .settings = c->settings,
                                  .metrics = c->metrics,
+                                 .memory = &c->memory,
                                  .hooks = {on_capacity, c}};
 
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
@@ -217,7 +218,8 @@ static int start_listening(struct coord *c, struct err *ret_err)
     const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections,
                                           .max_bodies_bytes = (size_t)c->settings->body_memory_mib
                                                               << 20,
-                                          .out_max_bytes = OUT_MAX_BYTES};
+                                          .out_max_bytes = OUT_MAX_BYTES,
+                                          .budget = &c->memory.consumers};
     int sock;
     int rc = loop_listen(c->loop, c->settings->host.p, (uint16_t)c->settings->port, &sock, &c->port,
                          ret_err);
@@ -239,6 +241,7 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     c->rand = config->rand;
     c->log = config->log;
     c->settings = config->settings;
+    memory_init(&c->memory, c->settings->memory_mib);
     c->started_wall_us = clock_wall_us(&c->clock);
     list_init(&c->requests);
     rand_uuid(&c->rand, c->boot_id);

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "coordinator/memory.h"
 #include "coordinator/settings.h"
 #include "net/http1.h"
 #include "store/store.h"
@@ -44,6 +45,7 @@ struct coord {
     struct accounts *accounts;
     struct registry *registry;
     struct box_slab *slab;
+    struct memory memory; /* outlives whatever is charged to it */
     struct http_server *server;
     uint16_t port;                                   /* where it listens */
     char rejected_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* of what the HTTP server refused last */

@@ -57,6 +57,7 @@ static void make_settings(struct fake_world *w)
                                     .challenge_interval_ms = 300000,
                                     .challenge_timeout_ms = 30000,
                                     .heartbeat_timeout_ms = 3600000,
+                                    .register_timeout_ms = 3600000,
                                     .rate_per_s = 0,
                                     .rate_burst = 10,
                                     .max_connections = 1000,

@@ -157,7 +157,7 @@ static void silence_closes(void **state)
     struct fake_provider *unregistered, *registered;
     (void)state;
 
-    w->settings.heartbeat_timeout_ms = 90000;
+    w->settings.heartbeat_timeout_ms = w->settings.register_timeout_ms = 90000;
     fake_world_start(w);
     unregistered = fake_provider_join(w, &mute);
     registered = fake_provider_join(w, &plain);

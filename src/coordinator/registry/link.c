@@ -9,10 +9,30 @@ enum { IN_CONNECTED = 1 << PROVIDER_CONNECTED, IN_REGISTERED = 1 << PROVIDER_REG
 
 typedef int provider_handler(struct provider *p, struct provider_msg *m, struct err *ret_err);
 
+/* What one connection may send and be sent: little until it has said who it is. A provider that
+ * takes nothing of what it is sent is cut as a consumer is. */
+static struct ws_conn_config provider_limits(const struct registry *reg, bool registered)
+{
+    const struct registry_config *config = &reg->config;
+
+    return (struct ws_conn_config){
+        .max_message_bytes = registered ? PROVIDER_FRAME_MAX_BYTES : PROVIDER_FIRST_FRAME_MAX_BYTES,
+        .out_max_bytes = registered ? PROVIDER_OUT_MAX_BYTES : PROVIDER_FIRST_OUT_MAX_BYTES,
+        .rand = config->rand,
+        .budget = registered ? &config->memory->providers : &config->memory->unregistered,
+        .stall_ms = config->settings->stall_timeout_ms};
+}
+
 static int on_register(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
-    int rc = provider_register(p, &m->reg, ret_err);
+    const struct ws_conn_config limits = provider_limits(p->reg, true);
+    int rc = ws_conn_set_limits(p->ws, &limits);
 
+    if (rc < 0) {
+        (void)budget_refusal(limits.budget, PROVIDER_FIRST_FRAME_MAX_BYTES, ret_err);
+        return ERR_BUSY;
+    }
+    rc = provider_register(p, &m->reg, ret_err);
     if (rc == 0)
         log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_REGISTERED, KV_CSTR("provider", p->id),
                   KV_STR("backend", p->backend), KV_STR("version", p->version),
@@ -131,10 +151,9 @@ static void fell_silent(void *ud)
                                                   : "no heartbeat in time");
 }
 
-static void watch_silence(struct provider *p)
+static void watch_silence(struct provider *p, int64_t ms)
 {
-    loop_timer_set(p->reg->loop, &p->silence, p->reg->config.settings->heartbeat_timeout_ms * 1000,
-                   fell_silent, p);
+    loop_timer_set(p->reg->loop, &p->silence, ms * 1000, fell_silent, p);
 }
 
 static void on_message(void *ud, struct str payload)
@@ -147,7 +166,7 @@ static void on_message(void *ud, struct str payload)
 
     if (rc == 0) {
         if (m.type == MSG_HEARTBEAT || m.type == MSG_REGISTER)
-            watch_silence(p);
+            watch_silence(p, reg->config.settings->heartbeat_timeout_ms);
         rc = dispatch(p, &m, &e);
     }
     if (rc < 0 && p->state != PROVIDER_GONE) {
@@ -155,7 +174,11 @@ static void on_message(void *ud, struct str payload)
 
         log_event(reg->config.log, LOG_WARN, EV_PROVIDER_PROTOCOL, KV_CSTR("provider", p->id),
                   KV_CSTR("error", why));
-        provider_close(p, rc == ERR_PARSE ? WS_CLOSE_BAD_DATA : WS_CLOSE_POLICY, why);
+        provider_close(p,
+                       rc == ERR_PARSE  ? WS_CLOSE_BAD_DATA
+                       : rc == ERR_BUSY ? WS_CLOSE_TRY_LATER
+                                        : WS_CLOSE_POLICY,
+                       why);
     }
 }
 
@@ -237,17 +260,14 @@ static const struct ws_conn_ops link_ops = {.on_message = on_message, .on_close 
 
 int registry_accept(struct registry *reg, struct http_exchange *x)
 {
-    const struct ws_conn_config config = {.max_message_bytes = PROVIDER_FRAME_MAX_BYTES,
-                                          .out_max_bytes = PROVIDER_OUT_MAX_BYTES,
-                                          .rand = reg->config.rand};
+    const struct ws_conn_config config = provider_limits(reg, false);
     struct provider *p = calloc(1, sizeof *p);
 
     if (!p)
         return ERR_NOMEM;
     if (http_upgrade_ws(x, &config, &link_ops, p, &p->ws) < 0) {
         free(p);
-        http_stream_abort(x); /* the answer may have begun */
-        return 0;
+        return ERR_NOMEM;
     }
     p->reg = reg;
     p->serial = ++reg->last_serial;
@@ -256,7 +276,7 @@ int registry_accept(struct registry *reg, struct http_exchange *x)
     arena_init(&p->region, PROVIDER_REGION_BYTES);
     list_init(&p->attempts);
     list_push_back(&reg->providers, &p->link);
-    watch_silence(p);
+    watch_silence(p, reg->config.settings->register_timeout_ms);
     log_event(reg->config.log, LOG_INFO, EV_PROVIDER_CONNECTED, KV_CSTR("provider", p->id));
     return 0;
 }

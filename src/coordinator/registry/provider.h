@@ -11,6 +11,10 @@
 enum {
     PROVIDER_FRAME_MAX_BYTES = 10 << 20,
     PROVIDER_OUT_MAX_BYTES = 32 << 20,
+    /* Before `register`: 256 models of some 400 bytes each, an attestation and, in base64, the
+     * boot's event log and the key's certificates are some 200 KiB; nothing is sent but pongs. */
+    PROVIDER_FIRST_FRAME_MAX_BYTES = 256 << 10,
+    PROVIDER_FIRST_OUT_MAX_BYTES = 16 << 10,
     PROVIDER_MAX_MODELS = 256,
     PROVIDER_REGION_BYTES = 1 << 20,
     PROVIDER_ACCOUNT_BYTES = 9 + 64 + 1, /* "provider:" and a SHA-256 in hex */

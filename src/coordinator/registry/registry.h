@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/rand.h"
+#include "coordinator/memory.h"
 #include "coordinator/settings.h"
 #include "ledger/price.h"
 #include "net/http1.h"
@@ -111,6 +112,7 @@ struct registry_config {
     const struct settings *settings;
     struct box_slab *slab;   /* sessions with providers; outlives the registry */
     struct metrics *metrics; /* coordinator/metrics.h; NULL: nothing is recorded */
+    struct memory *memory;   /* coordinator/memory.h; outlives the registry */
     struct registry_hooks hooks;
 };
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The coordinator's memory for what others make it hold, in classes under one bound
+ * (base/budget.h): a class that is used up refuses its own, and leaves the others what is theirs.
+ */
+#ifndef DARKBLOOM_COORDINATOR_MEMORY_H
+#define DARKBLOOM_COORDINATOR_MEMORY_H
+
+#include "base/budget.h"
+
+struct memory {
+    struct budget process;
+    struct budget consumers;    /* HTTP connections: requests, bodies, answers; 1/2 */
+    struct budget providers;    /* registered ones: messages both ways; 1/2 */
+    struct budget unregistered; /* WebSockets that have not said who they are; 1/32 */
+};
+
+/* `mib` for all together; 0: unbounded. Several threads may charge it. */
+void memory_init(struct memory *m, int64_t mib);
+
+#endif
