@@ -7,14 +7,19 @@
 
 #define STORE_FOREIGN_CHECK_US 1000000
 
-/* Operations that have their result. Called with the lock held. */
+/* Operations that have their result go to the ports they came from. Called with the lock held. */
 static void store_finish(struct store *s, const struct op_queue *done)
 {
     s->stats.ops += done->n;
-    for (struct store_op *op = done->head; op; op = op->next)
+    for (struct store_op *op = done->head, *next; op; op = next) {
+        struct store_port *port = op->port ? op->port : &s->own;
+
+        next = op->next;
         s->stats.failed_ops += op->rc < 0;
-    op_queue_append(&s->finished, done);
-    if (done->head)
+        op_queue_push(&port->finished, op);
+        port->news = true;
+    }
+    if (s->own.finished.head)
         pthread_cond_signal(&s->result);
 }
 
@@ -98,20 +103,20 @@ bool store_run_batch(struct store *s)
     return !rest.head;
 }
 
-bool store_check_foreign(struct store *s)
+void store_check_foreign(struct store *s)
 {
     int64_t now = clock_mono_us(&s->config.clock);
     int64_t version;
 
     if (now - s->foreign_checked_us < STORE_FOREIGN_CHECK_US)
-        return false;
+        return;
     s->foreign_checked_us = now;
     pthread_mutex_unlock(&s->lock);
     version = db_foreign_version(s->db);
     pthread_mutex_lock(&s->lock);
     if (version == s->foreign_version)
-        return false;
+        return;
     s->foreign_version = version;
-    s->foreign_change = true;
-    return true;
+    for (struct store_port *p = s->ports; p; p = p->next)
+        p->foreign_change = p->news = true;
 }

@@ -30,31 +30,32 @@ static void store_wait_for_work(struct store *s)
 }
 
 /* Called and left with the lock held. */
-static void store_wake_owner(struct store *s)
+static void store_wake_ports(struct store *s)
 {
-    if (!s->config.wake)
-        return;
-    pthread_mutex_unlock(&s->lock);
-    s->config.wake(s->config.wake_ud);
-    pthread_mutex_lock(&s->lock);
+    for (struct store_port *p = s->ports; p; p = p->next) {
+        bool news = p->news;
+
+        p->news = false;
+        /* Unthreaded, the owner pumps and then polls; its `wake` asks for that. */
+        if (!news || !p->config.wake || (p == &s->own && !s->config.threaded))
+            continue;
+        pthread_mutex_unlock(&s->lock);
+        p->config.wake(p->config.wake_ud);
+        pthread_mutex_lock(&s->lock);
+    }
 }
 
 /* One turn: the reads, whose answers do not wait for the batch's flush, then the batch. */
 static void store_turn(struct store *s)
 {
-    bool news = false;
-
     if (s->reads.head) {
         store_run_reads(s);
-        store_wake_owner(s);
+        store_wake_ports(s);
     }
-    if (s->writes.head) {
+    if (s->writes.head)
         (void)store_run_batch(s);
-        news = s->finished.head;
-    }
-    news |= store_check_foreign(s);
-    if (news)
-        store_wake_owner(s);
+    store_check_foreign(s);
+    store_wake_ports(s);
 }
 
 static void *store_thread(void *ud)
@@ -86,6 +87,12 @@ static int store_start_thread(struct store *s, struct err *ret_err)
 
 static void store_destroy(struct store *s)
 {
+    while (s->ports != &s->own) {
+        struct store_port *p = s->ports;
+
+        s->ports = p->next;
+        free(p);
+    }
     pthread_cond_destroy(&s->result);
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
@@ -136,6 +143,12 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
         return rc;
     }
     s->config = *config;
+    s->own = (struct store_port){.config = {.wake = config->wake,
+                                            .wake_ud = config->wake_ud,
+                                            .on_foreign_change = config->on_foreign_change,
+                                            .change_ud = config->change_ud},
+                                 .store = s};
+    s->ports = &s->own;
     db_set_patience(s->db, STORE_LOCK_TRY_MS);
     s->foreign_version = db_foreign_version(s->db);
     s->foreign_checked_us = clock_mono_us(&config->clock);
@@ -183,15 +196,33 @@ void store_submit(struct store *s, struct store_op *op)
     store_kick(s);
 }
 
-size_t store_poll(struct store *s)
+int store_port_new(struct store *s, const struct store_port_config *config,
+                   struct store_port **ret_port)
 {
+    struct store_port *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return ERR_NOMEM;
+    p->config = *config;
+    p->store = s;
+    pthread_mutex_lock(&s->lock);
+    p->next = s->ports;
+    s->ports = p;
+    pthread_mutex_unlock(&s->lock);
+    *ret_port = p;
+    return 0;
+}
+
+size_t store_port_poll(struct store_port *p)
+{
+    struct store *s = p->store;
     struct op_queue batch;
     bool change;
 
     pthread_mutex_lock(&s->lock);
-    batch = op_queue_take(&s->finished, SIZE_MAX);
-    change = s->foreign_change;
-    s->foreign_change = false;
+    batch = op_queue_take(&p->finished, SIZE_MAX);
+    change = p->foreign_change;
+    p->foreign_change = false;
     pthread_mutex_unlock(&s->lock);
 
     for (struct store_op *op = batch.head, *next; op; op = next) {
@@ -199,9 +230,14 @@ size_t store_poll(struct store *s)
         if (op->done)
             op->done(op);
     }
-    if (change && s->config.on_foreign_change)
-        s->config.on_foreign_change(s->config.change_ud);
+    if (change && p->config.on_foreign_change)
+        p->config.on_foreign_change(p->config.change_ud);
     return batch.n;
+}
+
+size_t store_poll(struct store *s)
+{
+    return store_port_poll(&s->own);
 }
 
 void store_pump(struct store *s)
@@ -215,7 +251,8 @@ void store_pump(struct store *s)
         if (s->writes.head && !locked)
             locked = !store_run_batch(s);
     }
-    (void)store_check_foreign(s);
+    store_check_foreign(s);
+    store_wake_ports(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -275,7 +312,7 @@ int store_run_sync(struct store *s, struct store_op *op)
         store_pump_patiently(s);
     while (!sync.finished) {
         pthread_mutex_lock(&s->lock);
-        while (!s->finished.head)
+        while (!s->own.finished.head)
             pthread_cond_wait(&s->result, &s->lock);
         pthread_mutex_unlock(&s->lock);
         store_poll(s);
@@ -310,6 +347,15 @@ static void store_stop_thread(struct store *s)
     pthread_join(s->thread, NULL);
 }
 
+static size_t store_poll_all(struct store *s)
+{
+    size_t n = 0;
+
+    for (struct store_port *p = s->ports; p; p = p->next)
+        n += store_port_poll(p);
+    return n;
+}
+
 void store_close(struct store *s)
 {
     if (!s)
@@ -319,6 +365,6 @@ void store_close(struct store *s)
     do { /* the thread is gone: the rest runs here */
         store_pump(s);
         store_give_up(s);
-    } while (store_poll(s) > 0);
+    } while (store_poll_all(s) > 0);
     store_destroy(s);
 }

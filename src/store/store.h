@@ -29,15 +29,19 @@ enum store_op_flags {
     STORE_READS = 1, /* run changes nothing: it needs no write lock and no commit */
 };
 
+struct store_port;
+
 struct store_op {
     /* Runs on the store thread inside a savepoint; a negative result rolls this operation back and
      * leaves the rest of the batch alone. Touches only `op`'s owner struct and `db`. May run a
      * second time, after a rollback: results are set anew, inputs are not consumed. */
     int (*run)(struct db *db, struct store_op *op);
-    /* Called from store_poll after the batch is durable (or failed): see rc. May free `op` or
-     * submit it again. NULL: nothing to do. */
+    /* Called from store_poll (store_port_poll) after the batch is durable (or failed): see rc. May
+     * free `op` or submit it again. NULL: nothing to do. */
     void (*done)(struct store_op *op);
     unsigned flags; /* enum store_op_flags */
+    /* Where it is handed back; NULL: at the store's own port, which store_poll looks at. */
+    struct store_port *port;
     /* Results */
     int rc;                /* what run returned; ERR_STORE when the commit failed */
     int64_t submitted_us;  /* mono: when it was pushed */
@@ -67,14 +71,31 @@ struct store;
 /* Open (creating the file with mode 0600), migrate to the newest schema, start the thread. A
  * database that is newer than this program, corrupt, not writable, unexpectedly blank (place.h), or
  * another coordinator's (ERR_BUSY, owner.h) is an error that says so. The store belongs to the
- * calling thread, the owner: everything below is called from it but for store_submit. */
+ * calling thread, the owner; what other threads may call says so. */
 int store_open(const struct store_config *config, struct store **ret_store, struct err *ret_err);
+
+/* One for each other thread that submits operations: what it submitted is handed back there. It
+ * lives, and may be woken, until store_close returns. */
+struct store_port_config {
+    /* From the store's thread (unthreaded: from store_pump) when finished operations, or news of a
+     * foreign change, wait for store_port_poll: once a batch and once for the reads before it. */
+    void (*wake)(void *ud);
+    void *wake_ud;
+    /* As in struct store_config, from store_port_poll. May be NULL. */
+    void (*on_foreign_change)(void *ud);
+    void *change_ud;
+};
+/* The owner's thread. 0 or ERR_NOMEM. */
+int store_port_new(struct store *s, const struct store_port_config *config,
+                   struct store_port **ret_port);
+/* As store_poll, for what this port is told. The port's thread. */
+size_t store_port_poll(struct store_port *p);
 
 /* Queue one operation; never waits for the disk. Any thread. `op` must live until done is called.
  */
 void store_submit(struct store *s, struct store_op *op);
-/* The same in two steps, for an owner with more to do before the store's thread may have the core:
- * what was pushed is run after the next kick. */
+/* The same in two steps, for a thread with more to do before the store's may have the core: what
+ * was pushed is run after the next kick. Any thread. */
 void store_push(struct store *s, struct store_op *op);
 void store_kick(struct store *s);
 /* Call done for everything finished, in the order in which it ran (that of submission, but for
@@ -94,15 +115,16 @@ struct store_stats {
     uint64_t lock_waits;     /* batches put off because another process had the write lock */
     uint64_t queued_now;
 };
-struct store_stats store_stats(struct store *s);
+struct store_stats store_stats(struct store *s); /* any thread */
 
 enum { STORE_READS_MAX = 64, STORE_LOCK_TRY_MS = 20, STORE_MESSAGE_BYTES = 200 };
 #define STORE_LOCK_PATIENCE_US (5 * 1000000LL)
-/* Why a batch failed last, for the log; "" when none did. */
+/* Why a batch failed last, for the log; "" when none did. Any thread. */
 void store_message(struct store *s, char ret_text[static STORE_MESSAGE_BYTES]);
 
-/* Finish what is queued, stop the thread, close. Pending done callbacks are delivered first; what
- * those submit is finished too. NULL is allowed. */
+/* Finish what is queued, stop the thread, close. Pending done callbacks are delivered first, those
+ * of other ports too, whose threads have ended; what those submit is finished too. NULL is allowed.
+ */
 void store_close(struct store *s);
 
 #endif

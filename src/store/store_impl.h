@@ -8,6 +8,16 @@
 #include "store/owner.h"
 #include "store/queue.h"
 
+/* Everything but `config`: under the store's lock. */
+struct store_port {
+    struct store_port_config config;
+    struct store *store;
+    struct store_port *next;
+    struct op_queue finished;
+    bool foreign_change; /* seen, not yet told */
+    bool news;           /* to be woken */
+};
+
 struct store {
     struct store_config config;
     struct db *db; /* the store thread's while it runs */
@@ -15,10 +25,10 @@ struct store {
     pthread_t thread;
     pthread_mutex_t lock;  /* everything below */
     pthread_cond_t work;   /* reads or writes is not empty, or stopping */
-    pthread_cond_t result; /* finished is not empty */
-    struct op_queue reads, writes, finished;
+    pthread_cond_t result; /* the owner's port has finished operations */
+    struct op_queue reads, writes;
+    struct store_port own, *ports; /* ports: all of them, own last; none leaves before the end */
     bool stopping;
-    bool foreign_change; /* seen, not yet told */
     struct store_stats stats;
     char message[STORE_MESSAGE_BYTES];
 
@@ -37,7 +47,7 @@ void store_run_reads(struct store *s);
 bool store_run_batch(struct store *s);
 /* Fail from the front what has been refused the write lock since `before_us`. */
 void store_expire(struct store *s, int64_t before_us);
-/* Once a second: has another connection committed? True when the owner has to be told. */
-bool store_check_foreign(struct store *s);
+/* Once a second: has another connection committed? Every port is to be told. */
+void store_check_foreign(struct store *s);
 
 #endif
