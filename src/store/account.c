@@ -53,3 +53,35 @@ int account_ensure(struct db *db, struct str name, int64_t *ret_id)
     *ret_id = db_last_id(db);
     return 0;
 }
+
+int account_settings_get(struct db *db, struct str name, struct account_settings *ret_settings)
+{
+    struct db_stmt *st = db_stmt(db, "SELECT s.first_content_ms, s.request_deadline_ms"
+                                     " FROM accounts a LEFT JOIN account_settings s"
+                                     " ON s.account = a.id WHERE a.name = ?1");
+    int rc;
+
+    db_bind_str(st, 1, name);
+    rc = db_step(st);
+    if (rc > 0)
+        *ret_settings = (struct account_settings){db_col_i64(st, 0), db_col_i64(st, 1)};
+    db_reset(st);
+    return rc > 0 ? 0 : rc < 0 ? ERR_STORE : ERR_NOT_FOUND;
+}
+
+int account_settings_set(struct db *db, struct str name, const struct account_settings *settings)
+{
+    struct db_stmt *st =
+        db_stmt(db, "INSERT INTO account_settings (account, first_content_ms, request_deadline_ms)"
+                    " SELECT id, nullif(?2, 0), nullif(?3, 0) FROM accounts WHERE name = ?1"
+                    " ON CONFLICT (account) DO UPDATE SET"
+                    " first_content_ms = excluded.first_content_ms,"
+                    " request_deadline_ms = excluded.request_deadline_ms");
+
+    db_bind_str(st, 1, name);
+    db_bind_i64(st, 2, settings->first_content_ms);
+    db_bind_i64(st, 3, settings->request_deadline_ms);
+    if (db_run(st) < 0)
+        return ERR_STORE;
+    return db_changes(db) > 0 ? 0 : ERR_NOT_FOUND;
+}

@@ -25,4 +25,14 @@ int account_name_check(struct str name);
 /* The id of an account, made with balance 0 where there is none. 0 or ERR_STORE. */
 int account_ensure(struct db *db, struct str name, int64_t *ret_id);
 
+/* What an account has set for itself (FR-40). */
+struct account_settings {
+    int64_t first_content_ms;    /* from a request's receipt to content; 0: the coordinator's */
+    int64_t request_deadline_ms; /* from its receipt to its end; 0: the coordinator's */
+};
+
+/* 0; ERR_NOT_FOUND: no such account; ERR_STORE, as for a negative number. */
+int account_settings_get(struct db *db, struct str name, struct account_settings *ret_settings);
+int account_settings_set(struct db *db, struct str name, const struct account_settings *settings);
+
 #endif

@@ -59,20 +59,21 @@ int key_create(struct db *db, struct str account, const struct rand_src *rand, i
     return rc;
 }
 
-static int keys_lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
-                       char ret_account[static ACCOUNT_MAX_BYTES + 1],
-                       int64_t *ret_balance_micro_usd)
+static int keys_find(struct db *db, struct key_lookup_op *k)
 {
     struct db_stmt *st =
-        db_stmt(db, "SELECT a.name, a.balance FROM api_keys k JOIN accounts a ON a.id = k.account"
+        db_stmt(db, "SELECT a.name, a.balance, s.first_content_ms, s.request_deadline_ms"
+                    " FROM api_keys k JOIN accounts a ON a.id = k.account"
+                    " LEFT JOIN account_settings s ON s.account = a.id"
                     " WHERE k.hash = ?1 AND k.revoked_us IS NULL");
     int rc;
 
-    db_bind_blob(st, 1, keys_hash_bytes(hash));
+    db_bind_blob(st, 1, keys_hash_bytes(k->hash));
     rc = db_step(st);
     if (rc > 0) {
-        snprintf(ret_account, ACCOUNT_MAX_BYTES + 1, "%.*s", STR_ARG(db_col_str(st, 0)));
-        *ret_balance_micro_usd = db_col_i64(st, 1);
+        snprintf(k->account, sizeof k->account, "%.*s", STR_ARG(db_col_str(st, 0)));
+        k->balance_micro_usd = db_col_i64(st, 1);
+        k->settings = (struct account_settings){db_col_i64(st, 2), db_col_i64(st, 3)};
     }
     db_reset(st);
     return rc > 0 ? 0 : rc < 0 ? ERR_STORE : ERR_NOT_FOUND;
@@ -81,9 +82,14 @@ static int keys_lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
 int key_lookup(struct db *db, const uint8_t hash[static KEY_HASH_BYTES],
                char ret_account[static ACCOUNT_MAX_BYTES + 1])
 {
-    int64_t balance;
+    struct key_lookup_op k;
+    int rc;
 
-    return keys_lookup(db, hash, ret_account, &balance);
+    key_lookup_op_init(&k, hash, NULL);
+    rc = keys_find(db, &k);
+    if (rc == 0)
+        memcpy(ret_account, k.account, sizeof k.account);
+    return rc;
 }
 
 /* How many active keys the text names: the hash decides for a whole key, which may also be looked
@@ -147,9 +153,7 @@ int key_list(struct db *db, void (*each)(void *ud, const struct key_info *info),
 
 static int keys_lookup_run(struct db *db, struct store_op *op)
 {
-    struct key_lookup_op *k = list_owner(op, struct key_lookup_op, op);
-
-    return keys_lookup(db, k->hash, k->account, &k->balance_micro_usd);
+    return keys_find(db, list_owner(op, struct key_lookup_op, op));
 }
 
 void key_lookup_op_init(struct key_lookup_op *k, const uint8_t hash[static KEY_HASH_BYTES],

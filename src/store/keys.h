@@ -47,6 +47,7 @@ struct key_lookup_op {
     uint8_t hash[KEY_HASH_BYTES];
     char account[ACCOUNT_MAX_BYTES + 1]; /* result when op.rc is 0 */
     int64_t balance_micro_usd;           /* result: the account's balance */
+    struct account_settings settings;    /* result: what the account has set for itself */
 };
 void key_lookup_op_init(struct key_lookup_op *k, const uint8_t hash[static KEY_HASH_BYTES],
                         void (*done)(struct store_op *op));

@@ -5,6 +5,12 @@
 #include <stdio.h>
 
 static const struct command commands[] = {
+    {"account set", "ACCOUNT [--first-content-ms N] [--deadline-ms N]",
+     "Set how long an account's requests may take to their first content and in all; `default` for "
+     "N goes back to the coordinator's own.",
+     command_account_set},
+    {"account show", "ACCOUNT", "Show an account's balance and what it has set.",
+     command_account_show},
     {"key create", "ACCOUNT [--credit USD]",
      "Make an API key for an account, with credit if given; prints the key once, as the last line.",
      command_key_create},
@@ -21,7 +27,7 @@ static const struct command commands[] = {
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* How many leading words of `rest` are the command's name: 0 when it is another command. */
-static size_t match(const struct command *c, struct cfg_list rest)
+static size_t command_match(const struct command *c, struct cfg_list rest)
 {
     struct str name = str_from(c->name);
     size_t words = 0;
@@ -41,10 +47,10 @@ static size_t match(const struct command *c, struct cfg_list rest)
     return name.n == 0 ? words : 0;
 }
 
-static int unknown(struct cfg_list rest, struct err *ret_err)
+static int command_unknown(struct cfg_list rest, struct err *ret_err)
 {
     struct str second = rest.n > 1 ? rest.items[1] : STR("");
-    char known[128] = "";
+    char known[160] = "";
     size_t n = 0;
 
     for (size_t i = 0; i < N_COMMANDS && n < sizeof known; i++)
@@ -58,12 +64,12 @@ static int unknown(struct cfg_list rest, struct err *ret_err)
 int command_dispatch(const struct command_env *env, struct cfg_list rest, struct err *ret_err)
 {
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        size_t words = match(&commands[i], rest);
+        size_t words = command_match(&commands[i], rest);
 
         if (words > 0)
             return commands[i].run(env, (int)(rest.n - words), rest.items + words, ret_err);
     }
-    return unknown(rest, ret_err);
+    return command_unknown(rest, ret_err);
 }
 
 void command_help(int fd)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands of darkbloom-coordinator that work on a store and end: keys, the ledger's audit. They
- * open the file themselves and so work beside a running coordinator, which notices within a second.
+/* Commands of darkbloom-coordinator that work on a store and end: keys, accounts, the ledger's
+ * audit. They open the file themselves and so work beside a running coordinator, which notices
+ * within a second.
  */
 #ifndef DARKBLOOM_COORDINATOR_COMMAND_COMMAND_H
 #define DARKBLOOM_COORDINATOR_COMMAND_COMMAND_H
@@ -47,6 +48,10 @@ int command_key_list(const struct command_env *env, int argc, const struct str *
 int command_key_revoke(const struct command_env *env, int argc, const struct str *argv,
                        struct err *ret_err);
 int command_ledger_check(const struct command_env *env, int argc, const struct str *argv,
+                         struct err *ret_err);
+int command_account_set(const struct command_env *env, int argc, const struct str *argv,
+                        struct err *ret_err);
+int command_account_show(const struct command_env *env, int argc, const struct str *argv,
                          struct err *ret_err);
 int command_store_show(const struct command_env *env, int argc, const struct str *argv,
                        struct err *ret_err);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/b64.h"
-#include "coordinator/command/command.h"
+#include "coordinator/command/options.h"
 #include "coordinator/command/usd.h"
 #include "ledger/ledger.h"
 
@@ -14,7 +14,7 @@ struct key_args {
     int64_t credit_micro_usd;
 };
 
-static int check_credit(struct key_args *a, struct err *ret_err)
+static int key_check_credit(struct key_args *a, struct err *ret_err)
 {
     int rc;
 
@@ -33,59 +33,24 @@ static int check_credit(struct key_args *a, struct err *ret_err)
     return 0;
 }
 
-static int check_account(struct str account, struct err *ret_err)
+static int key_parse_create(int argc, const struct str *argv, struct key_args *ret_args,
+                            struct err *ret_err)
 {
-    switch (account_name_check(account)) {
-    case 0:
-        return 0;
-    case ERR_DENIED:
-        return err_set(ret_err, ERR_USAGE,
-                       "ACCOUNT: \"%.*s\" is one of the ledger's own accounts; choose another name",
-                       STR_ARG(account));
-    default:
-        return err_set(
-            ret_err, ERR_USAGE,
-            "ACCOUNT: a name has 1 to %d letters, digits and . _ : @ - (this one has %zu "
-            "bytes); for example alice or team-7",
-            ACCOUNT_MAX_BYTES, account.n);
-    }
-}
-
-static int parse_create(int argc, const struct str *argv, struct key_args *ret_args,
-                        struct err *ret_err)
-{
-    static const char usage[] = "key create ACCOUNT [--credit USD]";
+    struct command_option options[] = {{"--credit", "an amount in USD", {0}}, {0}};
     struct key_args a = {0};
-    int rc;
+    int rc = command_options(argc, argv, "key create ACCOUNT [--credit USD]", options, &a.account,
+                             ret_err);
 
-    for (int i = 0; i < argc; i++) {
-        if (str_is(argv[i], "--credit") && i + 1 < argc)
-            a.credit_text = argv[++i];
-        else if (str_starts(argv[i], STR("--credit=")))
-            a.credit_text = (struct str){argv[i].p + 9, argv[i].n - 9};
-        else if (str_is(argv[i], "--credit"))
-            return err_set(ret_err, ERR_USAGE, "--credit needs an amount in USD: %s", usage);
-        else if (str_starts(argv[i], STR("-")))
-            return err_set(ret_err, ERR_USAGE, "\"%.*s\" is not understood here: %s",
-                           COMMAND_ARG(argv[i]), usage);
-        else if (a.account.p)
-            return err_set(ret_err, ERR_USAGE, "one ACCOUNT, and \"%.*s\" is a second: %s",
-                           COMMAND_ARG(argv[i]), usage);
-        else
-            a.account = argv[i];
-    }
-    if (!a.account.p)
-        return err_set(ret_err, ERR_USAGE, "ACCOUNT is missing: %s", usage);
-    rc = check_account(a.account, ret_err);
+    a.credit_text = options[0].value;
     if (rc == 0)
-        rc = check_credit(&a, ret_err);
+        rc = key_check_credit(&a, ret_err);
     if (rc == 0)
         *ret_args = a;
     return rc;
 }
 
 /* The credit's reference is the key's hash: each key brings its credit once. */
-static int credit(struct db *db, const struct key_args *a, struct str key, int64_t wall_us)
+static int key_credit(struct db *db, const struct key_args *a, struct str key, int64_t wall_us)
 {
     uint8_t hash[KEY_HASH_BYTES];
     char reference[8 + 2 * KEY_HASH_BYTES + 1] = "api-key:";
@@ -98,8 +63,8 @@ static int credit(struct db *db, const struct key_args *a, struct str key, int64
 }
 
 /* Key and credit in one transaction: both or none. */
-static int create(struct db *db, const struct command_env *env, const struct key_args *a,
-                  char ret_key[static KEY_TEXT_BYTES], struct err *ret_err)
+static int key_store(struct db *db, const struct command_env *env, const struct key_args *a,
+                     char ret_key[static KEY_TEXT_BYTES], struct err *ret_err)
 {
     int64_t now = clock_wall_us(&env->clock);
     int rc = db_begin(db);
@@ -107,7 +72,7 @@ static int create(struct db *db, const struct command_env *env, const struct key
     if (rc == 0)
         rc = key_create(db, a->account, &env->rand, now, ret_key);
     if (rc == 0)
-        rc = credit(db, a, str_from(ret_key), now);
+        rc = key_credit(db, a, str_from(ret_key), now);
     if (rc == 0)
         rc = db_commit(db);
     if (rc == 0)
@@ -120,7 +85,7 @@ static int create(struct db *db, const struct command_env *env, const struct key
                    db_message(db));
 }
 
-static void print_key(const struct command_env *env, struct db *db, const struct key_args *a,
+static void key_print(const struct command_env *env, struct db *db, const struct key_args *a,
                       const char *key)
 {
     char balance[USD_TEXT_BYTES];
@@ -140,21 +105,21 @@ int command_key_create(const struct command_env *env, int argc, const struct str
     char key[KEY_TEXT_BYTES];
     struct key_args args = {0};
     struct db *db = NULL;
-    int rc = parse_create(argc, argv, &args, ret_err);
+    int rc = key_parse_create(argc, argv, &args, ret_err);
 
     if (rc == 0)
         rc = store_open_place(&env->store, DB_CREATE, &db, ret_err);
     if (rc < 0)
         return rc;
-    rc = create(db, env, &args, key, ret_err);
+    rc = key_store(db, env, &args, key, ret_err);
     if (rc == 0)
-        print_key(env, db, &args, key);
+        key_print(env, db, &args, key);
     sodium_memzero(key, sizeof key);
     db_close(db);
     return rc;
 }
 
-static void print_row(void *ud, const struct key_info *info)
+static void key_print_row(void *ud, const struct key_info *info)
 {
     const struct command_env *env = ud;
     char created[CLOCK_RFC3339_BYTES], balance[USD_TEXT_BYTES], prefix[KEY_PREFIX_BYTES + 4];
@@ -166,20 +131,12 @@ static void print_row(void *ud, const struct key_info *info)
             STR_ARG(info->account), created, info->active ? "active" : "revoked", balance);
 }
 
-static int no_arguments(const char *name, int argc, const struct str *argv, struct err *ret_err)
-{
-    if (argc > 0)
-        return err_set(ret_err, ERR_USAGE, "%s takes no arguments, and \"%.*s\" is one", name,
-                       COMMAND_ARG(argv[0]));
-    return 0;
-}
-
 int command_key_list(const struct command_env *env, int argc, const struct str *argv,
                      struct err *ret_err)
 {
     struct command_env copy = *env;
     struct db *db = NULL;
-    int rc = no_arguments("key list", argc, argv, ret_err);
+    int rc = command_no_arguments("key list", argc, argv, ret_err);
 
     if (rc == 0)
         rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
@@ -187,7 +144,7 @@ int command_key_list(const struct command_env *env, int argc, const struct str *
         return rc;
     dprintf(env->out, "%-*s  %-24s  %-20s  %-7s  %16s\n", KEY_PREFIX_BYTES + 3, "PREFIX", "ACCOUNT",
             "CREATED", "STATE", "BALANCE USD");
-    rc = key_list(db, print_row, &copy);
+    rc = key_list(db, key_print_row, &copy);
     if (rc < 0)
         err_set(ret_err, rc, "the keys of %s cannot be read: %s", env->store.path, db_message(db));
     db_close(db);
@@ -195,14 +152,15 @@ int command_key_list(const struct command_env *env, int argc, const struct str *
 }
 
 /* As listed, the prefix may come with its dots. */
-static struct str without_dots(struct str s)
+static struct str key_without_dots(struct str s)
 {
     while (s.n > 0 && s.p[s.n - 1] == '.')
         s.n--;
     return s;
 }
 
-static int revoke(struct db *db, const struct command_env *env, struct str key, struct err *ret_err)
+static int key_revoke_one(struct db *db, const struct command_env *env, struct str key,
+                          struct err *ret_err)
 {
     int rc = db_begin(db);
 
@@ -237,7 +195,7 @@ int command_key_revoke(const struct command_env *env, int argc, const struct str
     rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
     if (rc < 0)
         return rc;
-    rc = revoke(db, env, without_dots(argv[0]), ret_err);
+    rc = key_revoke_one(db, env, key_without_dots(argv[0]), ret_err);
     if (rc == 0)
         dprintf(env->out, "Revoked. A running coordinator refuses the key within a second.\n");
     db_close(db);

@@ -2,7 +2,7 @@
 /* store show. */
 #include <stdio.h>
 
-#include "coordinator/command/command.h"
+#include "coordinator/command/options.h"
 #include "store/migrate.h"
 
 int command_store_show(const struct command_env *env, int argc, const struct str *argv,
@@ -11,12 +11,10 @@ int command_store_show(const struct command_env *env, int argc, const struct str
     char id[STORE_ID_BYTES];
     int64_t schema = 0;
     struct db *db = NULL;
-    int rc;
+    int rc = command_no_arguments("store show", argc, argv, ret_err);
 
-    if (argc > 0)
-        return err_set(ret_err, ERR_USAGE, "store show takes no arguments, and \"%.*s\" is one",
-                       COMMAND_ARG(argv[0]));
-    rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
+    if (rc == 0)
+        rc = store_open_place(&env->store, DB_MUST_EXIST, &db, ret_err);
     if (rc < 0)
         return rc;
     if (store_id(db, id) < 0 || store_schema(db, &schema) < 0)

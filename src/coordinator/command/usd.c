@@ -9,7 +9,7 @@
 enum { PLACES = 6, MICRO = 1000000 };
 
 /* Digits and nothing else; `scale` more places are filled with zeros. */
-static int digits(struct str s, size_t scale, int64_t *ret_value)
+static int usd_digits(struct str s, size_t scale, int64_t *ret_value)
 {
     int64_t value = 0;
 
@@ -36,9 +36,9 @@ int usd_parse(struct str text, int64_t *ret_micro_usd)
 
     if (whole.n == 0 || (dot && places.n == 0) || places.n > PLACES)
         return ERR_PARSE;
-    rc = digits(whole, PLACES, &usd);
+    rc = usd_digits(whole, PLACES, &usd);
     if (rc == 0)
-        rc = digits(places, PLACES - places.n, &micro);
+        rc = usd_digits(places, PLACES - places.n, &micro);
     if (rc < 0)
         return rc;
     if (__builtin_add_overflow(usd, micro, &sum))

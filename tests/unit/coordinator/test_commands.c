@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* key create, key list, key revoke, ledger check: what they print, what they change, what they
- * refuse. */
+/* Keys, accounts, the ledger's audit, the store: what the commands print, what they change, what
+ * they refuse. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,49 +192,67 @@ static void ledger_check_fails_when_a_balance_is_off(void **state)
     assert_non_null(strstr(x->e.text, x->path));
 }
 
+static const struct bad_line {
+    const char *line;
+    int rc;
+    const char *says;
+} bad_lines[] = {
+    {"", ERR_USAGE, "key create, key list, key revoke, ledger check, store show"},
+    {"account", ERR_USAGE, "there are: account set, account show, key create"},
+    {"key", ERR_USAGE, "there is no command \"key\""},
+    {"key creat", ERR_USAGE, "there is no command \"key creat\""},
+    {"keycreate", ERR_USAGE, "there are: account set"},
+    {"ledger fix", ERR_USAGE, "ledger check"},
+    {"key create", ERR_USAGE, "ACCOUNT is missing"},
+    {"key create alice bob", ERR_USAGE, "\"bob\" is a second"},
+    {"key create alice --debit 5", ERR_USAGE, "\"--debit\" is not understood"},
+    {"key create alice --credit", ERR_USAGE, "--credit needs an amount"},
+    {"key create alice --credit lots", ERR_USAGE, "\"lots\" is not an amount in USD"},
+    {"key create alice --credit 1e3", ERR_USAGE, "for example 5 or 0.25"},
+    {"key create alice --credit -1", ERR_USAGE, "not an amount"},
+    {"key create alice --credit 0", ERR_USAGE, "from 0.000001 to 1000000"},
+    {"key create alice --credit 0.0000001", ERR_USAGE, "at most 6 places"},
+    {"key create alice --credit 1000000.000001", ERR_USAGE, "out of range"},
+    {"key create alice --credit 99999999999999999999", ERR_USAGE, "out of range"},
+    {"key create a/b", ERR_USAGE, "letters, digits and"},
+    {"key create platform", ERR_USAGE, "the ledger's own"},
+    {"key list please", ERR_USAGE, "takes no arguments"},
+    {"key revoke", ERR_USAGE, "KEY_OR_PREFIX is missing"},
+    {"key revoke a b", ERR_USAGE, "one key at a time"},
+    {"ledger check now", ERR_USAGE, "takes no arguments"},
+    {"store show me", ERR_USAGE, "takes no arguments"},
+    {"key create alice --credit 1 --credit=2", ERR_USAGE, "--credit is given twice"},
+    {"key create alice --creditor 1", ERR_USAGE, "\"--creditor\" is not understood"},
+    {"account show", ERR_USAGE, "ACCOUNT is missing"},
+    {"account show holds", ERR_USAGE, "the ledger's own"},
+    {"account set", ERR_USAGE, "ACCOUNT is missing"},
+    {"account set alice", ERR_USAGE, "nothing to set"},
+    {"account set alice --deadline-ms", ERR_USAGE, "--deadline-ms needs milliseconds"},
+    {"account set alice --deadline-ms 99", ERR_USAGE, "from 100 to 86400000, or default"},
+    {"account set alice --deadline-ms 86400001", ERR_USAGE, "from 100 to 86400000"},
+    {"account set alice --deadline-ms 1e3", ERR_USAGE, "\"1e3\" is not a number"},
+    {"account set alice --deadline-ms -100", ERR_USAGE, "\"-100\" is not a number"},
+    {"account set alice --deadline-ms=", ERR_USAGE, "\"\" is not a number"},
+    {"account set alice --first-content-ms 9", ERR_USAGE, "from 10 to 3600000"},
+    {"account set alice --first-content-ms 9999999999999999999", ERR_USAGE, "from 10 to"},
+    /* no store there, and none is made */
+    {"key list", ERR_NOT_FOUND, "there is no store at"},
+    {"key revoke x", ERR_NOT_FOUND, "there is no store at"},
+    {"ledger check", ERR_NOT_FOUND, "there is no store at"},
+    {"store show", ERR_NOT_FOUND, "there is no store at"},
+    {"account show alice", ERR_NOT_FOUND, "there is no store at"},
+    {"account set alice --deadline-ms 100", ERR_NOT_FOUND, "there is no store at"},
+};
+
 static void bad_input_is_named_with_the_way_out(void **state)
 {
-    static const struct {
-        const char *line;
-        int rc;
-        const char *says;
-    } cases[] = {
-        {"", ERR_USAGE, "key create, key list, key revoke, ledger check, store show"},
-        {"key", ERR_USAGE, "there is no command \"key\""},
-        {"key creat", ERR_USAGE, "there is no command \"key creat\""},
-        {"keycreate", ERR_USAGE, "there are: key create"},
-        {"ledger fix", ERR_USAGE, "ledger check"},
-        {"key create", ERR_USAGE, "ACCOUNT is missing"},
-        {"key create alice bob", ERR_USAGE, "\"bob\" is a second"},
-        {"key create alice --debit 5", ERR_USAGE, "\"--debit\" is not understood"},
-        {"key create alice --credit", ERR_USAGE, "--credit needs an amount"},
-        {"key create alice --credit lots", ERR_USAGE, "\"lots\" is not an amount in USD"},
-        {"key create alice --credit 1e3", ERR_USAGE, "for example 5 or 0.25"},
-        {"key create alice --credit -1", ERR_USAGE, "not an amount"},
-        {"key create alice --credit 0", ERR_USAGE, "from 0.000001 to 1000000"},
-        {"key create alice --credit 0.0000001", ERR_USAGE, "at most 6 places"},
-        {"key create alice --credit 1000000.000001", ERR_USAGE, "out of range"},
-        {"key create alice --credit 99999999999999999999", ERR_USAGE, "out of range"},
-        {"key create a/b", ERR_USAGE, "letters, digits and"},
-        {"key create platform", ERR_USAGE, "the ledger's own"},
-        {"key list please", ERR_USAGE, "takes no arguments"},
-        {"key revoke", ERR_USAGE, "KEY_OR_PREFIX is missing"},
-        {"key revoke a b", ERR_USAGE, "one key at a time"},
-        {"ledger check now", ERR_USAGE, "takes no arguments"},
-        {"store show me", ERR_USAGE, "takes no arguments"},
-        /* no store there, and none is made */
-        {"key list", ERR_NOT_FOUND, "there is no store at"},
-        {"key revoke x", ERR_NOT_FOUND, "there is no store at"},
-        {"ledger check", ERR_NOT_FOUND, "there is no store at"},
-        {"store show", ERR_NOT_FOUND, "there is no store at"},
-    };
     struct fixture *x = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        int rc = command(x, cases[i].line);
+    for (size_t i = 0; i < sizeof bad_lines / sizeof bad_lines[0]; i++) {
+        int rc = command(x, bad_lines[i].line);
 
-        if (rc != cases[i].rc || !strstr(x->e.text, cases[i].says))
-            fail_msg("%s: %d, \"%s\"", cases[i].line, rc, x->e.text);
+        if (rc != bad_lines[i].rc || !strstr(x->e.text, bad_lines[i].says))
+            fail_msg("%s: %d, \"%s\"", bad_lines[i].line, rc, x->e.text);
         assert_string_equal(x->out, "");
         assert_int_equal(access(x->path, F_OK), -1);
     }
@@ -312,6 +330,74 @@ static void the_help_names_every_command(void **state)
     assert_non_null(strstr(x->out, "key revoke KEY_OR_PREFIX\n"));
     assert_non_null(strstr(x->out, "ledger check\n"));
     assert_non_null(strstr(x->out, "store show\n"));
+    assert_non_null(
+        strstr(x->out, "account set ACCOUNT [--first-content-ms N] [--deadline-ms N]\n"));
+    assert_non_null(strstr(x->out, "account show ACCOUNT\n"));
+}
+
+static struct account_settings settings_of(struct fixture *x, const char *account)
+{
+    struct account_settings s = {-1, -1};
+    struct db *db = open_store(x);
+
+    assert_int_equal(account_settings_get(db, str_from(account), &s), 0);
+    db_close(db);
+    return s;
+}
+
+static void account_set_changes_what_it_is_given_and_nothing_else(void **state) /* FR-40 */
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(command(x, "key create alice --credit 1"), 0);
+    assert_int_equal(command(x, "key create bob"), 0);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 0);
+    assert_int_equal(command(x, "account set alice --first-content-ms 8000"), 0);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 8000);
+    assert_int_equal(settings_of(x, "alice").request_deadline_ms, 0);
+    assert_int_equal(command(x, "account set alice --deadline-ms=20000"), 0);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 8000);
+    assert_int_equal(settings_of(x, "alice").request_deadline_ms, 20000);
+    assert_int_equal(settings_of(x, "bob").request_deadline_ms, 0);
+    assert_int_equal(command(x, "account set alice --first-content-ms default"), 0);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 0);
+    assert_int_equal(settings_of(x, "alice").request_deadline_ms, 20000);
+}
+
+static void account_show_prints_balance_and_settings(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(command(x, "key create alice --credit 1"), 0);
+    assert_int_equal(command(x, "account set alice --first-content-ms 8000"), 0);
+    assert_int_equal(command(x, "account show alice"), 0);
+    assert_non_null(strstr(x->out, "account                alice\n"));
+    assert_non_null(strstr(x->out, "balance, USD           1.000000\n"));
+    assert_non_null(strstr(x->out, "first content, ms      8000\n"));
+    assert_non_null(strstr(x->out, "request deadline, ms   default\n"));
+}
+
+static void an_account_that_is_not_there_has_no_settings(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(command(x, "key create alice"), 0);
+    assert_int_equal(command(x, "account show bob"), ERR_NOT_FOUND);
+    assert_non_null(strstr(x->e.text, "there is no account bob"));
+    assert_int_equal(command(x, "account set bob --deadline-ms 1000"), ERR_NOT_FOUND);
+    assert_int_equal(command(x, "account show bob"), ERR_NOT_FOUND);
+}
+
+static void content_may_not_come_later_than_the_end(void **state)
+{
+    struct fixture *x = *state;
+
+    assert_int_equal(command(x, "key create alice"), 0);
+    assert_int_equal(command(x, "account set alice --first-content-ms 8000 --deadline-ms 8000"), 0);
+    assert_int_equal(command(x, "account set alice --deadline-ms 7999"), ERR_USAGE);
+    assert_int_equal(command(x, "account set alice --first-content-ms 8001"), ERR_USAGE);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 8000);
+    assert_int_equal(settings_of(x, "alice").request_deadline_ms, 8000);
 }
 
 static void store_show_prints_the_id_that_store_id_demands(void **state)
@@ -365,6 +451,10 @@ int main(void)
         TEST(an_account_name_of_129_bytes_is_refused),
         TEST(usd_is_read_and_written_exactly),
         TEST(the_help_names_every_command),
+        TEST(account_set_changes_what_it_is_given_and_nothing_else),
+        TEST(account_show_prints_balance_and_settings),
+        TEST(an_account_that_is_not_there_has_no_settings),
+        TEST(content_may_not_come_later_than_the_end),
         TEST(store_show_prints_the_id_that_store_id_demands),
         TEST(key_create_begins_no_store_where_one_was),
     };

@@ -215,6 +215,27 @@ static void a_key_is_looked_up_through_the_store(void **state)
     assert_int_equal(store_run_sync(x->f.store, &op.op), 0);
     assert_string_equal(op.account, "alice");
     assert_int_equal(op.balance_micro_usd, 0);
+    assert_int_equal(op.settings.first_content_ms, 0);
+    assert_int_equal(op.settings.request_deadline_ms, 0);
+}
+
+static void a_looked_up_key_brings_its_accounts_settings(void **state) /* FR-40 */
+{
+    static const struct account_settings mine = {8000, 20000}, bad = {-1, 0};
+    struct fixture *x = *state;
+    char key[KEY_TEXT_BYTES];
+    uint8_t hash[KEY_HASH_BYTES];
+    struct key_lookup_op op;
+
+    assert_int_equal(key_create(x->db, STR("alice"), &x->rand, 1, key), 0);
+    assert_int_equal(account_settings_set(x->db, STR("alice"), &mine), 0);
+    assert_int_equal(account_settings_set(x->db, STR("alice"), &bad), ERR_STORE);
+    assert_int_equal(account_settings_set(x->db, STR("bob"), &mine), ERR_NOT_FOUND);
+    key_hash(str_from(key), hash);
+    key_lookup_op_init(&op, hash, NULL);
+    assert_int_equal(store_run_sync(x->f.store, &op.op), 0);
+    assert_int_equal(op.settings.first_content_ms, 8000);
+    assert_int_equal(op.settings.request_deadline_ms, 20000);
 }
 
 int main(void)
@@ -229,6 +250,7 @@ int main(void)
         TEST(a_prefix_of_several_keys_revokes_none),
         TEST(keys_are_listed_by_prefix_oldest_first),
         TEST(a_key_is_looked_up_through_the_store),
+        TEST(a_looked_up_key_brings_its_accounts_settings),
     };
 
     return cmocka_run_group_tests_name("store: keys", tests, NULL, NULL);
