@@ -6,7 +6,6 @@
 #ifndef DARKBLOOM_BASE_LOG_H
 #define DARKBLOOM_BASE_LOG_H
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
 
@@ -14,27 +13,21 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 extern const char *const log_level_names[]; /* "debug", …, NULL: by level */
 
 enum log_event {
-#define LOG_EVENT(name, help) EV_##name,
+#define LOG_EVENT(name, per_s, burst, help) EV_##name,
 #include "base/log_events.def"
 #undef LOG_EVENT
     EV_COUNT
 };
 
-/* Lines that wait to be written together, for a thread with something better to do first. */
-struct log_backlog {
-    struct buf lines;
-    /* Called with the first line that waits: call log_flush soon. */
-    void (*on_first)(void *ud);
-    void *ud;
-};
+struct log_sink;
 
 struct log {
     int fd;               /* where lines go; -1 writes nothing */
     enum log_level level; /* lines below this are dropped */
     struct clock clock;
-    /* NULL: each line is written at once. Otherwise one thread only; warnings and errors, and what
-     * finds the backlog full, are still written at once, behind what waits. */
-    struct log_backlog *backlog;
+    /* NULL: each line is written at once, however long that takes. Otherwise one thread only; lines
+     * wait to leave together, warnings and errors are tried at once, and nothing blocks. */
+    struct log_sink *sink;
 };
 
 struct log_kv {
@@ -50,14 +43,23 @@ struct log_kv {
 
 /* log_event(&log, LOG_INFO, EV_PROVIDER_REGISTERED, KV_CSTR("provider", id), KV_INT("models", 3));
  * String values are cut at 256 bytes and quoted where logfmt needs it; control characters are
- * escaped, so a line stays a line. Thread-safe without a backlog (one write(2) a line). */
+ * escaped, so a line stays a line. Thread-safe without a sink (one write(2) a line). */
 #define log_event(lg, lv, ev, ...) \
     log_write((lg), (lv), (ev), (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 
 void log_write(const struct log *lg, enum log_level level, enum log_event event,
                const struct log_kv *kvs);
 
-/* Write what waits in the backlog, if there is one. */
+/* Write what waits in the sink, if there is one, and say what was suppressed or dropped. Its `wake`
+ * asks for this. */
 void log_flush(const struct log *lg);
+
+/* The same at the end: what was suppressed is said now, and the sink is closed, after
+ * waiting for its reader for `wait_ms` at most. Nothing may be logged to it afterwards. */
+void log_close(const struct log *lg, int wait_ms);
+
+/* An event's name as lines spell it, in lower case, NUL-terminated. */
+#define LOG_EVENT_NAME_BYTES 40
+void log_event_name(enum log_event event, char ret_name[static LOG_EVENT_NAME_BYTES]);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/log_sink.h"
 #include "base/sandbox.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/command/command.h"
@@ -16,7 +17,7 @@ enum {
     SETTINGS_MAX_BYTES = 4 << 20,
     DRAIN_GRACE_MS = 15000,
     STORE_COMPANY_US = 2000,
-    LOG_BACKLOG_BYTES = 64 << 10,
+    LOG_LEAVE_MS = 2000, /* for whoever reads the log to take its end */
     FD_RESERVE = 64
 };
 
@@ -62,8 +63,9 @@ struct server {
     struct loop *loop;
     struct coord *coord;
     const struct log *log;
-    struct log_backlog backlog;
+    struct log_sink sink;
     struct loop_defer flush;
+    struct loop_timer flush_timer;
     bool stopping;
 };
 
@@ -75,11 +77,15 @@ static void flush_log(void *ud)
 }
 
 /* A line a request: they leave together, behind the answers. */
-static void flush_log_late(void *ud)
+static void flush_log_late(void *ud, int64_t delay_ms)
 {
     struct server *s = ud;
+    int64_t due_us = clock_mono_us(&s->log->clock) + delay_ms * 1000;
 
-    loop_defer_late(s->loop, &s->flush, flush_log, s);
+    if (delay_ms == 0)
+        loop_defer_late(s->loop, &s->flush, flush_log, s);
+    else if (!s->flush_timer.place || s->flush_timer.due_us > due_us)
+        loop_timer_set(s->loop, &s->flush_timer, delay_ms * 1000, flush_log, s);
 }
 
 static void stop(void *ud)
@@ -106,7 +112,7 @@ static int serve(struct settings *settings)
 {
     struct log log = {
         .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
-    struct server s = {.log = &log, .backlog = {.on_first = flush_log_late, .ud = &s}};
+    struct server s = {.log = &log};
     struct coord_config config = {.rand = rand_system(),
                                   .log = &log,
                                   .settings = settings,
@@ -122,9 +128,10 @@ static int serve(struct settings *settings)
     rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&s.loop, &e)
                                                : loop_uv_new(&s.loop, &e);
     config.loop = s.loop;
-    buf_init(&s.backlog.lines, LOG_BACKLOG_BYTES);
-    if (rc == 0)
-        log.backlog = &s.backlog;
+    if (rc == 0) {
+        log_sink_open(&s.sink, log.fd, flush_log_late, &s);
+        log.sink = &s.sink;
+    }
     if (rc == 0)
         rc = coord_new(&config, &s.coord, &e);
     if (rc == 0)
@@ -139,8 +146,8 @@ static int serve(struct settings *settings)
         rc = loop_run(s.loop);
     }
     coord_free(s.coord);
-    log_flush(&log);
-    buf_free(&s.backlog.lines);
+    log_close(&log, LOG_LEAVE_MS);
+    log.sink = NULL;
     loop_free(s.loop);
     return rc < 0 ? complain(rc, &e, EXIT_FAILED) : EXIT_SUCCESS;
 }

@@ -34,8 +34,9 @@ static const struct {
 
 static const struct {
     const char *name, *help;
+    int per_s, burst;
 } events[] = {
-#define LOG_EVENT(name, help) {#name, help},
+#define LOG_EVENT(name, per_s, burst, help) {#name, help, per_s, burst},
 #include "base/log_events.def"
 #undef LOG_EVENT
 };
@@ -71,10 +72,14 @@ static void event_name(struct page *p, const char *name)
 void docs_events(struct page *p)
 {
     page_add(p, "# Log events\n\nlogfmt, one line an event: `ts`, `level`, `event`, then its own "
-                "fields.\n\n| event | means |\n|---|---|\n");
+                "fields. Of an event with a limit, lines beyond it are counted and not written; "
+                "`log_suppressed` says how many.\n\n| event | at most | means |\n|---|---|---|\n");
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         page_add(p, "| `");
         event_name(p, events[i].name);
-        page_add(p, "` | %s |\n", events[i].help);
+        page_add(p, "` | ");
+        if (events[i].per_s)
+            page_add(p, "%d/s, %d at once", events[i].per_s, events[i].burst);
+        page_add(p, " | %s |\n", events[i].help);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gauges, from the state itself. */
+#include "base/log_sink.h"
 #include "coordinator/api/api.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/api/ready.h"
@@ -30,10 +31,21 @@ static void gauges_of_store(struct coord *c)
     metrics_set(c->metrics, M_STORE_QUEUED, 0, 0, (int64_t)stats.queued_now);
 }
 
+static void gauges_of_log(struct coord *c)
+{
+    const struct log_sink *sink = c->log->sink;
+
+    if (!sink)
+        return;
+    metrics_set(c->metrics, M_LOG_DROPPED, METRIC_DROPPED_RATE, 0, (int64_t)sink->dropped_rate);
+    metrics_set(c->metrics, M_LOG_DROPPED, METRIC_DROPPED_FULL, 0, (int64_t)sink->dropped_full);
+}
+
 void monitor_refresh(struct coord *c)
 {
     gauges_of_models(c);
     gauges_of_store(c);
+    gauges_of_log(c);
     metrics_set(c->metrics, M_CONNECTED, 0, 0, (int64_t)registry_provider_count(c->registry));
     metrics_set(c->metrics, M_READY, 0, 0, ready_why_not(c->ready) == NULL);
     metrics_set(c->metrics, M_START_TIME, 0, 0, c->started_wall_us);

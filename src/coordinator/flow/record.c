@@ -122,8 +122,10 @@ void record_end(struct request *r)
     }
     if (r->outcome == LEDGER_COMPLETED)
         record_completed(r, total_us);
-    log_event(r->coord->log, LOG_INFO, EV_REQUEST_DONE, KV_CSTR("request", r->id),
-              KV_CSTR("trace", r->trace_id), KV_CSTR("outcome", ledger_outcome_name(r->outcome)),
+    /* Strangers can cause any number of refusals: their lines have a limit (L8). */
+    log_event(r->coord->log, LOG_INFO, r->account ? EV_REQUEST_DONE : EV_REQUEST_REFUSED,
+              KV_CSTR("request", r->id), KV_CSTR("trace", r->trace_id),
+              KV_CSTR("outcome", ledger_outcome_name(r->outcome)),
               KV_INT("status", r->error.id == API_OK ? 200 : r->error.status),
               KV_CSTR("code", r->error.code), KV_CSTR("model", r->model ? r->model->id : ""),
               KV_CSTR("provider", r->reply.source.provider_id), KV_INT("attempts", r->tries.n),

@@ -182,82 +182,6 @@ static void a_line_of_too_many_values_is_cut_and_still_ends(void **state)
     assert_ptr_equal(strchr(text, '\n'), text + 4095);
 }
 
-static void on_first(void *ud)
-{
-    (*(int *)ud)++;
-}
-
-/* The events of the lines written so far, in order. */
-static void assert_events(struct fixture *f, const char *expected)
-{
-    char events[256] = "";
-    const char *at = written(f);
-    size_t n = 0;
-
-    while ((at = strstr(at, " event=")) && n < sizeof events) {
-        at += strlen(" event=");
-        n += (size_t)snprintf(events + n, sizeof events - n, "%.*s ", (int)strcspn(at, " \n"), at);
-    }
-    assert_string_equal(events, expected);
-}
-
-static void lines_in_a_backlog_wait_for_the_flush(void **state)
-{
-    struct fixture *f = *state;
-    int firsts = 0;
-    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
-    char byte;
-
-    buf_init(&backlog.lines, 1 << 16);
-    f->log.backlog = &backlog;
-    log_flush(&f->log); /* nothing waits */
-    log_event(&f->log, LOG_INFO, EV_STARTED);
-    log_event(&f->log, LOG_INFO, EV_STOPPING);
-    assert_int_equal(firsts, 1);
-    assert_true(fcntl(f->read_end, F_SETFL, O_NONBLOCK) == 0);
-    assert_int_equal(read(f->read_end, &byte, 1), -1);
-    log_flush(&f->log);
-    log_event(&f->log, LOG_INFO, EV_STORE_FAILED);
-    assert_int_equal(firsts, 2); /* a new batch */
-    log_flush(&f->log);
-    assert_events(f, "started stopping store_failed ");
-    buf_free(&backlog.lines);
-}
-
-static void a_warning_is_written_at_once_behind_what_waits(void **state)
-{
-    struct fixture *f = *state;
-    int firsts = 0;
-    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
-
-    buf_init(&backlog.lines, 1 << 16);
-    f->log.backlog = &backlog;
-    log_event(&f->log, LOG_INFO, EV_STARTED);
-    log_event(&f->log, LOG_WARN, EV_CONFIG_WARNING);
-    log_event(&f->log, LOG_INFO, EV_STOPPING); /* waits, and is lost with the test */
-    assert_int_equal(firsts, 2);
-    assert_events(f, "started config_warning ");
-    buf_free(&backlog.lines);
-}
-
-static void a_full_backlog_loses_and_reorders_no_line(void **state)
-{
-    struct fixture *f = *state;
-    int firsts = 0;
-    struct log_backlog backlog = {.on_first = on_first, .ud = &firsts};
-
-    buf_init(&backlog.lines, 100); /* one line, not two */
-    f->log.backlog = &backlog;
-    log_event(&f->log, LOG_INFO, EV_STARTED);
-    log_event(&f->log, LOG_INFO, EV_STOPPING);
-    log_event(&f->log, LOG_INFO, EV_STORE_FAILED);
-    log_event(&f->log, LOG_INFO, EV_MODEL_LOADED);
-    log_event(&f->log, LOG_INFO, EV_LINK_LOST);
-    log_flush(&f->log);
-    assert_events(f, "started stopping store_failed model_loaded link_lost ");
-    buf_free(&backlog.lines);
-}
-
 #define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -270,9 +194,6 @@ int main(void)
         WITH_PIPE(no_byte_of_a_value_can_begin_another_line),
         WITH_PIPE(a_value_is_cut_at_256_bytes),
         WITH_PIPE(a_line_of_too_many_values_is_cut_and_still_ends),
-        WITH_PIPE(lines_in_a_backlog_wait_for_the_flush),
-        WITH_PIPE(a_warning_is_written_at_once_behind_what_waits),
-        WITH_PIPE(a_full_backlog_loses_and_reorders_no_line),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);

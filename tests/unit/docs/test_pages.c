@@ -121,7 +121,7 @@ static void every_error_and_every_reason_is_listed(void **state)
 static void every_log_event_is_listed_as_logs_spell_it(void **state)
 {
     static const char *const helps[] = {
-#define LOG_EVENT(name, help) help,
+#define LOG_EVENT(name, per_s, burst, help) help,
 #include "base/log_events.def"
 #undef LOG_EVENT
     };
@@ -129,8 +129,9 @@ static void every_log_event_is_listed_as_logs_spell_it(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++)
-        assert_says(&p, "` | %s |\n", helps[i]);
+        assert_says(&p, " | %s |\n", helps[i]);
     assert_says(&p, "\n| `provider_registered` | ");
+    assert_says(&p, "\n| `provider_protocol` | 10/s, 50 at once | ");
     buf_free(&p.out);
 }
 
