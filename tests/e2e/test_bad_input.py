@@ -182,12 +182,12 @@ def test_the_rate_limit_says_when_it_frees_up(open_coordinator):
     provider.close()
 
 
-def test_without_a_provider_a_known_model_waits_and_then_is_503(open_coordinator):
+def test_without_a_provider_a_known_model_waits_and_then_is_429(open_coordinator):
     coordinator, client = open_coordinator("--queue-wait-ms", "300")
     provider = ScriptedProvider(coordinator.port)
     assert provider.trusted.wait(20)
     assert client.call(GOOD)[0] == 200
     provider.close()
     status, headers, body = client.call(GOOD)
-    check_error(status, body, 503, "model_not_available", "model")
+    check_error(status, body, 429, "model_not_available", "model")
     assert int(headers["Retry-After"]) > 0

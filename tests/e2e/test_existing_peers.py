@@ -10,6 +10,7 @@ import pathlib
 import pytest
 from nacl.public import Box, PrivateKey, PublicKey
 from support import p256
+from support.attested import AttestedProvider, go_status, rust_status
 from support.existing_coordinator import ExistingCoordinator
 from support.http import messages, text_of
 from support.programs import MODEL_ID, Provider
@@ -86,45 +87,6 @@ def test_a_recorded_provider_of_the_existing_system_serves_whole_and_streamed(op
     provider.close()
 
 
-class AttestedProvider(ScriptedProvider):
-    """With a blob and signed challenges, as the existing system's helper writes them. `lies` are members of
-    the blob after it was signed."""
-
-    def __init__(self, port, signing_key, status_of=None, lies=None):
-        self.signing_key, self.lies = signing_key, lies or {}
-        self.status_of = status_of or rust_status
-        super().__init__(port)
-
-    def register(self):
-        blob = {"authenticatedRootEnabled": True, "chipName": "Apple <M4> & Max", "encryptionPublicKey": self.public,
-                "hardwareModel": "Mac16,5", "osVersion": "15.4.0", "publicKey": self.signing_key.public,
-                "rdmaDisabled": True, "secureBootEnabled": True, "secureEnclaveAvailable": True,
-                "serialNumber": "SER0TEST01", "sipEnabled": True, "timestamp": "2026-11-23T20:51:36Z"}
-        signature = self.signing_key.sign(foundation(blob))
-        attestation = f'{{"attestation": {foundation({**blob, **self.lies})}, "signature": "{signature}"}}'
-        self.ws.send(json.dumps(self.registration())[:-1] + f', "attestation": {attestation}}}')
-
-    def challenge_response(self, m):
-        answer = {**super().challenge_response(m), "binary_hash": "ab" * 32, "model_hashes": {"z": "1", "a<": "2"}}
-        return {**answer, "signature": self.signing_key.sign(m["nonce"] + m["timestamp"]),
-                "status_signature": self.signing_key.sign(self.status_of(answer, m["timestamp"]))}
-
-
-def foundation(blob):
-    """JSON as Apple's encoder writes it: compact, with the slash escaped."""
-    return json.dumps(blob, separators=(",", ":")).replace("/", "\\/")
-
-
-def rust_status(answer, timestamp):
-    signed = {k: v for k, v in answer.items() if k not in ("type", "public_key", "signature", "status_signature")}
-    return json.dumps({**signed, "timestamp": timestamp}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def go_status(answer, timestamp):
-    text = rust_status(answer, timestamp)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 @pytest.mark.parametrize("status_of", [rust_status, go_status])
 def test_an_attested_provider_of_the_existing_system_is_self_signed(open_coordinator, tmp_path, status_of):
     coordinator, client = open_coordinator("--min-trust", "self_signed")
@@ -143,7 +105,7 @@ def test_a_changed_blob_is_not_trusted(open_coordinator, tmp_path):
     provider = AttestedProvider(coordinator.port, p256.Key(tmp_path), lies={"osVersion": "99.0"})
     coordinator.wait_for_log(r"event=provider_trust .*reason=attestation_signature")
     status, _, body = client.call({"model": "scripted-model", "messages": messages()})
-    assert status == 503, body
+    assert status == 429, body
     provider.close()
 
 

@@ -33,8 +33,8 @@ class Request:
         self.body = json.loads(self.box.decrypt(base64.b64decode(envelope["ciphertext"])))
         self.cancelled = threading.Event()
 
-    def accept(self):
-        self.provider.send({"type": "inference_accepted", "request_id": self.id})
+    def accept(self, **more):
+        self.provider.send({"type": "inference_accepted", "request_id": self.id, **more})
 
     def seal(self, line):
         return base64.b64encode(self.box.encrypt(line.encode())).decode()
@@ -65,12 +65,18 @@ class Request:
 
 
 class ScriptedProvider:
+    """Connects and registers at once; `on_request` (see manners.py) runs in a thread of its own for each request.
+    `slots`: requests at once, as each heartbeat says; None: the coordinator's guess. `misses`: so many challenges
+    go unanswered before it answers."""
+
     def __init__(self, port, model="scripted-model", on_request=None, models=None, register=True, key=None,
-                 cpu_usage=None):
+                 cpu_usage=None, slots=None, misses=0):
         self.key = key or PrivateKey.generate()
         self.public = base64.b64encode(bytes(self.key.public_key)).decode()
         self.on_request = on_request or (lambda r: r.answer("Hello", " from", " script"))
         self.models = models or [model]
+        self.slots, self.misses = slots, misses
+        self.challenges = []  # all that came, answered or not
         self.requests, self.cancels, self.others = [], [], []
         self.arrived = threading.Condition()
         self.trusted = threading.Event()
@@ -79,8 +85,8 @@ class ScriptedProvider:
         self.ws = self.stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/provider", max_size=None))
         if register:
             self.register()
-            if cpu_usage is not None:  # before the challenge is answered: it counts from the first request on
-                self.heartbeat(cpu_usage)
+            if cpu_usage is not None or slots is not None:
+                self.heartbeat(cpu_usage or 0.1)  # before the challenge is answered: it counts from the first request on
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -103,6 +109,8 @@ class ScriptedProvider:
         self.send(self.registration())
 
     def heartbeat(self, cpu_usage=0.1, **more):
+        if self.slots is not None:
+            more = {"backend_capacity": {"slots": [], "max_running": self.slots}, **more}
         self.send({"type": "heartbeat", "status": "idle", "active_model": None,
                    "stats": {"requests_served": 0, "tokens_generated": 0},
                    "system_metrics": {"memory_pressure": 0.1, "cpu_usage": cpu_usage,
@@ -123,8 +131,13 @@ class ScriptedProvider:
 
     def _handle(self, m):
         if m["type"] == "attestation_challenge":
-            self.send(self.challenge_response(m))
-            self.trusted.set()
+            with self.arrived:
+                self.challenges.append(m)
+                answers = len(self.challenges) > self.misses
+                self.arrived.notify_all()
+            if answers:
+                self.send(self.challenge_response(m))
+                self.trusted.set()
             return
         with self.arrived:
             if m["type"] == "inference_request":
