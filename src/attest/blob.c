@@ -7,7 +7,8 @@
 #include "proto/span.h"
 #include "proto/status.h"
 
-enum { SCRATCH_BYTES = 1 << 20 };
+/* A blob has some 700 bytes, its signature less than 100. */
+enum { BLOB_MAX_BYTES = 64 << 10, BLOB_SIGNATURE_MAX_BYTES = 256, SCRATCH_BYTES = 1 << 20 };
 
 enum attest_platform attest_platform_of(struct str backend)
 {
@@ -15,13 +16,13 @@ enum attest_platform attest_platform_of(struct str backend)
                                                                             : ATTEST_LINUX;
 }
 
-static int malformed(enum trust_reason *ret_reason, struct err *ret_err, const char *what)
+static int blob_malformed(enum trust_reason *ret_reason, struct err *ret_err, const char *what)
 {
     *ret_reason = TRUST_REASON_BLOB_MALFORMED;
     return err_set(ret_err, ERR_PARSE, "the attestation's %s cannot be read", what);
 }
 
-static void keep_strings(struct attestation *a, struct arena *region)
+static void blob_keep_strings(struct attestation *a, struct arena *region)
 {
     for (const struct shape_field *f = attestation_shape.fields; f->name; f++) {
         struct str *s = (struct str *)(void *)((char *)a + f->offset);
@@ -32,30 +33,30 @@ static void keep_strings(struct attestation *a, struct arena *region)
 }
 
 /* Take the two halves apart, by span: what is verified are the bytes as they came. */
-static int split(struct str raw, struct arena *region, struct str *ret_inner,
-                 struct str *ret_signature, struct attest_blob *b, struct err *ret_err)
+static int blob_split(struct str raw, struct arena *region, struct str *ret_inner,
+                      struct str *ret_signature, struct attest_blob *b, struct err *ret_err)
 {
     struct proto_scratch scratch;
     struct str quoted = {0};
-    int rc = span_get_unique(raw, "attestation", ret_inner);
+    int rc = raw.n > BLOB_MAX_BYTES ? ERR_LIMIT : span_get_unique(raw, "attestation", ret_inner);
 
     if (rc == 0)
         rc = span_get_unique(raw, "signature", &quoted);
     if (rc == 0)
         rc = span_check_unique(*ret_inner);
-    if (rc < 0 || quoted.n < 2 || quoted.p[0] != '"')
+    if (rc < 0 || quoted.n < 2 || quoted.p[0] != '"' || quoted.n > BLOB_SIGNATURE_MAX_BYTES)
         return ERR_PARSE;
     *ret_signature = (struct str){quoted.p + 1, quoted.n - 2};
     if (proto_scratch_init(&scratch, SCRATCH_BYTES) < 0)
         return ERR_NOMEM;
     rc = shape_decode(&scratch, &attestation_shape, *ret_inner, &b->claims, ret_err);
     if (rc == 0)
-        keep_strings(&b->claims, region);
+        blob_keep_strings(&b->claims, region);
     proto_scratch_free(&scratch);
     return rc;
 }
 
-static void hash_key(struct attest_blob *b)
+static void blob_hash_key(struct attest_blob *b)
 {
     uint8_t digest[32];
 
@@ -64,7 +65,7 @@ static void hash_key(struct attest_blob *b)
 }
 
 /* Base64 in JSON may stand with escaped slashes; the signature is no attested byte. */
-static struct str without_escapes(struct str s, struct arena *region)
+static struct str blob_without_escapes(struct str s, struct arena *region)
 {
     char *out = arena_alloc(region, s.n + 1);
     size_t n = 0;
@@ -83,13 +84,13 @@ int attest_blob_verify(struct str raw, struct str x25519_b64, enum attest_platfo
     struct attest_blob b = {0};
     struct str inner = {0}, signature = {0};
 
-    if (split(raw, region, &inner, &signature, &b, ret_err) < 0)
-        return malformed(ret_reason, ret_err, "form");
+    if (blob_split(raw, region, &inner, &signature, &b, ret_err) < 0)
+        return blob_malformed(ret_reason, ret_err, "form");
     if (!status_is_timestamp(b.claims.timestamp))
-        return malformed(ret_reason, ret_err, "timestamp");
+        return blob_malformed(ret_reason, ret_err, "timestamp");
     if (attest_p256_parse(b.claims.publicKey, b.key) < 0)
-        return malformed(ret_reason, ret_err, "public key");
-    if (attest_p256_verify(b.key, inner, without_escapes(signature, region)) < 0) {
+        return blob_malformed(ret_reason, ret_err, "public key");
+    if (attest_p256_verify(b.key, inner, blob_without_escapes(signature, region)) < 0) {
         *ret_reason = TRUST_REASON_BLOB_SIGNATURE;
         return err_set(ret_err, ERR_CRYPTO, "the attestation's signature does not verify");
     }
@@ -103,7 +104,7 @@ int attest_blob_verify(struct str raw, struct str x25519_b64, enum attest_platfo
         *ret_reason = TRUST_REASON_BLOB_POSTURE;
         return err_set(ret_err, ERR_DENIED, "Secure Enclave, SIP or Secure Boot is off");
     }
-    hash_key(&b);
+    blob_hash_key(&b);
     *ret_blob = b;
     return 0;
 }

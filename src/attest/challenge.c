@@ -2,9 +2,15 @@
 #include "attest/blob.h"
 #include "proto/status.h"
 
-enum { STATUS_MAX_BYTES = 1 << 20, MESSAGE_MAX_BYTES = 256 };
+/* Of a status: the keys and values of its maps (256 models with names of 256 bytes and a hash), and
+ * its text, in which a byte may stand as six. */
+enum {
+    STATUS_MAX_BYTES = 128 << 10,
+    STATUS_TEXT_MAX_BYTES = 1 << 20,
+    MESSAGE_MAX_BYTES = 256,
+};
 
-struct check {
+struct challenge_check {
     const struct msg_attestation_response *answer;
     struct str nonce, timestamp;
     const uint8_t *key;
@@ -13,48 +19,62 @@ struct check {
     struct err *e;
 };
 
-static int fail(const struct check *c, int code, enum trust_reason reason)
+static int challenge_fail(const struct challenge_check *c, int code, enum trust_reason reason)
 {
     *c->ret_reason = reason;
     return err_set(c->e, code, "%s", trust_reason_help(reason));
 }
 
-static int check_signature(const struct check *c)
+static int challenge_check_signature(const struct challenge_check *c)
 {
     char text[MESSAGE_MAX_BYTES];
     size_t n = c->nonce.n + c->timestamp.n;
 
     if (n > sizeof text)
-        return fail(c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
+        return challenge_fail(c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
     memcpy(text, c->nonce.p, c->nonce.n);
     memcpy(text + c->nonce.n, c->timestamp.p, c->timestamp.n);
     if (attest_p256_verify(c->key, (struct str){text, n}, c->answer->signature) < 0)
-        return fail(c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
+        return challenge_fail(c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
     return 0;
 }
 
-/* Rust's form first, since that is what providers sign; Go's for those that follow Go. */
-static int check_status(const struct check *c)
+/* Rust's form first, since that is what providers sign; Go's for those that follow Go, where it
+ * differs. */
+static int challenge_verify_status(const struct challenge_check *c, struct buf *canonical,
+                                   struct buf *go)
 {
     struct status_input in = status_of_response(c->answer, c->timestamp);
-    int rc = ERR_CRYPTO;
+    struct str signature = c->answer->status_signature;
+
+    if (status_map_bytes(&in) > STATUS_MAX_BYTES || status_canonical(&in, canonical) < 0)
+        return ERR_LIMIT;
+    if (attest_p256_verify(c->key, buf_view(canonical), signature) == 0)
+        return 0;
+    if (status_go_form(buf_view(canonical), go) < 0 || go->len == canonical->len)
+        return ERR_CRYPTO;
+    return attest_p256_verify(c->key, buf_view(go), signature);
+}
+
+static int challenge_check_status(const struct challenge_check *c)
+{
+    struct buf canonical, go;
+    int rc;
 
     if (c->answer->status_signature.n == 0)
-        return c->platform == ATTEST_LINUX ? fail(c, ERR_MISSING, TRUST_REASON_STATUS_SIGNATURE)
-                                           : 0;
-    for (int form = STATUS_RUST; rc < 0 && form <= STATUS_GO; form++) {
-        struct buf canonical;
-
-        buf_init(&canonical, STATUS_MAX_BYTES);
-        if (status_canonical(&in, (enum status_form)form, &canonical) == 0)
-            rc = attest_p256_verify(c->key, buf_view(&canonical), c->answer->status_signature);
-        buf_free(&canonical);
-    }
-    return rc < 0 ? fail(c, ERR_CRYPTO, TRUST_REASON_STATUS_SIGNATURE) : 0;
+        return c->platform == ATTEST_LINUX
+                   ? challenge_fail(c, ERR_MISSING, TRUST_REASON_STATUS_SIGNATURE)
+                   : 0;
+    buf_init(&canonical, STATUS_TEXT_MAX_BYTES);
+    buf_init(&go, STATUS_TEXT_MAX_BYTES);
+    rc = challenge_verify_status(c, &canonical, &go);
+    buf_free(&canonical);
+    buf_free(&go);
+    return rc < 0 ? challenge_fail(c, ERR_CRYPTO, TRUST_REASON_STATUS_SIGNATURE) : 0;
 }
 
 /* What an Apple machine must say of itself; a proven "off" is final. */
-static int check_posture(const struct check *c)
+static int challenge_check_posture(const struct challenge_check *c)
 {
     const struct msg_attestation_response *a = c->answer;
 
@@ -62,9 +82,9 @@ static int check_posture(const struct check *c)
         return 0;
     if (a->sip_enabled == PROTO_TRI_FALSE || a->secure_boot_enabled == PROTO_TRI_FALSE ||
         (a->rdma_disabled == PROTO_TRI_FALSE && a->hypervisor_active != PROTO_TRI_TRUE))
-        return fail(c, ERR_DENIED, TRUST_REASON_POSTURE);
+        return challenge_fail(c, ERR_DENIED, TRUST_REASON_POSTURE);
     if (a->sip_enabled == PROTO_TRI_UNSET || a->rdma_disabled == PROTO_TRI_UNSET)
-        return fail(c, ERR_MISSING, TRUST_REASON_POSTURE);
+        return challenge_fail(c, ERR_MISSING, TRUST_REASON_POSTURE);
     return 0;
 }
 
@@ -73,21 +93,21 @@ int attest_challenge_verify(const struct msg_attestation_response *answer, struc
                             enum attest_platform platform, enum trust_reason *ret_reason,
                             struct err *ret_err)
 {
-    struct check c = {answer, nonce, timestamp, key, platform, ret_reason, ret_err};
+    struct challenge_check c = {answer, nonce, timestamp, key, platform, ret_reason, ret_err};
     int rc = 0;
 
     if (!str_eq(answer->nonce, nonce))
-        return fail(&c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
+        return challenge_fail(&c, ERR_CRYPTO, TRUST_REASON_CHALLENGE_SIGNATURE);
     if (x25519_b64.n > 0 && !str_eq(answer->public_key, x25519_b64))
-        return fail(&c, ERR_CONFLICT, TRUST_REASON_CHALLENGE_KEY);
+        return challenge_fail(&c, ERR_CONFLICT, TRUST_REASON_CHALLENGE_KEY);
     if (answer->signature.n == 0)
-        return fail(&c, ERR_MISSING, TRUST_REASON_CHALLENGE_SIGNATURE);
+        return challenge_fail(&c, ERR_MISSING, TRUST_REASON_CHALLENGE_SIGNATURE);
     if (key)
-        rc = check_signature(&c);
+        rc = challenge_check_signature(&c);
     if (rc == 0 && key)
-        rc = check_status(&c);
+        rc = challenge_check_status(&c);
     if (rc == 0)
-        rc = check_posture(&c);
+        rc = challenge_check_posture(&c);
     if (rc == 0)
         *ret_reason = TRUST_REASON_CHALLENGE_PASSED;
     return rc;

@@ -102,7 +102,7 @@ static int build_message(const struct signer *s, const struct signer_statement *
         rc = buf_append_str(out, st->challenge.nonce);
         return rc == 0 ? buf_append_str(out, st->challenge.timestamp) : rc;
     case SIGN_STATUS:
-        return status_canonical(&st->status, STATUS_RUST, out);
+        return status_canonical(&st->status, out);
     case SIGN_BLOB:
         return build_blob(s, &st->blob, out);
     case SIGN_COMPLETION:

@@ -12,6 +12,10 @@
 #define PROTO_UNSET INT64_MIN /* an absent optional integer */
 enum { PROTO_TRI_UNSET = -1, PROTO_TRI_FALSE = 0, PROTO_TRI_TRUE = 1 };
 
+/* Entries of one list or map, values (elements, members, names) of one frame: more is ERR_LIMIT,
+ * before memory is taken for them. A register of 256 models has some 4,000 values. */
+enum { PROTO_LIST_MAX = 1024, PROTO_VALUES_MAX = 64 << 10 };
+
 struct proto_strs {
     struct str *items;
     size_t n;
@@ -63,11 +67,12 @@ struct shape {
     size_t size; /* of the struct */
 };
 
-/* Memory of decoded messages, reused from one to the next without touching the heap. */
+/* Memory of decoded messages, reused from one to the next without touching the heap. What a message
+ * took is wiped before the next one or the end: a register carries a token. */
 struct proto_scratch {
     struct arena region;
     char *mem; /* yyjson's pool */
-    size_t mem_bytes;
+    size_t mem_bytes, mem_used;
     void *doc;
 };
 
@@ -94,9 +99,8 @@ int shape_encode(const struct shape *shape, const void *value, struct buf *out);
 /* Append only its members, with a comma before the first unless `first`. */
 int shape_encode_members(const struct shape *shape, const void *value, bool first, struct buf *out);
 
-/* Append an object of strings, keys sorted bytewise, each string written by `append_str`. */
-int json_append_map(struct buf *out, const struct proto_map *map,
-                    int (*append_str)(struct buf *out, struct str s));
+/* Append an object of strings, keys sorted bytewise. */
+int json_append_map(struct buf *out, const struct proto_map *map);
 
 /* Append `s` as a JSON string with quotes (invalid UTF-8 becomes U+FFFD). */
 int json_append_str(struct buf *out, struct str s);

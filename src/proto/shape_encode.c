@@ -139,8 +139,7 @@ static int by_key(const void *a, const void *b)
     return c ? c : (x.n > y.n) - (x.n < y.n);
 }
 
-int json_append_map(struct buf *out, const struct proto_map *map,
-                    int (*append_str)(struct buf *out, struct str s))
+int json_append_map(struct buf *out, const struct proto_map *map)
 {
     struct proto_pair *sorted = calloc(map->n + 1, sizeof *sorted);
     int rc = sorted ? buf_append_str(out, STR("{")) : ERR_NOMEM;
@@ -153,11 +152,11 @@ int json_append_map(struct buf *out, const struct proto_map *map,
         if (i > 0)
             rc = buf_append_str(out, STR(","));
         if (rc == 0)
-            rc = append_str(out, sorted[i].key);
+            rc = json_append_str(out, sorted[i].key);
         if (rc == 0)
             rc = buf_append_str(out, STR(":"));
         if (rc == 0)
-            rc = append_str(out, sorted[i].value);
+            rc = json_append_str(out, sorted[i].value);
     }
     free(sorted);
     return rc == 0 ? buf_append_str(out, STR("}")) : rc;
@@ -166,7 +165,7 @@ int json_append_map(struct buf *out, const struct proto_map *map,
 static int put_map(const struct shape_field *f, const char *at, struct buf *out)
 {
     (void)f;
-    return json_append_map(out, (const struct proto_map *)(const void *)at, json_append_str);
+    return json_append_map(out, (const struct proto_map *)(const void *)at);
 }
 
 static int put_obj(const struct shape_field *f, const char *at, struct buf *out)

@@ -1,8 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/status.h"
 
-/* As json_append_str, with the five characters escaped that Go's encoder escapes. */
-static int append_go(struct buf *out, struct str s)
+struct status_writer {
+    struct buf *out;
+    bool first;
+    int rc;
+};
+
+static void status_key(struct status_writer *w, const char *name)
+{
+    if (w->rc == 0)
+        w->rc = buf_printf(w->out, "%s\"%s\":", w->first ? "" : ",", name);
+    w->first = false;
+}
+
+static void status_text(struct status_writer *w, const char *name, struct str s, bool always)
+{
+    if (s.n == 0 && !always)
+        return;
+    status_key(w, name);
+    if (w->rc == 0)
+        w->rc = json_append_str(w->out, s);
+}
+
+static void status_flag(struct status_writer *w, const char *name, int tri)
+{
+    if (tri == PROTO_TRI_UNSET)
+        return;
+    status_key(w, name);
+    if (w->rc == 0)
+        w->rc = buf_append_str(w->out, tri == PROTO_TRI_TRUE ? STR("true") : STR("false"));
+}
+
+static void status_map(struct status_writer *w, const char *name, const struct proto_map *m)
+{
+    if (m->n == 0)
+        return;
+    status_key(w, name);
+    if (w->rc == 0)
+        w->rc = json_append_map(w->out, m);
+}
+
+int status_canonical(const struct status_input *in, struct buf *out)
+{
+    struct status_writer w = {out, true, 0};
+
+    w.rc = buf_append_str(out, STR("{"));
+    /* In the bytewise order of the keys. */
+    status_text(&w, "active_model_hash", in->active_model_hash, false);
+    status_text(&w, "binary_hash", in->binary_hash, false);
+    status_text(&w, "grpc_binary_hash", in->grpc_binary_hash, false);
+    status_flag(&w, "hypervisor_active", in->hypervisor_active);
+    status_text(&w, "image_bridge_hash", in->image_bridge_hash, false);
+    status_map(&w, "model_hashes", &in->model_hashes);
+    status_text(&w, "nonce", in->nonce, true);
+    status_text(&w, "python_hash", in->python_hash, false);
+    status_flag(&w, "rdma_disabled", in->rdma_disabled);
+    status_text(&w, "runtime_hash", in->runtime_hash, false);
+    status_flag(&w, "secure_boot_enabled", in->secure_boot_enabled);
+    status_flag(&w, "sip_enabled", in->sip_enabled);
+    status_map(&w, "template_hashes", &in->template_hashes);
+    status_text(&w, "timestamp", in->timestamp, true);
+    return w.rc == 0 ? buf_append_str(out, STR("}")) : w.rc;
+}
+
+/* What follows `at`, up to the next character that Go escapes, and how it does. */
+static size_t status_plain_run(struct str s, struct str *ret_raw, struct str *ret_escaped)
 {
     static const struct {
         struct str raw, escaped;
@@ -11,91 +74,51 @@ static int append_go(struct buf *out, struct str s)
                  {STR("&"), STR("\\u0026")},
                  {STR("\xE2\x80\xA8"), STR("\\u2028")},
                  {STR("\xE2\x80\xA9"), STR("\\u2029")}};
-    struct buf plain;
-    struct str rest;
-    int rc;
 
-    buf_init(&plain, 6 * s.n + 16);
-    rc = json_append_str(&plain, s);
-    rest = buf_view(&plain);
-    while (rc == 0 && rest.n > 0) {
-        struct str piece = {rest.p, 1}, text = piece;
+    for (size_t n = 0; n < s.n; n++) {
+        struct str rest = {s.p + n, s.n - n};
 
         for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
             if (str_starts(rest, table[i].raw)) {
-                piece = table[i].raw;
-                text = table[i].escaped;
+                *ret_raw = table[i].raw;
+                *ret_escaped = table[i].escaped;
+                return n;
             }
         }
-        rc = buf_append_str(out, text);
-        rest = (struct str){rest.p + piece.n, rest.n - piece.n};
     }
-    buf_free(&plain);
+    *ret_raw = *ret_escaped = (struct str){0};
+    return s.n;
+}
+
+int status_go_form(struct str canonical, struct buf *out)
+{
+    struct str raw, escaped;
+    int rc = 0;
+
+    while (rc == 0 && canonical.n > 0) {
+        size_t n = status_plain_run(canonical, &raw, &escaped);
+
+        rc = buf_append(out, canonical.p, n);
+        if (rc == 0)
+            rc = buf_append_str(out, escaped);
+        n += raw.n;
+        canonical = (struct str){canonical.p + n, canonical.n - n};
+    }
     return rc;
 }
 
-struct writer {
-    struct buf *out;
-    int (*append_str)(struct buf *out, struct str s);
-    bool first;
-    int rc;
-};
-
-static void key(struct writer *w, const char *name)
+size_t status_map_bytes(const struct status_input *in)
 {
-    if (w->rc == 0)
-        w->rc = buf_printf(w->out, "%s\"%s\":", w->first ? "" : ",", name);
-    w->first = false;
-}
+    const struct proto_map *maps[] = {&in->model_hashes, &in->template_hashes};
+    size_t bytes = 0;
 
-static void text(struct writer *w, const char *name, struct str s, bool always)
-{
-    if (s.n == 0 && !always)
-        return;
-    key(w, name);
-    if (w->rc == 0)
-        w->rc = w->append_str(w->out, s);
-}
-
-static void flag(struct writer *w, const char *name, int tri)
-{
-    if (tri == PROTO_TRI_UNSET)
-        return;
-    key(w, name);
-    if (w->rc == 0)
-        w->rc = buf_append_str(w->out, tri == PROTO_TRI_TRUE ? STR("true") : STR("false"));
-}
-
-static void map(struct writer *w, const char *name, const struct proto_map *m)
-{
-    if (m->n == 0)
-        return;
-    key(w, name);
-    if (w->rc == 0)
-        w->rc = json_append_map(w->out, m, w->append_str);
-}
-
-int status_canonical(const struct status_input *in, enum status_form form, struct buf *out)
-{
-    struct writer w = {out, form == STATUS_GO ? append_go : json_append_str, true, 0};
-
-    w.rc = buf_append_str(out, STR("{"));
-    /* In the bytewise order of the keys. */
-    text(&w, "active_model_hash", in->active_model_hash, false);
-    text(&w, "binary_hash", in->binary_hash, false);
-    text(&w, "grpc_binary_hash", in->grpc_binary_hash, false);
-    flag(&w, "hypervisor_active", in->hypervisor_active);
-    text(&w, "image_bridge_hash", in->image_bridge_hash, false);
-    map(&w, "model_hashes", &in->model_hashes);
-    text(&w, "nonce", in->nonce, true);
-    text(&w, "python_hash", in->python_hash, false);
-    flag(&w, "rdma_disabled", in->rdma_disabled);
-    text(&w, "runtime_hash", in->runtime_hash, false);
-    flag(&w, "secure_boot_enabled", in->secure_boot_enabled);
-    flag(&w, "sip_enabled", in->sip_enabled);
-    map(&w, "template_hashes", &in->template_hashes);
-    text(&w, "timestamp", in->timestamp, true);
-    return w.rc == 0 ? buf_append_str(out, STR("}")) : w.rc;
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        if (maps[i]->n > PROTO_LIST_MAX)
+            return SIZE_MAX;
+        for (size_t k = 0; k < maps[i]->n; k++)
+            bytes += maps[i]->items[k].key.n + maps[i]->items[k].value.n;
+    }
+    return bytes;
 }
 
 struct status_input status_of_response(const struct msg_attestation_response *m,
@@ -117,7 +140,7 @@ struct status_input status_of_response(const struct msg_attestation_response *m,
     };
 }
 
-static bool is_digit(char c)
+static bool status_is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
@@ -130,17 +153,17 @@ bool status_is_timestamp(struct str t)
     if (t.n < sizeof form || t.n > STATUS_TIMESTAMP_MAX_BYTES)
         return false;
     for (i = 0; i < sizeof form - 1; i++) {
-        if (form[i] == 'd' ? !is_digit(t.p[i]) : t.p[i] != form[i])
+        if (form[i] == 'd' ? !status_is_digit(t.p[i]) : t.p[i] != form[i])
             return false;
     }
     if (t.p[i] == '.') {
         i++;
-        while (i < t.n && is_digit(t.p[i]))
+        while (i < t.n && status_is_digit(t.p[i]))
             i++;
     }
     if (i + 1 == t.n)
         return t.p[i] == 'Z';
-    return i + 6 == t.n && (t.p[i] == '+' || t.p[i] == '-') && is_digit(t.p[i + 1]) &&
-           is_digit(t.p[i + 2]) && t.p[i + 3] == ':' && is_digit(t.p[i + 4]) &&
-           is_digit(t.p[i + 5]);
+    return i + 6 == t.n && (t.p[i] == '+' || t.p[i] == '-') && status_is_digit(t.p[i + 1]) &&
+           status_is_digit(t.p[i + 2]) && t.p[i + 3] == ':' && status_is_digit(t.p[i + 4]) &&
+           status_is_digit(t.p[i + 5]);
 }

@@ -2,13 +2,11 @@
 /* The canonical status of a challenge answer: compact JSON, keys sorted bytewise, absent fields
  * left out, UTF-8 unescaped (the form of the existing Rust provider). Provider signs it,
  * coordinator rebuilds and verifies it. Verifiers also accept the Go form (< > & U+2028 U+2029
- * escaped). */
+ * escaped), which differs in nothing else. */
 #ifndef DARKBLOOM_PROTO_STATUS_H
 #define DARKBLOOM_PROTO_STATUS_H
 
 #include "proto/provider_msg.h"
-
-enum status_form { STATUS_RUST, STATUS_GO };
 
 /* Append the canonical bytes. grpc_binary_hash and image_bridge_hash exist in the form but are sent
  * by nobody; .p NULL leaves them out. */
@@ -20,7 +18,14 @@ struct status_input {
     struct proto_map model_hashes, template_hashes;
 };
 
-int status_canonical(const struct status_input *in, enum status_form form, struct buf *out);
+int status_canonical(const struct status_input *in, struct buf *out);
+
+/* Append the Go form of these canonical bytes. 0, ERR_LIMIT, ERR_NOMEM. */
+int status_go_form(struct str canonical, struct buf *out);
+
+/* Bytes of keys and values of the maps, for a limit that comes before they are sorted; SIZE_MAX
+ * when one has more than PROTO_LIST_MAX pairs. */
+size_t status_map_bytes(const struct status_input *in);
 
 /* The input that a challenge answer stands for. */
 struct status_input status_of_response(const struct msg_attestation_response *m,

@@ -321,6 +321,40 @@ static void an_attestation_of_a_million_claims_is_refused_at_once(void **state)
     fake_key_free(k);
 }
 
+/* L3: neither is one whose bytes are many in few claims, or one with a signature of a megabyte. */
+static void an_attestation_of_a_megabyte_is_refused_at_once(void **state)
+{
+    static const size_t sizes[] = {60 << 10, 70 << 10, 1 << 20};
+    struct fake_key *k = fake_key_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct attest_blob b;
+        struct arena region;
+        enum trust_reason reason;
+        struct buf inner, raw;
+        int rc;
+
+        buf_init(&inner, BUF_BYTES);
+        assert_int_equal(buf_printf(&inner,
+                                    "{\"encryptionPublicKey\":\"" X25519 "\",\"publicKey\":\"%s\","
+                                    "\"timestamp\":\"2026-11-23T20:51:07Z\",\"chipName\":\"",
+                                    fake_key_public(k)),
+                         0);
+        for (size_t n = 0; n < sizes[i]; n++)
+            assert_int_equal(buf_append(&inner, "c", 1), 0);
+        assert_int_equal(buf_append(&inner, "\"}", 3), 0);
+        rc = verify(sign(&raw, k, buf_view(&inner).p), X25519, ATTEST_LINUX, &b, &region, &reason);
+        assert_int_equal(rc, i == 0 ? 0 : ERR_PARSE);
+        if (rc < 0)
+            assert_int_equal(reason, TRUST_REASON_BLOB_MALFORMED);
+        arena_free(&region);
+        buf_free(&raw);
+        buf_free(&inner);
+    }
+    fake_key_free(k);
+}
+
 static void a_backend_tells_the_platform(void **state)
 {
     (void)state;
@@ -340,6 +374,7 @@ int main(void)
         cmocka_unit_test(the_wrapping_is_as_strict_as_what_it_wraps),
         cmocka_unit_test(what_somebody_else_signed_is_refused),
         cmocka_unit_test(an_attestation_of_a_million_claims_is_refused_at_once),
+        cmocka_unit_test(an_attestation_of_a_megabyte_is_refused_at_once),
         cmocka_unit_test(a_backend_tells_the_platform),
     };
 

@@ -11,7 +11,7 @@
 #include "proto/status.h"
 #include "unit/attest/fake_key.h"
 
-enum { SCRATCH_BYTES = 1 << 20, BUF_BYTES = 1 << 16 };
+enum { SCRATCH_BYTES = 1 << 20, BUF_BYTES = 1 << 20 };
 
 #define X25519 "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8="
 #define OTHER  "dEyC9JgZLXM63WMFuAnrtSX4Q2wrU9Z5OJNFaxaKFgs="
@@ -121,20 +121,24 @@ static struct msg_attestation_response unsigned_answer(void)
     };
 }
 
-static void sign(struct answer *a, const struct fake_key *k, const char *timestamp,
-                 enum status_form form)
+enum form { RUST, GO };
+
+static void sign(struct answer *a, const struct fake_key *k, const char *timestamp, enum form form)
 {
     struct status_input in = status_of_response(&a->m, str_from(timestamp));
-    struct buf text;
+    struct buf text, go;
 
     buf_init(&text, BUF_BYTES);
+    buf_init(&go, BUF_BYTES);
     assert_int_equal(buf_append_str(&text, a->m.nonce), 0);
     assert_int_equal(buf_append_str(&text, str_from(timestamp)), 0);
     fake_key_sign(k, buf_view(&text), a->signature);
     buf_clear(&text);
-    assert_int_equal(status_canonical(&in, form, &text), 0);
-    fake_key_sign(k, buf_view(&text), a->status_signature);
+    assert_int_equal(status_canonical(&in, &text), 0);
+    assert_int_equal(status_go_form(buf_view(&text), &go), 0);
+    fake_key_sign(k, buf_view(form == GO ? &go : &text), a->status_signature);
     buf_free(&text);
+    buf_free(&go);
     a->m.signature = str_from(a->signature);
     a->m.status_signature = str_from(a->status_signature);
 }
@@ -161,12 +165,49 @@ static void both_forms_of_the_status_are_accepted(void **state)
     enum trust_reason reason;
 
     (void)state;
-    for (int form = STATUS_RUST; form <= STATUS_GO; form++) {
+    for (int form = RUST; form <= GO; form++) {
         struct answer a = {unsigned_answer(), "", ""};
 
-        sign(&a, k, TIME, (enum status_form)form);
+        sign(&a, k, TIME, (enum form)form);
         assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), 0);
         assert_int_equal(reason, TRUST_REASON_CHALLENGE_PASSED);
+    }
+    fake_key_free(k);
+}
+
+/* L3: 600,000 pairs were sorted, twice, before their text was found too long: a second of the loop
+ * a connection. Nothing of them is looked at now. */
+static void a_status_of_too_many_hashes_is_refused_before_it_is_sorted(void **state)
+{
+    struct fake_key *k = fake_key_new();
+    struct answer a = {unsigned_answer(), "", ""};
+    enum trust_reason reason;
+
+    (void)state;
+    sign(&a, k, TIME, RUST);
+    a.m.model_hashes = (struct proto_map){NULL, 600000};
+    assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
+    assert_int_equal(reason, TRUST_REASON_STATUS_SIGNATURE);
+    fake_key_free(k);
+}
+
+static void a_status_of_too_many_bytes_is_refused_before_it_is_sorted(void **state)
+{
+    static char name[1024];
+    static struct proto_pair pairs[PROTO_LIST_MAX];
+    struct fake_key *k = fake_key_new();
+    enum trust_reason reason;
+
+    (void)state;
+    memset(name, 'm', sizeof name);
+    for (size_t n = 127; n <= 129; n += 2) { /* KiB; 128 are allowed */
+        struct answer a = {unsigned_answer(), "", ""};
+
+        for (size_t i = 0; i < n; i++)
+            pairs[i] = (struct proto_pair){{name, sizeof name}, STR("")};
+        a.m.template_hashes = (struct proto_map){pairs, n};
+        sign(&a, k, TIME, RUST);
+        assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), n == 127 ? 0 : ERR_CRYPTO);
     }
     fake_key_free(k);
 }
@@ -179,12 +220,12 @@ static void an_answer_to_an_earlier_challenge_is_refused(void **state)
     enum trust_reason reason;
 
     (void)state;
-    sign(&a, k, "2026-11-23T20:46:36Z", STATUS_RUST);
+    sign(&a, k, "2026-11-23T20:46:36Z", RUST);
     assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
     assert_int_equal(reason, TRUST_REASON_CHALLENGE_SIGNATURE);
 
     a.m.nonce = STR(STALE);
-    sign(&a, k, TIME, STATUS_RUST);
+    sign(&a, k, TIME, RUST);
     assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
     a.m.nonce = STR(NONCE); /* the right nonce over a signature of the other */
     assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
@@ -199,10 +240,10 @@ static void an_answer_of_another_key_is_refused(void **state)
     enum trust_reason reason;
 
     (void)state;
-    sign(&a, stranger, TIME, STATUS_RUST);
+    sign(&a, stranger, TIME, RUST);
     assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
     assert_int_equal(reason, TRUST_REASON_CHALLENGE_SIGNATURE);
-    sign(&b, k, TIME, STATUS_RUST);
+    sign(&b, k, TIME, RUST);
     b.m.status_signature = a.m.status_signature;
     assert_int_equal(verify(&b, k, ATTEST_LINUX, &reason), ERR_CRYPTO);
     assert_int_equal(reason, TRUST_REASON_STATUS_SIGNATURE);
@@ -218,7 +259,7 @@ static void a_status_signed_over_a_challenge_or_the_other_way_is_refused(void **
     struct str swap;
 
     (void)state;
-    sign(&a, k, TIME, STATUS_RUST);
+    sign(&a, k, TIME, RUST);
     swap = a.m.signature;
     a.m.signature = a.m.status_signature;
     a.m.status_signature = swap;
@@ -233,7 +274,7 @@ static void linux_must_sign_its_status_and_apple_may(void **state)
     enum trust_reason reason;
 
     (void)state;
-    sign(&a, k, TIME, STATUS_RUST);
+    sign(&a, k, TIME, RUST);
     a.m.status_signature = (struct str){0};
     assert_int_equal(verify(&a, k, ATTEST_LINUX, &reason), ERR_MISSING);
     assert_int_equal(reason, TRUST_REASON_STATUS_SIGNATURE);
@@ -286,7 +327,7 @@ static void apple_must_say_that_its_protections_are_on(void **state)
         a.m.secure_boot_enabled = postures[i].secure_boot;
         a.m.rdma_disabled = postures[i].rdma_disabled;
         a.m.hypervisor_active = postures[i].hypervisor;
-        sign(&a, k, TIME, STATUS_RUST);
+        sign(&a, k, TIME, RUST);
         if (verify(&a, k, ATTEST_APPLE, &reason) != postures[i].code)
             fail_msg("posture %zu: %s", i, trust_reason_code(reason));
         assert_int_equal(reason,
@@ -301,6 +342,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recorded_answer_verifies_and_not_with_any_field_changed),
         cmocka_unit_test(both_forms_of_the_status_are_accepted),
+        cmocka_unit_test(a_status_of_too_many_hashes_is_refused_before_it_is_sorted),
+        cmocka_unit_test(a_status_of_too_many_bytes_is_refused_before_it_is_sorted),
         cmocka_unit_test(an_answer_to_an_earlier_challenge_is_refused),
         cmocka_unit_test(an_answer_of_another_key_is_refused),
         cmocka_unit_test(a_status_signed_over_a_challenge_or_the_other_way_is_refused),

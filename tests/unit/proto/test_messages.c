@@ -291,6 +291,55 @@ static void a_bad_frame_is_refused_and_leaves_the_message_alone(void **state)
     }
 }
 
+/* L3: a list of a million entries is refused before memory is taken for it, a frame of a million
+ * values before a tree is built. `unit` is repeated `times` times. */
+static const struct {
+    const char *before, *unit;
+    int times;
+    const char *after;
+    int code;
+    const char *says;
+} crowds[] = {
+    {"{\"type\":\"attestation_response\",\"nonce\":\"n\",\"model_hashes\":{\"k\":\"v\"",
+     ",\"k\":\"v\"", PROTO_LIST_MAX - 1, "}}", 0, NULL},
+    {"{\"type\":\"attestation_response\",\"nonce\":\"n\",\"model_hashes\":{\"k\":\"v\"",
+     ",\"k\":\"v\"", PROTO_LIST_MAX, "}}", ERR_LIMIT, "model_hashes has more than 1024"},
+    {"{\"type\":\"register\",\"template_hashes\":{\"k\":\"v\"", ",\"k\":\"v\"", PROTO_LIST_MAX,
+     "}}", ERR_LIMIT, "template_hashes has more than 1024"},
+    {"{\"type\":\"heartbeat\",\"warm_models\":[\"m\"", ",\"m\"", PROTO_LIST_MAX, "]}", ERR_LIMIT,
+     "warm_models has more than 1024"},
+    {"{\"type\":\"heartbeat\",\"warm_models\":[\"m\"", ",\"m\"", PROTO_LIST_MAX - 1, "]}", 0, NULL},
+    {"{\"type\":\"register\",\"models\":[{\"id\":\"m\"}", ",{\"id\":\"m\"}", PROTO_LIST_MAX, "]}",
+     ERR_LIMIT, "models has more than 1024"},
+    {"{\"type\":\"register\",\"models\":[{\"id\":\"m\"}", ",{\"id\":\"m\"}", PROTO_LIST_MAX - 1,
+     "]}", 0, NULL},
+    {"{\"type\":\"register\",\"x\":[0", ",1", 1000000, "]}", ERR_LIMIT, "more than 65536 values"},
+    {"{\"type\":\"register\"", ",\"x\":0", 1000000, "}", ERR_LIMIT, "more than 65536 values"},
+    {"{\"type\":\"register\",\"x\":", "[", 1000000, "}", ERR_LIMIT, "more than 65536 values"},
+    {"{\"type\":\"register\",\"x\":", "{\"a\":", 100000, "", ERR_LIMIT, "more than 65536 values"},
+    {"{\"type\":\"cancel\",\"request_id\":\"", "x", 5000000, "\"}", 0, NULL},
+};
+
+static void what_is_too_many_is_refused_by_its_count(void **state)
+{
+    for (size_t i = 0; i < sizeof crowds / sizeof crowds[0]; i++) {
+        struct provider_msg m;
+        struct err e = {0};
+        struct buf frame;
+        int rc;
+
+        buf_init(&frame, 16 << 20);
+        assert_int_equal(buf_append_str(&frame, str_from(crowds[i].before)), 0);
+        for (int k = 0; k < crowds[i].times; k++)
+            assert_int_equal(buf_append_str(&frame, str_from(crowds[i].unit)), 0);
+        assert_int_equal(buf_append_str(&frame, str_from(crowds[i].after)), 0);
+        rc = provider_msg_decode(*state, buf_view(&frame), &m, &e);
+        if (rc != crowds[i].code || (crowds[i].says && !strstr(e.text, crowds[i].says)))
+            fail_msg("%zu: %d %s", i, rc, e.text);
+        buf_free(&frame);
+    }
+}
+
 static const struct {
     const char *frame;
     enum msg_type type;
@@ -478,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_absent_is_told_from_what_is_zero, up, down),
         cmocka_unit_test_setup_teardown(a_bad_frame_is_refused_and_leaves_the_message_alone, up,
                                         down),
+        cmocka_unit_test_setup_teardown(what_is_too_many_is_refused_by_its_count, up, down),
         cmocka_unit_test_setup_teardown(what_is_unknown_is_ignored_and_the_rest_means_what_it_says,
                                         up, down),
         cmocka_unit_test_setup_teardown(the_name_of_an_unknown_type_is_kept_for_counting, up, down),

@@ -83,16 +83,19 @@ static const struct {
      "\"template_hashes\":{\"a\":\"1\",\"ab\":\"2\",\"b\":\"3\"},\"timestamp\":\"\\u2029\"}"},
 };
 
-static void assert_form(const struct status_input *in, enum status_form form, const char *text,
-                        const char *what)
+static void assert_forms(const struct status_input *in, const char *text, const char *go_text,
+                         const char *what)
 {
-    struct buf out;
+    struct buf out, go;
 
     buf_init(&out, OUT_BYTES);
-    assert_int_equal(status_canonical(in, form, &out), 0);
-    if (!str_is(buf_view(&out), text))
-        fail_msg("%s: %.*s", what, STR_ARG(buf_view(&out)));
+    buf_init(&go, OUT_BYTES);
+    assert_int_equal(status_canonical(in, &out), 0);
+    assert_int_equal(status_go_form(buf_view(&out), &go), 0);
+    if (!str_is(buf_view(&out), text) || !str_is(buf_view(&go), go_text))
+        fail_msg("%s: %.*s %.*s", what, STR_ARG(buf_view(&out)), STR_ARG(buf_view(&go)));
     buf_free(&out);
+    buf_free(&go);
 }
 
 static void the_canonical_bytes_are_exactly_these(void **state)
@@ -101,8 +104,7 @@ static void the_canonical_bytes_are_exactly_these(void **state)
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         const char *go = vectors[i].go ? vectors[i].go : vectors[i].rust;
 
-        assert_form(&vectors[i].in, STATUS_RUST, vectors[i].rust, vectors[i].what);
-        assert_form(&vectors[i].in, STATUS_GO, go, vectors[i].what);
+        assert_forms(&vectors[i].in, vectors[i].rust, go, vectors[i].what);
     }
 }
 
@@ -127,12 +129,19 @@ static void a_status_is_rebuilt_from_the_answer_and_the_challenges_time(void **s
     struct status_input in = status_of_response(&answer, STR("2026-11-23T20:51:07Z"));
 
     (void)state;
-    assert_form(&in, STATUS_RUST,
-                "{\"active_model_hash\":\"m\",\"binary_hash\":\"b\",\"model_hashes\":{\"b\":\"3\"},"
-                "\"nonce\":\"n\",\"python_hash\":\"p\",\"rdma_disabled\":true,"
-                "\"runtime_hash\":\"r\",\"sip_enabled\":false,\"template_hashes\":{\"alpaca\":"
-                "\"11\",\"chatml\":\"22\"},\"timestamp\":\"2026-11-23T20:51:07Z\"}",
-                "of an answer");
+    assert_int_equal(status_map_bytes(&in), strlen("chatml22alpaca11b3"));
+    in.runtime_hash = STR("r<");
+    assert_forms(
+        &in,
+        "{\"active_model_hash\":\"m\",\"binary_hash\":\"b\",\"model_hashes\":{\"b\":\"3\"},"
+        "\"nonce\":\"n\",\"python_hash\":\"p\",\"rdma_disabled\":true,"
+        "\"runtime_hash\":\"r<\",\"sip_enabled\":false,\"template_hashes\":{\"alpaca\":"
+        "\"11\",\"chatml\":\"22\"},\"timestamp\":\"2026-11-23T20:51:07Z\"}",
+        "{\"active_model_hash\":\"m\",\"binary_hash\":\"b\",\"model_hashes\":{\"b\":\"3\"},"
+        "\"nonce\":\"n\",\"python_hash\":\"p\",\"rdma_disabled\":true,"
+        "\"runtime_hash\":\"r\\u003c\",\"sip_enabled\":false,\"template_hashes\":{\"alpaca\":"
+        "\"11\",\"chatml\":\"22\"},\"timestamp\":\"2026-11-23T20:51:07Z\"}",
+        "of an answer");
 }
 
 static void a_status_too_long_for_its_buffer_is_refused(void **state)
@@ -141,9 +150,27 @@ static void a_status_too_long_for_its_buffer_is_refused(void **state)
 
     (void)state;
     buf_init(&out, 20);
-    assert_int_equal(status_canonical(&vectors[0].in, STATUS_RUST, &out), ERR_LIMIT);
-    assert_int_equal(status_canonical(&vectors[0].in, STATUS_GO, &out), ERR_LIMIT);
+    assert_int_equal(status_canonical(&vectors[0].in, &out), ERR_LIMIT);
+    buf_clear(&out);
+    assert_int_equal(status_go_form(STR("0123456789<<"), &out), ERR_LIMIT);
+    buf_clear(&out);
+    assert_int_equal(status_go_form(STR("\xE2\x80\xA7\xE2\x80"), &out), 0);
+    assert_true(str_is(buf_view(&out), "\xE2\x80\xA7\xE2\x80"));
     buf_free(&out);
+}
+
+/* L3: what is too many is known before any of it is looked at. */
+static void maps_are_counted_before_they_are_looked_at(void **state)
+{
+    struct status_input in = {.model_hashes = {NULL, 600000}};
+    struct proto_pair pairs[PROTO_LIST_MAX] = {{STR("k"), STR("")}};
+
+    (void)state;
+    assert_true(status_map_bytes(&in) == SIZE_MAX);
+    in = (struct status_input){.template_hashes = {NULL, PROTO_LIST_MAX + 1}};
+    assert_true(status_map_bytes(&in) == SIZE_MAX);
+    in = (struct status_input){.template_hashes = {pairs, PROTO_LIST_MAX}};
+    assert_int_equal(status_map_bytes(&in), 1);
 }
 
 int main(void)
@@ -151,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_canonical_bytes_are_exactly_these),
         cmocka_unit_test(a_status_is_rebuilt_from_the_answer_and_the_challenges_time),
+        cmocka_unit_test(maps_are_counted_before_they_are_looked_at),
         cmocka_unit_test(a_status_too_long_for_its_buffer_is_refused),
     };
 
