@@ -68,8 +68,8 @@ def test_failures_in_mid_stream_and_limits_map_too(open_coordinator):
     with pytest.raises(openai.APIError):
         list(api.chat.completions.create(model="scripted-model", messages=PARIS, stream=True))
     provider.close()
-    with pytest.raises(openai.InternalServerError) as e:
+    with pytest.raises(openai.RateLimitError) as e:
         api.chat.completions.create(model="scripted-model", messages=PARIS)
-    assert e.value.status_code == 503
+    assert e.value.code == "model_not_available" and int(e.value.response.headers["Retry-After"]) > 0
     with pytest.raises(openai.RateLimitError):
         api.chat.completions.create(model="scripted-model", messages=PARIS)

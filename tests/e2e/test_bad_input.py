@@ -77,7 +77,7 @@ CASES = [
     ("stop with a wrong type", {**GOOD, "stop": ["a", 5]}, 400, "invalid_type", "stop"),
     ("stream_options of a wrong type", {**GOOD, "stream_options": True}, 400, "invalid_type", "stream_options"),
     ("a field that stands twice", b'{"model":"a","model":"b","messages":[]}', 400, "invalid_request_error", None),
-    ("deep nesting", b'{"model":"scripted-model","messages":' + b"[" * 100000, 400, "invalid_json", None),
+    ("deep nesting", b'{"model":"scripted-model","messages":' + b"[" * 100000, 400, "invalid_request_error", None),
     ("broken JSON", b'{"model": "m"', 400, "invalid_json", None),
     ("an array", b"[1]", 400, "invalid_json", None),
     ("nothing", b"", 400, "invalid_json", None),
