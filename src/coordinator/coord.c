@@ -183,10 +183,10 @@ static void on_tick(void *ud)
 
 /* --- life --- */
 
-static void on_capacity(void *ud, struct model *m)
+static bool on_capacity(void *ud, struct model *m)
 {
     (void)ud;
-    queue_drain(m);
+    return queue_call(m);
 }
 
 static int make_parts(struct coord *c)
@@ -197,7 +197,7 @@ static int make_parts(struct coord *c)
                                  .settings = c->settings,
                                  .metrics = c->metrics,
                                  .memory = &c->memory,
-                                 .hooks = {on_capacity, c}};
+                                 .hooks = {.capacity = on_capacity, .ud = c}};
 
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);

@@ -27,6 +27,7 @@ struct settings {
     struct str store_path, store_id;
     bool store_new;
     int min_trust; /* enum trust_level */
+    double min_stream_tps;
     int64_t queue_wait_ms, queue_max, queue_max_per_account;
     int64_t accept_timeout_ms, first_token_timeout_ms, first_token_per_token_us;
     int64_t first_content_ms, token_gap_timeout_ms, request_deadline_ms;

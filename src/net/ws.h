@@ -111,6 +111,8 @@ struct budget *ws_conn_budget(struct ws_conn *w);
 int ws_send(struct ws_conn *w, struct str text);
 int ws_ping(struct ws_conn *w, struct str payload);
 size_t ws_out_pending(const struct ws_conn *w);
+/* In on_close: the code that the peer's close frame bore; 0: there was none. */
+int ws_peer_close_code(const struct ws_conn *w);
 
 /* For encoders that write straight into the output: begin reserves a header for a payload of
  * exactly `n` bytes and returns the place for it (NULL: limit); end masks (client) and queues. */

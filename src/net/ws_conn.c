@@ -58,12 +58,18 @@ static void ws_conn_send_close(struct ws_conn *w, int code, struct str why)
     (void)ws_conn_send_frame(w, WS_CLOSE, (struct str){payload, 2 + why.n});
 }
 
+int ws_peer_close_code(const struct ws_conn *w)
+{
+    return w->peer_code;
+}
+
 /* The peer closes: echo its code and end. */
 static void ws_conn_on_peer_close(struct ws_conn *w, struct str payload)
 {
     char text[160] = "the peer closed the WebSocket";
     int code = payload.n >= 2 ? (uint8_t)payload.p[0] << 8 | (uint8_t)payload.p[1] : 0;
 
+    w->peer_code = code;
     if (code)
         snprintf(text, sizeof text, "the peer closed the WebSocket with %d: %.*s", code,
                  (int)(payload.n - 2), payload.p + 2);

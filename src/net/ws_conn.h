@@ -15,6 +15,7 @@ struct ws_conn {
     bool over;     /* the owner was told, or let go */
     bool dead;     /* free when nothing of it is on the stack */
     bool dialling; /* a connect is under way and will call back */
+    int peer_code; /* of the peer's close frame; 0: none came, or without one */
     int busy;
     uint8_t mask[4];
     bool pong_due; /* a ping waits for its answer */

@@ -101,7 +101,8 @@ static struct queue_ticket *queue_next(const struct model *m)
         const struct list_node *lines = &m->waiting[level];
         struct queue_ticket *t;
 
-        if (list_empty(lines) || !registry_choose(m, (enum trust_level)level, NULL, 0))
+        if (list_empty(lines) ||
+            !registry_has_free(m, &(struct route_ask){.min_trust = (enum trust_level)level}))
             continue;
         t = list_owner(lines->next, struct queue_ticket, in_turn);
         if (!best || t->number < best->number)
@@ -117,18 +118,18 @@ static void queue_end_turn(struct model *m, struct queue_ticket *t)
     list_push_back(&m->waiting[t->min_trust], &t->in_turn);
 }
 
-void queue_drain(struct model *m)
+bool queue_call(struct model *m)
 {
     size_t most = m->n_waiting; /* each is called once: one may not want what is free */
     struct queue_ticket *t;
 
-    /* Taking a slot reports the slots that are left, which leads back here. */
-    if (m->draining)
-        return;
-    m->draining = true;
     while (most-- > 0 && (t = queue_next(m))) {
+        size_t before = m->n_waiting;
+
         queue_end_turn(m, t);
         t->called(t);
+        if (m->n_waiting < before)
+            return true;
     }
-    m->draining = false;
+    return false;
 }

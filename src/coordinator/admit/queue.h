@@ -44,7 +44,8 @@ bool queue_waits(const struct queue_ticket *t);
 /* Stop waiting (cancelled, or on its way). One that does not wait is left alone. */
 void queue_leave(struct queue_ticket *t);
 
-/* A slot may have become free: call tickets in turn while there is something to choose. */
-void queue_drain(struct model *m);
+/* A slot is free: call tickets in turn until one has left the queue. Whether one has; then call
+ * again, while there is something to choose. */
+bool queue_call(struct model *m);
 
 #endif

@@ -43,10 +43,14 @@ static void gauges_of_log(struct coord *c)
 
 void monitor_refresh(struct coord *c)
 {
+    const struct registry_counts providers = registry_counts(c->registry);
+
     gauges_of_models(c);
     gauges_of_store(c);
     gauges_of_log(c);
-    metrics_set(c->metrics, M_CONNECTED, 0, 0, (int64_t)registry_provider_count(c->registry));
+    metrics_set(c->metrics, M_CONNECTED, 0, 0, (int64_t)providers.connected);
+    metrics_set(c->metrics, M_TRUSTED, 0, 0, (int64_t)providers.trusted);
+    metrics_set(c->metrics, M_ROUTABLE, 0, 0, (int64_t)providers.routable);
     metrics_set(c->metrics, M_READY, 0, 0, ready_why_not(c->ready) == NULL);
     metrics_set(c->metrics, M_START_TIME, 0, 0, c->started_wall_us);
 }

@@ -118,7 +118,9 @@ static bool dispatch_another_is_free(const struct request *r)
     for (size_t i = 0; i < n; i++)
         exclude[i] = r->tries.tried[i];
     exclude[n++] = r->tries.serial;
-    return registry_choose(r->model, r->min_trust, exclude, n) != NULL;
+    return registry_has_free(
+        r->model,
+        &(struct route_ask){.min_trust = r->min_trust, .exclude = exclude, .n_exclude = n});
 }
 
 static void dispatch_timed_out(struct request *r, enum metrics_ATTEMPT result, const char *why,
@@ -197,6 +199,7 @@ void flow_note_content(struct request *r)
         return;
     attempt_move(r, ATTEMPT_ANSWERING);
     r->tries.first_content_us = clock_mono_us(&r->coord->clock);
+    registry_content(request_live(r));
     dispatch_arm(r, r->coord->settings->token_gap_timeout_ms * 1000);
 }
 

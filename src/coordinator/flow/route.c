@@ -91,8 +91,10 @@ enum flow_verdict flow_route(struct request *r)
     const struct request_attempts *t = &r->tries;
     int64_t start = clock_mono_us(&r->coord->clock);
     /* Nobody is passed by: those who wait are called as soon as a slot is free that would do for
-     * them (queue_drain), so a slot that is free now is none of theirs. */
-    struct offer *o = registry_choose(r->model, r->min_trust, t->tried, t->n_tried);
+     * them (queue_call), so a slot that is free now is none of theirs. */
+    const struct route_ask ask = {
+        .min_trust = r->min_trust, .exclude = t->tried, .n_exclude = t->n_tried};
+    struct offer *o = registry_choose(r->model, &ask);
 
     start = clock_mono_us(&r->coord->clock) - start;
     r->reply.timing.route_us += start;
@@ -101,7 +103,7 @@ enum flow_verdict flow_route(struct request *r)
         route_begin_attempt(r, o);
         return FLOW_NEXT;
     }
-    if (t->n_tried > 0 && !registry_may_serve(r->model, r->min_trust, t->tried, t->n_tried))
+    if (t->n_tried > 0 && !registry_may_serve(r->model, &ask))
         return FLOW_FAIL; /* r->error says what went wrong at the last provider */
     return route_wait(r);
 }

@@ -1,41 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Challenges: a fresh nonce at once after registration and then every interval. A provider is
- * routable only while its last challenge was answered correctly; three failures in a row, or one
- * answer that proves a protection off, make it untrusted for good. */
+ * routable only while its last challenge was answered rightly. One that is missed is transient: it
+ * is asked again after 2 s, then after 30 s and twice as long each time up to 15 minutes, and the
+ * next right answer restores it (FR-16, FR-18). A wrong signature, or a protection that the answer
+ * says is off, is final. Times are spread by a fifth, so that providers that came together are not
+ * challenged together. */
 #include "base/b64.h"
+#include "base/num.h"
+#include "coordinator/metrics.h"
 #include "coordinator/registry/provider.h"
 
-static void send_challenge(void *ud);
+#define RETRY_FIRST_US  INT64_C(2000000)
+#define RETRY_SECOND_US INT64_C(30000000)
+#define RETRY_MAX_US    INT64_C(900000000)
+enum { MISSED_MAX = 64, SPREAD_PARTS = 1 << 16 };
 
-static void schedule_next(struct provider *p)
+static void challenge_send(void *ud);
+
+/* Between four fifths of it and all of it. */
+static int64_t challenge_spread(const struct provider *p, int64_t us)
 {
-    loop_timer_set(p->reg->loop, &p->challenge.timer,
-                   p->reg->config.settings->challenge_interval_ms * 1000, send_challenge, p);
+    return us - us / 5 * rand_below(&p->reg->config.rand, SPREAD_PARTS) / SPREAD_PARTS;
 }
 
-static void failed(struct provider *p, enum trust_reason reason, bool at_once)
+static int64_t challenge_retry_us(int missed)
+{
+    int64_t us = RETRY_SECOND_US;
+
+    if (missed <= 1)
+        return RETRY_FIRST_US;
+    for (int i = 2; i < missed && us < RETRY_MAX_US; i++)
+        us *= 2;
+    return num_min(us, RETRY_MAX_US);
+}
+
+static void challenge_schedule(struct provider *p)
+{
+    const struct challenge *ch = &p->challenge;
+    int64_t us = ch->missed > 0 ? challenge_retry_us(ch->missed)
+                                : p->reg->config.settings->challenge_interval_ms * 1000;
+
+    loop_timer_set(p->reg->loop, &p->challenge.timer, challenge_spread(p, us), challenge_send, p);
+}
+
+/* What is proven stays proven; requests are another matter. */
+static void challenge_was_missed(struct provider *p, enum trust_reason reason)
 {
     struct challenge *ch = &p->challenge;
 
+    metrics_add(p->reg->config.metrics, M_CHALLENGES, reason, 0, 1);
     ch->outstanding = false;
     ch->passed = false;
-    ch->failures++;
-    if (at_once) {
-        provider_distrust(p, reason);
-    } else if (ch->failures >= CHALLENGE_MAX_FAILURES) {
-        provider_distrust(p, TRUST_REASON_CHALLENGES_FAILED);
-    } else {
-        provider_set_trust(p, TRUST_NONE, reason);
-        schedule_next(p);
-    }
+    if (ch->missed < MISSED_MAX)
+        ch->missed++;
+    provider_set_trust(p, p->trust, reason);
+    challenge_schedule(p);
 }
 
-static void answer_overdue(void *ud)
+static void challenge_overdue(void *ud)
 {
-    failed(ud, TRUST_REASON_CHALLENGE_TIMEOUT, false);
+    challenge_was_missed(ud, TRUST_REASON_CHALLENGE_TIMEOUT);
 }
 
-static void send_challenge(void *ud)
+static void challenge_send(void *ud)
 {
     struct provider *p = ud;
     struct challenge *ch = &p->challenge;
@@ -47,14 +74,14 @@ static void send_challenge(void *ud)
     clock_rfc3339(clock_wall_us(&p->reg->clock), ch->timestamp);
     ch->outstanding = true;
     loop_timer_set(p->reg->loop, &ch->timer, p->reg->config.settings->challenge_timeout_ms * 1000,
-                   answer_overdue, p);
+                   challenge_overdue, p);
     m.challenge = (struct msg_attestation_challenge){str_from(ch->nonce), str_from(ch->timestamp)};
     (void)provider_send(p, &m);
 }
 
 void challenge_start(struct provider *p)
 {
-    send_challenge(p);
+    challenge_send(p);
 }
 
 void challenge_stop(struct provider *p)
@@ -64,41 +91,66 @@ void challenge_stop(struct provider *p)
     loop_timer_clear(p->reg->loop, &p->challenge.timer);
 }
 
-static void replace(struct provider *older, const struct provider *p)
+static void challenge_replace(struct provider *older, const struct provider *p)
 {
     log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED, KV_CSTR("provider", older->id),
               KV_CSTR("by", p->id));
-    provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key");
+    provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key", true);
+}
+
+static void challenge_was_passed(struct provider *p)
+{
+    struct challenge *ch = &p->challenge;
+    struct provider *older = p->attested ? provider_key_proven(p) : NULL;
+
+    metrics_add(p->reg->config.metrics, M_CHALLENGES, TRUST_REASON_CHALLENGE_PASSED, 0, 1);
+    ch->missed = 0;
+    ch->passed = ch->ever_passed = true;
+    if (p->record->distrusted) {
+        challenge_stop(p);
+        provider_set_trust(p, TRUST_NONE, p->record->reason);
+    } else {
+        challenge_schedule(p);
+        provider_set_trust(p, p->attested ? TRUST_SELF_SIGNED : TRUST_NONE,
+                           TRUST_REASON_CHALLENGE_PASSED);
+    }
+    if (older)
+        challenge_replace(older, p);
+}
+
+void challenge_check(struct provider *p, const struct msg_attestation_response *m)
+{
+    struct challenge *ch = &p->challenge;
+    enum trust_reason reason = TRUST_REASON_NEW;
+    struct err e = {0};
+    int rc = attest_challenge_verify(m, str_from(ch->nonce), str_from(ch->timestamp),
+                                     str_from(p->x25519_b64), p->attested ? p->blob.key : NULL,
+                                     p->platform, &reason, &e);
+
+    if (rc == 0) {
+        challenge_was_passed(p);
+    } else if (rc == ERR_DENIED || rc == ERR_CRYPTO) {
+        metrics_add(p->reg->config.metrics, M_CHALLENGES, reason, 0, 1);
+        provider_distrust(p, reason);
+    } else { /* it did not say enough: as if it had said nothing */
+        challenge_was_missed(p, reason);
+    }
 }
 
 void challenge_answer(struct provider *p, const struct msg_attestation_response *m)
 {
     struct challenge *ch = &p->challenge;
-    struct provider *older = NULL;
-    enum trust_reason reason = TRUST_REASON_NEW;
-    struct err e = {0};
-    int rc;
+    int rc = 0;
 
     /* A late, repeated or invented nonce proves nothing and costs nothing. */
     if (!ch->outstanding || !str_is(m->nonce, ch->nonce)) {
         p->ignored_messages++;
         return;
     }
-    rc = attest_challenge_verify(m, str_from(ch->nonce), str_from(ch->timestamp),
-                                 str_from(p->x25519_b64), p->attested ? p->blob.key : NULL,
-                                 p->platform, &reason, &e);
-    if (rc < 0) {
-        failed(p, reason, rc == ERR_DENIED);
-        return;
-    }
-    ch->outstanding = false;
-    ch->passed = true;
-    ch->failures = 0;
-    if (p->attested)
-        older = provider_key_proven(p);
-    provider_set_trust(p, p->attested ? TRUST_SELF_SIGNED : TRUST_NONE,
-                       TRUST_REASON_CHALLENGE_PASSED);
-    schedule_next(p);
-    if (older)
-        replace(older, p);
+    ch->outstanding = false; /* one answer a challenge, whenever it is checked */
+    loop_timer_clear(p->reg->loop, &ch->timer);
+    if (verify_now(p, p->reg->frame, &rc))
+        challenge_check(p, m);
+    else if (rc < 0)
+        challenge_was_missed(p, TRUST_REASON_CHALLENGE_TIMEOUT);
 }

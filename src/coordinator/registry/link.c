@@ -3,15 +3,19 @@
  * which state and who handles it, and its end. */
 #include <stdlib.h>
 
+#include "coordinator/metrics.h"
 #include "coordinator/registry/provider.h"
 
 enum { IN_CONNECTED = 1 << PROVIDER_CONNECTED, IN_REGISTERED = 1 << PROVIDER_REGISTERED };
+
+/* Some chunks are under way when a request is cancelled; so many say that it was not heard. */
+enum { LATE_CHUNKS_A_CANCEL = 32 };
 
 typedef int provider_handler(struct provider *p, struct provider_msg *m, struct err *ret_err);
 
 /* What one connection may send and be sent: little until it has said who it is. A provider that
  * takes nothing of what it is sent is cut as a consumer is. */
-static struct ws_conn_config provider_limits(const struct registry *reg, bool registered)
+static struct ws_conn_config link_limits(const struct registry *reg, bool registered)
 {
     const struct registry_config *config = &reg->config;
 
@@ -23,9 +27,9 @@ static struct ws_conn_config provider_limits(const struct registry *reg, bool re
         .stall_ms = config->settings->stall_timeout_ms};
 }
 
-static int on_register(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_register(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
-    const struct ws_conn_config limits = provider_limits(p->reg, true);
+    const struct ws_conn_config limits = link_limits(p->reg, true);
     int rc = ws_conn_set_limits(p->ws, &limits);
 
     if (rc < 0) {
@@ -41,22 +45,28 @@ static int on_register(struct provider *p, struct provider_msg *m, struct err *r
     return rc;
 }
 
-static int on_heartbeat(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_heartbeat(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     (void)ret_err;
     provider_heartbeat(p, &m->heartbeat);
     return 0;
 }
 
-static int on_attestation(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_attestation(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     (void)ret_err;
     challenge_answer(p, &m->attestation);
     return 0;
 }
 
+static void link_ignore(struct provider *p, enum metrics_IGNORED kind)
+{
+    p->ignored_messages++;
+    metrics_add(p->reg->config.metrics, M_IGNORED, kind, 0, 1);
+}
+
 /* Messages about a request: finished or unknown ones are counted and ignored. */
-static int on_accepted(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_accepted(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     struct attempt *a = provider_attempt(p, m->accepted.request_id);
 
@@ -64,11 +74,24 @@ static int on_accepted(struct provider *p, struct provider_msg *m, struct err *r
     if (a)
         a->ops->accepted(a, &m->accepted);
     else
-        p->ignored_messages++;
+        link_ignore(p, METRIC_IGNORED_UNKNOWN_REQUEST);
     return 0;
 }
 
-static int on_chunk(struct provider *p, struct provider_msg *m, struct err *ret_err)
+/* A chunk for a request that is not here: the provider works for nobody. It is told to stop; the
+ * number of such chunks is watched (FR-13). */
+static void link_chunk_too_late(struct provider *p, struct str wire_id)
+{
+    struct provider_msg cancel = {.type = MSG_CANCEL, .cancel = {wire_id}};
+
+    p->reg->work.late_chunks++;
+    metrics_add(p->reg->config.metrics, M_LATE_CHUNKS, 0, 0, 1);
+    link_ignore(p, METRIC_IGNORED_UNKNOWN_REQUEST);
+    if (++p->late_chunks % LATE_CHUNKS_A_CANCEL == 0)
+        (void)provider_send(p, &cancel);
+}
+
+static int link_on_chunk(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     struct attempt *a = provider_attempt(p, m->chunk.request_id);
 
@@ -76,41 +99,41 @@ static int on_chunk(struct provider *p, struct provider_msg *m, struct err *ret_
     if (a)
         a->ops->chunk(a, &m->chunk);
     else
-        p->ignored_messages++;
+        link_chunk_too_late(p, m->chunk.request_id);
     return 0;
 }
 
-static int on_complete(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_complete(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     struct attempt *a = provider_attempt(p, m->complete.request_id);
 
     (void)ret_err;
     if (!a) {
-        p->ignored_messages++;
+        link_ignore(p, METRIC_IGNORED_UNKNOWN_REQUEST);
         return 0;
     }
     a->ops->completed(a, &m->complete);
     return 0;
 }
 
-static int on_error(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_error(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     struct attempt *a = provider_attempt(p, m->error.request_id);
 
     (void)ret_err;
     if (!a) {
-        p->ignored_messages++;
+        link_ignore(p, METRIC_IGNORED_UNKNOWN_REQUEST);
         return 0;
     }
     a->ops->failed(a, &m->error);
     return 0;
 }
 
-static int on_ignored(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_on_ignored(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     (void)m;
     (void)ret_err;
-    p->ignored_messages++;
+    link_ignore(p, METRIC_IGNORED_UNKNOWN_TYPE);
     return 0;
 }
 
@@ -118,19 +141,19 @@ static const struct {
     unsigned legal; /* states */
     provider_handler *handle;
 } handlers[MSG_COUNT] = {
-    [MSG_UNKNOWN] = {IN_REGISTERED, on_ignored},
-    [MSG_REGISTER] = {IN_CONNECTED, on_register},
-    [MSG_HEARTBEAT] = {IN_REGISTERED, on_heartbeat},
-    [MSG_INFERENCE_ACCEPTED] = {IN_REGISTERED, on_accepted},
-    [MSG_INFERENCE_RESPONSE_CHUNK] = {IN_REGISTERED, on_chunk},
-    [MSG_INFERENCE_COMPLETE] = {IN_REGISTERED, on_complete},
-    [MSG_INFERENCE_ERROR] = {IN_REGISTERED, on_error},
-    [MSG_ATTESTATION_RESPONSE] = {IN_REGISTERED, on_attestation},
-    [MSG_LOAD_MODEL_STATUS] = {IN_REGISTERED, on_ignored},
+    [MSG_UNKNOWN] = {IN_REGISTERED, link_on_ignored},
+    [MSG_REGISTER] = {IN_CONNECTED, link_on_register},
+    [MSG_HEARTBEAT] = {IN_REGISTERED, link_on_heartbeat},
+    [MSG_INFERENCE_ACCEPTED] = {IN_REGISTERED, link_on_accepted},
+    [MSG_INFERENCE_RESPONSE_CHUNK] = {IN_REGISTERED, link_on_chunk},
+    [MSG_INFERENCE_COMPLETE] = {IN_REGISTERED, link_on_complete},
+    [MSG_INFERENCE_ERROR] = {IN_REGISTERED, link_on_error},
+    [MSG_ATTESTATION_RESPONSE] = {IN_REGISTERED, link_on_attestation},
+    [MSG_LOAD_MODEL_STATUS] = {IN_REGISTERED, link_on_ignored},
 };
 
 /* One of the coordinator's own messages counts as unknown. */
-static int dispatch(struct provider *p, struct provider_msg *m, struct err *ret_err)
+static int link_handle(struct provider *p, struct provider_msg *m, struct err *ret_err)
 {
     static const char *const state_names[] = {"before register", "after register", "at the end"};
     enum msg_type type = handlers[m->type].handle ? m->type : MSG_UNKNOWN;
@@ -142,21 +165,22 @@ static int dispatch(struct provider *p, struct provider_msg *m, struct err *ret_
     return handlers[type].handle(p, m, ret_err);
 }
 
-static void fell_silent(void *ud)
+static void link_fell_silent(void *ud)
 {
     struct provider *p = ud;
 
     provider_close(p, WS_CLOSE_POLICY,
                    p->state == PROVIDER_CONNECTED ? "no register message in time"
-                                                  : "no heartbeat in time");
+                                                  : "no heartbeat in time",
+                   true);
 }
 
-static void watch_silence(struct provider *p, int64_t ms)
+static void link_watch_silence(struct provider *p, int64_t ms)
 {
-    loop_timer_set(p->reg->loop, &p->silence, ms * 1000, fell_silent, p);
+    loop_timer_set(p->reg->loop, &p->silence, ms * 1000, link_fell_silent, p);
 }
 
-static void on_message(void *ud, struct str payload)
+static void link_on_message(void *ud, struct str payload)
 {
     struct provider *p = ud;
     struct registry *reg = p->reg;
@@ -166,8 +190,9 @@ static void on_message(void *ud, struct str payload)
 
     if (rc == 0) {
         if (m.type == MSG_HEARTBEAT || m.type == MSG_REGISTER)
-            watch_silence(p, reg->config.settings->heartbeat_timeout_ms);
-        rc = dispatch(p, &m, &e);
+            link_watch_silence(p, reg->config.settings->heartbeat_timeout_ms);
+        reg->frame = payload;
+        rc = link_handle(p, &m, &e);
     }
     if (rc < 0 && p->state != PROVIDER_GONE) {
         const char *why = e.text[0] ? e.text : err_str(rc);
@@ -178,70 +203,41 @@ static void on_message(void *ud, struct str payload)
                        rc == ERR_PARSE  ? WS_CLOSE_BAD_DATA
                        : rc == ERR_BUSY ? WS_CLOSE_TRY_LATER
                                         : WS_CLOSE_POLICY,
-                       why);
+                       why, true);
     }
 }
 
-static void reap(void *ud)
+/* What the peer says of its reasons stays out of the log, but for the code (FR-46). */
+static const char *link_close_reason(const struct provider *p, int code)
 {
-    registry_reap(ud);
+    if (code == WS_CLOSE_GOING_AWAY)
+        return "it is going away";
+    if (code != 0)
+        return "it closed the connection";
+    return p->draining ? "it has finished its work" : "the connection was lost";
 }
 
-/* Forget the provider; its attempts are told last, when nothing can be routed to it any more. */
-static void gone(struct provider *p, const char *why)
-{
-    struct registry *reg = p->reg;
-    bool registered = p->state == PROVIDER_REGISTERED;
-
-    p->state = PROVIDER_GONE;
-    if (registered)
-        reg->n_registered--;
-    challenge_stop(p);
-    provider_session_drop(p);
-    loop_timer_clear(reg->loop, &p->silence);
-    offers_withdraw(p);
-    list_remove(&p->link);
-    if (p->attested && map_get(&reg->by_key, str_from(p->blob.key_hash)) == p)
-        map_remove(&reg->by_key, str_from(p->blob.key_hash));
-    log_event(reg->config.log, LOG_INFO, EV_PROVIDER_DISCONNECTED, KV_CSTR("provider", p->id),
-              KV_CSTR("why", why), KV_INT("running", p->n_attempts),
-              KV_INT("ignored_messages", p->ignored_messages));
-    provider_drop_attempts(p, "the provider disconnected");
-    list_push_back(&reg->dead, &p->link);
-    loop_defer_add(reg->loop, &reg->reap, reap, reg);
-}
-
-void registry_reap(struct registry *reg)
-{
-    while (!list_empty(&reg->dead)) {
-        struct provider *p = list_owner(reg->dead.next, struct provider, link);
-
-        list_remove(&p->link);
-        arena_free(&p->region);
-        map_free(&p->attempts_by_id);
-        free(p);
-    }
-}
-
-static void on_close(void *ud, int reason, const char *text)
+static void link_on_close(void *ud, int reason, const char *text)
 {
     struct provider *p = ud;
     struct ws_conn *ws = p->ws;
+    int code = ws_peer_close_code(ws);
 
     (void)reason;
+    (void)text;
     p->ws = NULL;
-    gone(p, text);
+    provider_end(p, link_close_reason(p, code), code, code != WS_CLOSE_GOING_AWAY && !p->draining);
     ws_conn_free(ws);
 }
 
-void provider_close(struct provider *p, int ws_code, const char *why)
+void provider_close(struct provider *p, int ws_code, const char *why, bool fault)
 {
     struct ws_conn *ws = p->ws;
 
     if (p->state == PROVIDER_GONE)
         return;
     p->ws = NULL;
-    gone(p, why);
+    provider_end(p, why, ws_code, fault);
     ws_conn_close(ws, ws_code, str_from(why));
 }
 
@@ -256,11 +252,12 @@ int provider_send(struct provider *p, const struct provider_msg *m)
     return rc < 0 ? rc : ws_send(p->ws, buf_view(&p->reg->out));
 }
 
-static const struct ws_conn_ops link_ops = {.on_message = on_message, .on_close = on_close};
+static const struct ws_conn_ops link_ops = {.on_message = link_on_message,
+                                            .on_close = link_on_close};
 
 int registry_accept(struct registry *reg, struct http_exchange *x)
 {
-    const struct ws_conn_config config = provider_limits(reg, false);
+    const struct ws_conn_config config = link_limits(reg, false);
     struct provider *p = calloc(1, sizeof *p);
 
     if (!p)
@@ -269,14 +266,8 @@ int registry_accept(struct registry *reg, struct http_exchange *x)
         free(p);
         return ERR_NOMEM;
     }
-    p->reg = reg;
-    p->serial = ++reg->last_serial;
-    p->state = PROVIDER_CONNECTED;
-    rand_uuid(&reg->config.rand, p->id);
-    arena_init(&p->region, PROVIDER_REGION_BYTES);
-    list_init(&p->attempts);
-    list_push_back(&reg->providers, &p->link);
-    watch_silence(p, reg->config.settings->register_timeout_ms);
+    provider_init(p, reg);
+    link_watch_silence(p, reg->config.settings->register_timeout_ms);
     log_event(reg->config.log, LOG_INFO, EV_PROVIDER_CONNECTED, KV_CSTR("provider", p->id));
     return 0;
 }

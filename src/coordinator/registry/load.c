@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How busy a provider is: heartbeats, concurrency limits, and the attempts that run there. */
+/* How busy a provider is, as its heartbeats say. One that says what the one before said costs the
+ * index nothing. */
 #include <math.h>
 
 #include "base/num.h"
 #include "coordinator/registry/provider.h"
 
 enum { MAX_RUNNING_CAP = 1024, TOKENS_CAP = 1000000 };
-enum { FAILURE_US = 10000000, FAILURES_MAX_US = 60000000 };
 
 /* A provider that reports no `max_running` gets what its memory suggests, as the existing system
  * has it. */
@@ -25,131 +25,142 @@ int64_t provider_max_running(double total_memory_gb)
 }
 
 /* A share between 0 and 1; what is no number counts as 0. */
-static double share(double v)
+static double load_share(double v)
 {
     return !(v > 0) ? 0 : v > 1 ? 1 : v;
 }
 
-static double pressure_cost_ms(const struct msg_heartbeat *m)
+static double load_pressure_ms(const struct msg_heartbeat *m)
 {
     static const struct {
         const char *state;
         double cost_ms;
     } thermal[] = {{"fair", 2000}, {"serious", 8000}};
     const struct msg_backend_capacity *cap = &m->backend_capacity;
-    double cost =
-        share(m->system_metrics.memory_pressure) * 4000 + share(m->system_metrics.cpu_usage) * 1500;
+    double cost = load_share(m->system_metrics.memory_pressure) * 4000 +
+                  load_share(m->system_metrics.cpu_usage) * 1500;
 
     for (size_t i = 0; i < sizeof thermal / sizeof thermal[0]; i++) {
         if (str_is(m->system_metrics.thermal_state, thermal[i].state))
             cost += thermal[i].cost_ms;
     }
     if (m->has_backend_capacity && cap->total_memory_gb > 0)
-        cost += share(cap->gpu_memory_active_gb / cap->total_memory_gb) * 5000;
+        cost += load_share(cap->gpu_memory_active_gb / cap->total_memory_gb) * 5000;
     return cost;
 }
 
-static const struct msg_slot *slot_of(const struct msg_backend_capacity *cap, struct str model)
+static int64_t load_max_running(const struct msg_heartbeat *m)
 {
-    for (size_t i = 0; i < cap->n_slots; i++) {
+    const struct msg_backend_capacity *cap = &m->backend_capacity;
+
+    if (!m->has_backend_capacity)
+        return DEFAULT_MAX_RUNNING;
+    if (cap->max_running > 0)
+        return num_count(cap->max_running, MAX_RUNNING_CAP);
+    return provider_max_running(isfinite(cap->total_memory_gb) ? cap->total_memory_gb : 0);
+}
+
+static struct provider_load load_of(const struct msg_heartbeat *m)
+{
+    return (struct provider_load){.max_running = load_max_running(m),
+                                  .pressure_ms = load_pressure_ms(m),
+                                  .thermal_critical =
+                                      str_is(m->system_metrics.thermal_state, "critical")};
+}
+
+static bool load_differs(const struct provider_load *a, const struct provider_load *b)
+{
+    return a->max_running != b->max_running || a->pressure_ms < b->pressure_ms ||
+           a->pressure_ms > b->pressure_ms || a->thermal_critical != b->thermal_critical;
+}
+
+/* --- slots: each model has its own (FR-6) --- */
+
+static enum slot_state slot_state_of(struct str state)
+{
+    static const struct {
+        const char *name;
+        enum slot_state state;
+    } names[] = {
+        {"idle_shutdown", SLOT_COLD}, {"crashed", SLOT_CRASHED}, {"reloading", SLOT_RELOADING}};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (str_is(state, names[i].name))
+            return names[i].state;
+    }
+    return SLOT_RUNNING;
+}
+
+static struct offer_slot slot_of(const struct msg_slot *s)
+{
+    return (struct offer_slot){.state = slot_state_of(s->state),
+                               .num_running = num_count(s->num_running, MAX_RUNNING_CAP),
+                               .num_waiting = num_count(s->num_waiting, MAX_RUNNING_CAP),
+                               .backlog_tokens = num_count(s->max_tokens_potential, TOKENS_CAP)};
+}
+
+static bool slot_differs(const struct offer_slot *a, const struct offer_slot *b)
+{
+    return a->state != b->state || a->num_running != b->num_running ||
+           a->num_waiting != b->num_waiting || a->backlog_tokens != b->backlog_tokens;
+}
+
+/* Slots usually come in the order of the models: the place is tried first. */
+static const struct msg_slot *slot_find(const struct msg_backend_capacity *cap, size_t hint,
+                                        struct str model)
+{
+    size_t n = cap->n_slots < PROVIDER_MAX_MODELS ? cap->n_slots : PROVIDER_MAX_MODELS;
+
+    if (hint < n && str_eq(cap->slots[hint].model, model))
+        return &cap->slots[hint];
+    for (size_t i = 0; i < n; i++) {
         if (str_eq(cap->slots[i].model, model))
             return &cap->slots[i];
     }
     return NULL;
 }
 
-static void apply_capacity(struct provider *p, const struct msg_backend_capacity *cap)
+static bool load_take_slots(struct provider *p, const struct msg_backend_capacity *cap)
 {
-    double memory = isfinite(cap->total_memory_gb) ? cap->total_memory_gb : 0;
+    bool changed = false;
 
-    p->max_running = cap->max_running > 0 ? num_count(cap->max_running, MAX_RUNNING_CAP)
-                                          : provider_max_running(memory);
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
-        const struct msg_slot *slot = slot_of(cap, o->id);
+        const struct msg_slot *s = slot_find(cap, i, o->id);
+        struct offer_slot now = s ? slot_of(s) : (struct offer_slot){.state = SLOT_RUNNING};
 
-        o->slot_usable = true;
-        o->slot_cold = false;
-        o->num_running = o->num_waiting = o->backlog_tokens = 0;
-        if (!slot)
-            continue;
-        o->slot_usable = !str_is(slot->state, "crashed") && !str_is(slot->state, "reloading");
-        o->slot_cold = str_is(slot->state, "idle_shutdown");
-        o->num_running = num_count(slot->num_running, MAX_RUNNING_CAP);
-        o->num_waiting = num_count(slot->num_waiting, MAX_RUNNING_CAP);
-        o->backlog_tokens = num_count(slot->max_tokens_potential, TOKENS_CAP);
+        changed |= slot_differs(&o->slot, &now);
+        o->slot = now;
     }
+    return changed;
+}
+
+/* --- what it says of its room --- */
+
+/* After a refusal the next heartbeat is fresher than the one that promised the room. */
+static bool load_believe(struct provider *p, int64_t now_us)
+{
+    if (p->believed_room == INT64_MAX || now_us < p->refused_until_us)
+        return false;
+    p->believed_room = INT64_MAX;
+    return true;
 }
 
 void provider_heartbeat(struct provider *p, const struct msg_heartbeat *m)
 {
-    p->pressure_cost_ms = pressure_cost_ms(m);
-    p->thermal_critical = str_is(m->system_metrics.thermal_state, "critical");
-    if (m->has_backend_capacity)
-        apply_capacity(p, &m->backend_capacity);
-    else
-        p->max_running = DEFAULT_MAX_RUNNING;
-    offers_update(p);
-}
-
-/* Who fails at once looks idle, and would get every request first. */
-static void provider_failed(struct provider *p)
-{
     int64_t now = clock_mono_us(&p->reg->clock);
-    int64_t from = p->failed_until_us > now ? p->failed_until_us : now;
+    struct provider_load load = load_of(m);
+    bool draining = str_is(m->status, "draining");
+    bool changed = load_differs(&p->load, &load) || p->draining != draining;
 
-    p->failed_until_us = num_min(from + FAILURE_US, now + FAILURES_MAX_US);
-}
-
-static void provider_record(struct provider *p, const struct attempt_result *result)
-{
-    if (result->end == ATTEMPT_SERVED)
-        p->failed_until_us = 0;
-    else if (result->end == ATTEMPT_FAULT)
-        provider_failed(p);
-    else if (result->end == ATTEMPT_REFUSED_LOAD) /* believed full until its next heartbeat */
-        p->max_running = num_min(p->max_running, p->n_attempts);
-}
-
-/* --- attempts --- */
-
-int registry_attach(struct attempt *a, struct offer *o)
-{
-    struct provider *p = o->provider;
-    int rc = map_put(&p->attempts_by_id, str_from(a->wire_id), a);
-
-    if (rc < 0)
-        return rc;
-    a->offer = o;
-    a->provider = p;
-    list_push_back(&p->attempts, &a->link);
-    p->n_attempts++;
-    offers_update(p);
-    return 0;
-}
-
-void registry_detach(struct attempt *a, const struct attempt_result *result, bool cancel)
-{
-    struct provider *p = a->provider;
-
-    if (!p)
-        return;
-    if (cancel && p->state == PROVIDER_REGISTERED) {
-        struct provider_msg m = {.type = MSG_CANCEL, .cancel = {str_from(a->wire_id)}};
-
-        /* When it cannot be sent the connection is failing and takes the request with it. */
-        (void)provider_send(p, &m);
-    }
-    list_remove(&a->link);
-    (void)map_remove(&p->attempts_by_id, str_from(a->wire_id));
-    a->provider = NULL;
-    a->offer = NULL;
-    p->n_attempts--;
-    provider_record(p, result);
-    offers_update(p);
-}
-
-struct attempt *provider_attempt(const struct provider *p, struct str wire_id)
-{
-    return wire_id.p ? map_get(&p->attempts_by_id, wire_id) : NULL;
+    p->load = load;
+    p->draining = draining;
+    if (m->has_backend_capacity && load_take_slots(p, &m->backend_capacity))
+        changed = true;
+    if (load_believe(p, now))
+        changed = true;
+    if (changed || provider_rate_is_due(p, now))
+        offers_update(p);
+    else
+        p->reg->work.idle_heartbeats++;
 }

@@ -1,238 +1,202 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The routing index: for each model and trust level a heap of the offers that could take a request
- * now, by expected cost. An offer moves when its provider's load, trust or state changes, so a
- * decision looks only at the top. */
-#include <stdlib.h>
-
+/* The routing index: for each model and trust level a heap of the offers that no gate keeps out, by
+ * expected cost. An offer moves when its provider's load, trust or state changes, and only if that
+ * changes its gate, its level or its cost; a decision looks only at the top (choose.c). */
 #include "coordinator/registry/provider.h"
 
-/* Cost model, in milliseconds of expected waiting (docs/internals/routing.md). The request's
- * own length is the same at every candidate and left out. */
-enum { COST_COLD_MS = 20000, COST_QUEUED_MS = 3000, COST_PENDING_MS = 750, SPEED_UNKNOWN_TPS = 20 };
+/* What fades with time is looked at again this often, when a heartbeat comes by. */
+#define RATE_AGAIN_US INT64_C(60000000)
 
-static double effective_tps(const struct offer *o)
+/* Of one that fails always, lately and in the long run: together about what a retry takes. */
+enum { FAILING_COST_MS = 15000, FAILED_COST_MS = 5000 };
+
+/* --- counts of what could serve --- */
+
+static void offer_count_servable(struct offer *o)
 {
-    double tps = o->provider->decode_tps > 0 ? o->provider->decode_tps : SPEED_UNKNOWN_TPS;
+    int level = gate_kind(o->gate) >= GATE_KIND_BUSY ? (int)o->provider->trust : -1;
 
-    tps /= 1 + 0.27 * (double)o->num_running;
-    return tps < 1 ? 1 : tps;
-}
-
-/* Falls as time goes by, or at once with a success. */
-static double failure_cost_ms(const struct provider *p)
-{
-    int64_t left_us = p->failed_until_us - clock_mono_us(&p->reg->clock);
-
-    return left_us > 0 ? (double)left_us / 1000 : 0;
-}
-
-static double expected_cost_ms(const struct offer *o)
-{
-    const struct provider *p = o->provider;
-    int64_t reported = o->num_running + o->num_waiting;
-    int64_t queue = p->n_attempts > reported ? p->n_attempts : reported;
-
-    return (o->slot_cold ? COST_COLD_MS : 0) + (double)queue * COST_QUEUED_MS +
-           (double)p->n_attempts * COST_PENDING_MS +
-           (double)o->backlog_tokens / effective_tps(o) * 1000 + p->pressure_cost_ms +
-           failure_cost_ms(p);
-}
-
-bool provider_eligible(const struct provider *p)
-{
-    return p->state == PROVIDER_REGISTERED && !p->untrusted && p->private_text && p->has_key &&
-           p->challenge.passed && (int)p->trust >= p->reg->config.settings->min_trust;
-}
-
-bool offer_routable(const struct offer *o)
-{
-    const struct provider *p = o->provider;
-
-    return provider_eligible(p) && !p->thermal_critical && o->slot_usable &&
-           p->n_attempts < p->max_running;
-}
-
-/* --- heap --- */
-
-static bool cheaper(const struct offer *a, const struct offer *b)
-{
-    if (a->cost_ms < b->cost_ms || a->cost_ms > b->cost_ms)
-        return a->cost_ms < b->cost_ms;
-    return a->tie < b->tie;
-}
-
-static void heap_place(struct offer_heap *h, size_t i, struct offer *o)
-{
-    h->items[i] = o;
-    o->heap_index = i;
-}
-
-static void heap_up(struct offer_heap *h, size_t i)
-{
-    struct offer *o = h->items[i];
-
-    while (i > 0 && cheaper(o, h->items[(i - 1) / 2])) {
-        heap_place(h, i, h->items[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-    heap_place(h, i, o);
-}
-
-static void heap_down(struct offer_heap *h, size_t i)
-{
-    struct offer *o = h->items[i];
-
-    for (;;) {
-        size_t child = 2 * i + 1;
-
-        if (child >= h->n)
-            break;
-        if (child + 1 < h->n && cheaper(h->items[child + 1], h->items[child]))
-            child++;
-        if (!cheaper(h->items[child], o))
-            break;
-        heap_place(h, i, h->items[child]);
-        i = child;
-    }
-    heap_place(h, i, o);
-}
-
-static void heap_remove(struct offer *o)
-{
-    struct offer_heap *h = &o->model->heaps[o->heap_level];
-    size_t i = o->heap_index;
-    struct offer *last = h->items[--h->n];
-
-    o->heap_level = -1;
-    if (last == o)
+    if (level == o->servable_level)
         return;
-    heap_place(h, i, last);
-    heap_up(h, i);
-    heap_down(h, last->heap_index);
-}
-
-static int heap_insert(struct offer *o, int level)
-{
-    struct offer_heap *h = &o->model->heaps[level];
-
-    if (h->n == h->cap) {
-        size_t cap = h->cap ? h->cap * 2 : 8;
-        struct offer **items = realloc(h->items, cap * sizeof(struct offer *));
-
-        if (!items)
-            return ERR_NOMEM;
-        h->items = items;
-        h->cap = cap;
+    if (o->servable_level >= 0) {
+        CHECK(o->model->n_servable[o->servable_level] > 0);
+        o->model->n_servable[o->servable_level]--;
     }
-    o->heap_level = level;
-    heap_place(h, h->n++, o);
-    heap_up(h, o->heap_index);
-    return 0;
+    if (level >= 0)
+        o->model->n_servable[level]++;
+    o->servable_level = level;
 }
 
-/* --- keeping it true --- */
+/* --- the index --- */
 
-static void offer_update(struct offer *o)
+static void offer_leave_index(struct offer *o)
 {
-    int level = offer_routable(o) ? (int)o->provider->trust : -1;
-    bool was_routable = o->heap_level >= 0;
+    if (o->place.level < 0)
+        return;
+    heap_remove(&o->model->heaps[o->place.level], o);
+    o->place.level = -1;
+}
 
-    o->cost_ms = expected_cost_ms(o);
-    if (was_routable && o->heap_level == level) {
-        struct offer_heap *h = &o->model->heaps[level];
+static void offer_enter_index(struct offer *o, int level)
+{
+    o->place.level = level;
+    o->provider->reg->work.index_moves++;
+    if (heap_insert(&o->model->heaps[level], o) < 0) {
+        o->place.level = -1;
+        o->no_memory = true;
+        o->gate = GATE_MEMORY;
+    }
+}
 
-        heap_up(h, o->heap_index);
-        heap_down(h, o->heap_index);
-    } else {
-        if (was_routable)
-            heap_remove(o);
-        /* Without memory the offer stays out of the routing, which is safe. */
+static void offer_update(struct offer *o, int64_t now_us)
+{
+    double cost_before = o->cost_ms;
+    int level;
+
+    o->no_memory = false;
+    o->gate = gate_of_offer(o, now_us);
+    o->cost_ms = cost_of(o);
+    level = o->gate == GATE_NONE ? (int)o->provider->trust : -1;
+    if (o->place.level != level) {
+        offer_leave_index(o);
         if (level >= 0)
-            (void)heap_insert(o, level);
+            offer_enter_index(o, level);
+    } else if (level >= 0 && (o->cost_ms < cost_before || o->cost_ms > cost_before)) {
+        o->provider->reg->work.index_moves++;
+        heap_move(&o->model->heaps[level], o);
     }
+    offer_count_servable(o);
+    if (o->listed_level != (int)o->provider->trust)
+        model_relist(o);
+}
+
+bool provider_rate_is_due(const struct provider *p, int64_t now_us)
+{
+    return now_us - p->rated_us >= RATE_AGAIN_US;
+}
+
+void provider_rate_failures(struct provider *p, int64_t now_us)
+{
+    p->failures_ms = record_failing_share(p->record, now_us) * FAILING_COST_MS +
+                     record_failed_share(p->record, now_us) * FAILED_COST_MS;
+}
+
+static void provider_rate(struct provider *p, int64_t now_us)
+{
+    if (!provider_rate_is_due(p, now_us))
+        return;
+    p->rated_us = now_us;
+    provider_rate_failures(p, now_us);
+    for (size_t i = 0; i < p->n_offers; i++) {
+        if (p->offers[i].model)
+            cost_rate(&p->offers[i], now_us);
+    }
+}
+
+/* --- freed slots --- */
+
+/* The models of the provider are asked in turn, one request each, until none of them has one for it
+ * (R8). */
+static void provider_offer_room(struct provider *p)
+{
+    const struct registry_hooks *hooks = &p->reg->config.hooks;
+    size_t unwanted = 0;
+
+    while (unwanted < p->n_offers) { /* 0 when it is gone */
+        struct offer *o = &p->offers[p->turn++ % p->n_offers];
+
+        if (o->gate == GATE_NONE && o->model && o->model->n_waiting > 0 &&
+            hooks->capacity(hooks->ud, o->model))
+            unwanted = 0;
+        else
+            unwanted++;
+    }
+}
+
+/* Who takes a slot or fails at one changes what is free, which leads back here: the outermost call
+ * sees to it. */
+static void registry_offer_rooms(struct registry *reg)
+{
+    if (reg->offering)
+        return;
+    reg->offering = true;
+    while (!list_empty(&reg->freed)) {
+        struct provider *p = list_owner(reg->freed.next, struct provider, freed);
+
+        list_remove(&p->freed);
+        provider_offer_room(p);
+    }
+    reg->offering = false;
+}
+
+static bool provider_is_waited_for(const struct provider *p)
+{
+    for (size_t i = 0; i < p->n_offers; i++) {
+        const struct offer *o = &p->offers[i];
+
+        if (o->gate == GATE_NONE && o->model && o->model->n_waiting > 0)
+            return true;
+    }
+    return false;
+}
+
+/* --- the provider as a whole --- */
+
+static void provider_tried_again(void *ud)
+{
+    offers_update(ud);
+}
+
+/* Nothing else happens when a back-off ends. */
+static void provider_watch_breaker(struct provider *p, int64_t now_us)
+{
+    if (breaker_state(&p->record->breaker, now_us) == BREAKER_OPEN && !p->breaker_timer.place)
+        loop_timer_set(p->reg->loop, &p->breaker_timer, p->record->breaker.open_until_us - now_us,
+                       provider_tried_again, p);
 }
 
 void offers_update(struct provider *p)
 {
-    bool eligible = provider_eligible(p);
+    int64_t now = clock_mono_us(&p->reg->clock);
+    bool trusted = gate_kind(gate_of_provider(p, now)) > GATE_KIND_TRUST;
+    bool routable = false;
 
-    if (eligible && !p->listed)
+    if (p->state == PROVIDER_GONE)
+        return;
+    if (trusted && !p->listed)
         models_list(p);
-    for (size_t i = 0; i < p->n_offers; i++) {
-        if (p->offers[i].model)
-            offer_update(&p->offers[i]);
-    }
-    if (!eligible && p->listed)
-        models_unlist(p);
+    provider_rate(p, now);
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
 
-        if (o->model && o->heap_level >= 0 && o->model->n_waiting > 0)
-            p->reg->config.hooks.capacity(p->reg->config.hooks.ud, o->model);
+        if (o->model)
+            offer_update(o, now);
+        routable |= o->servable_level >= 0;
+    }
+    if (!trusted && p->listed)
+        models_unlist(p);
+    provider_count(p, p->state == PROVIDER_REGISTERED, trusted, trusted && routable);
+    provider_watch_breaker(p, now);
+    if (trusted && provider_is_waited_for(p) && !list_linked(&p->freed)) {
+        list_push_back(&p->reg->freed, &p->freed);
+        registry_offer_rooms(p->reg);
     }
 }
 
 void offers_withdraw(struct provider *p)
 {
     for (size_t i = 0; i < p->n_offers; i++) {
-        if (p->offers[i].heap_level >= 0)
-            heap_remove(&p->offers[i]);
+        struct offer *o = &p->offers[i];
+
+        if (!o->model)
+            continue;
+        offer_leave_index(o);
+        o->gate = GATE_CONNECTION;
+        offer_count_servable(o);
     }
     models_unlist(p);
+    list_remove(&p->freed);
+    loop_timer_clear(p->reg->loop, &p->breaker_timer);
     p->n_offers = 0;
-}
-
-/* --- choosing --- */
-
-static bool excluded(const struct offer *o, const uint64_t *exclude, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (exclude[i] == o->provider->serial)
-            return true;
-    }
-    return false;
-}
-
-/* Cheapest offer of the heap's subtree at `i` that is not excluded. Descends only below excluded
- * ones, so at most 2 × n_exclude + 1 offers are looked at. */
-static struct offer *cheapest(const struct offer_heap *h, size_t i, const uint64_t *exclude,
-                              size_t n_exclude)
-{
-    struct offer *a, *b;
-
-    if (i >= h->n)
-        return NULL;
-    if (!excluded(h->items[i], exclude, n_exclude))
-        return h->items[i];
-    a = cheapest(h, 2 * i + 1, exclude, n_exclude);
-    b = cheapest(h, 2 * i + 2, exclude, n_exclude);
-    if (!a || !b)
-        return a ? a : b;
-    return cheaper(a, b) ? a : b;
-}
-
-struct offer *registry_choose(const struct model *m, enum trust_level min, const uint64_t *exclude,
-                              size_t n_exclude)
-{
-    struct offer *best = NULL;
-
-    for (int level = (int)min; level < TRUST_LEVELS; level++) {
-        struct offer *o = cheapest(&m->heaps[level], 0, exclude, n_exclude);
-
-        if (o && (!best || cheaper(o, best)))
-            best = o;
-    }
-    return best;
-}
-
-bool registry_may_serve(const struct model *m, enum trust_level min, const uint64_t *exclude,
-                        size_t n_exclude)
-{
-    for (struct list_node *n = m->offers.next; n != &m->offers; n = n->next) {
-        const struct offer *o = list_owner(n, struct offer, link);
-
-        if (o->provider->trust >= min && !excluded(o, exclude, n_exclude))
-            return true;
-    }
-    return false;
+    provider_count(p, false, false, false);
 }

@@ -178,6 +178,14 @@ double record_failed_share(const struct record *r, int64_t now_us)
     return tally_failed_share(&t, PRIOR_SERVED);
 }
 
+double record_failing_share(const struct record *r, int64_t now_us)
+{
+    struct breaker b = r->breaker;
+
+    breaker_age(&b, now_us);
+    return tally_failed_share(&b.recent, PRIOR_SERVED);
+}
+
 struct rates *record_rates(const struct record *r, struct str model)
 {
     for (struct record_model *m = r->models; m; m = m->next) {

@@ -74,9 +74,10 @@ struct record *record_next_dirty(struct record_book *b);
 bool record_served(struct record *r, int64_t now_us, bool probe);
 bool record_failed(struct record *r, int64_t now_us, bool probe);
 
-/* Share of answers that failed, 0..1. Half of what was is forgotten in a day; a key that nobody
- * knows counts as if ten answers had been served. */
+/* Share of answers that failed, 0..1: in the long run (half of it is forgotten in a day) and of the
+ * last minutes. A key that nobody knows counts as if ten answers had been served. */
 double record_failed_share(const struct record *r, int64_t now_us);
+double record_failing_share(const struct record *r, int64_t now_us);
 
 /* Its rates with the model, NULL: none were measured. */
 struct rates *record_rates(const struct record *r, struct str model);

@@ -31,7 +31,7 @@ static const struct {
                           NEEDS_ENV_SCRUBBED | NEEDS_PYTHON_LOCKED | NEEDS_MODULES_BLOCKED},
 };
 
-static unsigned claimed_flags(const struct msg_privacy *c)
+static unsigned register_flags(const struct msg_privacy *c)
 {
     return (c->text_backend_inprocess ? NEEDS_INPROCESS : 0) |
            (c->text_proxy_disabled ? NEEDS_NO_PROXY : 0) |
@@ -42,7 +42,7 @@ static unsigned claimed_flags(const struct msg_privacy *c)
            (c->env_scrubbed ? NEEDS_ENV_SCRUBBED : 0);
 }
 
-static bool may_serve_private_text(const struct msg_register *m)
+static bool register_private_text(const struct msg_register *m)
 {
     if (!m->encrypted_response_chunks || !m->has_privacy_capabilities)
         return false;
@@ -50,22 +50,27 @@ static bool may_serve_private_text(const struct msg_register *m)
         unsigned needs = private_backends[i].needs;
 
         if (str_is(m->backend, private_backends[i].backend))
-            return (claimed_flags(&m->privacy_capabilities) & needs) == needs;
+            return (register_flags(&m->privacy_capabilities) & needs) == needs;
     }
     return false;
 }
 
 /* A claimed overhead raises the price ceiling of every request for the model: bounded. */
-enum { OVERHEAD_MAX_TOKENS = 4096, LABEL_MAX_BYTES = 128 };
+enum {
+    OVERHEAD_MAX_TOKENS = 4096,
+    LABEL_MAX_BYTES = 128,
+    DECODE_TPS_MAX = 500,
+    PREFILL_TPS_MAX = 20000
+};
 
-static struct str keep(struct provider *p, struct str s)
+static struct str register_keep(struct provider *p, struct str s)
 {
     return s.p ? arena_dup(&p->region, s) : s;
 }
 
 /* A provider's words about itself stand in response heads, logs and lists: the printable beginning,
  * whole characters, and no more than a line has room for. */
-static struct str keep_label(struct provider *p, struct str s)
+static struct str register_label(struct provider *p, struct str s)
 {
     size_t n = 0;
 
@@ -73,10 +78,10 @@ static struct str keep_label(struct provider *p, struct str s)
         n++;
     while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xC0) == 0x80)
         n--;
-    return keep(p, (struct str){s.p, n});
+    return register_keep(p, (struct str){s.p, n});
 }
 
-static bool offers_model(const struct provider *p, struct str id)
+static bool register_has_model(const struct provider *p, struct str id)
 {
     for (size_t i = 0; i < p->n_offers; i++) {
         if (str_eq(p->offers[i].id, id))
@@ -85,25 +90,26 @@ static bool offers_model(const struct provider *p, struct str id)
     return false;
 }
 
-static void note_offer(struct provider *p, const struct msg_model *m)
+static void register_offer(struct provider *p, const struct msg_model *m)
 {
     int64_t overhead = num_count(m->template_overhead_tokens, OVERHEAD_MAX_TOKENS);
     struct offer *o = &p->offers[p->n_offers++];
 
     *o = (struct offer){.provider = p,
-                        .id = keep(p, m->id),
-                        .model_type = keep_label(p, m->model_type),
-                        .quantization = keep_label(p, m->quantization),
-                        .numerics = keep_label(p, m->numerics),
+                        .id = register_keep(p, m->id),
+                        .model_type = register_label(p, m->model_type),
+                        .quantization = register_label(p, m->quantization),
+                        .numerics = register_label(p, m->numerics),
                         .context_length = num_count(m->context_length, INT32_MAX),
                         .template_overhead = overhead > 0 ? overhead : TEMPLATE_OVERHEAD_TOKENS,
-                        .slot_usable = true,
-                        .heap_level = -1};
-    rand_fill(&p->reg->config.rand, &o->tie, sizeof o->tie);
+                        .stream_limit = INT64_MAX,
+                        .place = {.level = -1},
+                        .servable_level = -1,
+                        .listed_level = -1};
 }
 
 /* A model listed twice counts once; ids that no request could name are left out. */
-static int note_models(struct provider *p, const struct msg_register *m, struct err *ret_err)
+static int register_models(struct provider *p, const struct msg_register *m, struct err *ret_err)
 {
     if (m->n_models > PROVIDER_MAX_MODELS)
         return err_set(ret_err, ERR_LIMIT, "register lists %zu models, the limit is %d",
@@ -115,52 +121,51 @@ static int note_models(struct provider *p, const struct msg_register *m, struct 
         struct str id = m->models[i].id;
 
         if (id.n > 0 && id.n <= MODEL_ID_MAX_BYTES && !memchr(id.p, 0, id.n) &&
-            !offers_model(p, id))
-            note_offer(p, &m->models[i]);
+            !register_has_model(p, id))
+            register_offer(p, &m->models[i]);
     }
     return 0;
 }
 
-static void verify_attestation(struct provider *p, struct str raw)
+void provider_verify_attestation(struct provider *p)
 {
     enum trust_reason reason = TRUST_REASON_NEW;
+    struct str raw = p->verify.attestation;
     struct err e = {0};
 
+    p->verify.attestation = (struct str){0};
+    p->attested = attest_blob_verify(raw, str_from(p->x25519_b64), p->platform, &p->region,
+                                     &p->blob, &reason, &e) == 0;
+    provider_set_trust(p, TRUST_NONE, p->attested ? TRUST_REASON_NEW : reason);
+    challenge_start(p);
+}
+
+/* The first challenge goes out once the attestation has been looked at. */
+static void register_attest(struct provider *p, struct str raw)
+{
     /* Until a challenge proves the key on this socket, earnings are nobody's. */
     snprintf(p->account, sizeof p->account, "%s", ACCOUNT_UNCLAIMED_NAME);
     if (!raw.p) {
         provider_set_trust(p, TRUST_NONE, TRUST_REASON_NO_BLOB);
+        challenge_start(p);
         return;
     }
-    if (attest_blob_verify(raw, str_from(p->x25519_b64), p->platform, &p->region, &p->blob, &reason,
-                           &e) < 0) {
-        provider_set_trust(p, TRUST_NONE, reason);
-        return;
+    p->verify.attestation = register_keep(p, raw);
+    if (!p->verify.attestation.p) {
+        provider_set_trust(p, TRUST_NONE, TRUST_REASON_BLOB_MALFORMED);
+        challenge_start(p);
+    } else if (verify_attestation_now(p)) {
+        provider_verify_attestation(p);
     }
-    p->attested = true;
-    provider_set_trust(p, TRUST_NONE, TRUST_REASON_NEW);
 }
 
-struct provider *provider_key_proven(struct provider *p)
+static double register_tps(double tps, double max)
 {
-    struct registry *reg = p->reg;
-    struct provider *older = map_get(&reg->by_key, str_from(p->blob.key_hash));
-
-    if (older == p)
-        return NULL;
-    snprintf(p->account, sizeof p->account, "provider:%s", p->blob.key_hash);
-    /* Without memory the provider serves on, but a later connection will not displace it. */
-    (void)map_put(&reg->by_key, str_from(p->blob.key_hash), p);
-    return older;
-}
-
-static double sane_tps(double tps)
-{
-    return isfinite(tps) && tps > 0 ? (tps > 500 ? 500 : tps) : 0;
+    return isfinite(tps) && tps > 0 ? (tps > max ? max : tps) : 0;
 }
 
 /* Without a key that can be encrypted to a provider is known, but never asked. */
-static void take_key(struct provider *p, struct str b64)
+static void register_key(struct provider *p, struct str b64)
 {
     if (b64.n != BOX_KEY_B64 || box_public_parse(b64, p->x25519) < 0 ||
         provider_key_check(p) == ERR_CRYPTO)
@@ -174,21 +179,20 @@ int provider_register(struct provider *p, const struct msg_register *m, struct e
     int rc;
 
     p->platform = attest_platform_of(m->backend);
-    p->private_text = may_serve_private_text(m);
-    p->backend = keep_label(p, m->backend);
-    p->version = keep_label(p, m->version);
-    p->chip_name = keep_label(p, m->hardware.chip_name);
-    p->machine_model = keep_label(p, m->hardware.machine_model);
-    p->decode_tps = sane_tps(m->decode_tps);
-    p->max_running = DEFAULT_MAX_RUNNING;
-    take_key(p, m->public_key);
-    rc = note_models(p, m, ret_err);
+    p->private_text = register_private_text(m);
+    p->backend = register_label(p, m->backend);
+    p->version = register_label(p, m->version);
+    p->chip_name = register_label(p, m->hardware.chip_name);
+    p->machine_model = register_label(p, m->hardware.machine_model);
+    p->decode_tps = register_tps(m->decode_tps, DECODE_TPS_MAX);
+    p->prefill_tps = register_tps(m->prefill_tps, PREFILL_TPS_MAX);
+    p->load.max_running = DEFAULT_MAX_RUNNING;
+    register_key(p, m->public_key);
+    rc = register_models(p, m, ret_err);
     if (rc < 0)
         return rc;
     models_announce(p);
     p->state = PROVIDER_REGISTERED;
-    p->reg->n_registered++;
-    verify_attestation(p, m->attestation);
-    challenge_start(p);
+    register_attest(p, m->attestation);
     return 0;
 }

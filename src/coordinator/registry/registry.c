@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry itself: its life, trust changes, what others may know of a provider. */
+/* The registry itself: its life, its counts, and its records on their way to the store and back. */
 #include "coordinator/registry/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "coordinator/registry/provider.h"
+#include "coordinator/registry/record_saved.h"
 
 enum { OUT_MAX_BYTES = 64 << 10 };
+
+static void registry_records_dirtied(void *ud)
+{
+    const struct registry_hooks *hooks = &((struct registry *)ud)->config.hooks;
+
+    if (hooks->records)
+        hooks->records(hooks->ud);
+}
 
 int registry_new(const struct registry_config *config, struct registry **ret_registry)
 {
@@ -20,6 +29,11 @@ int registry_new(const struct registry_config *config, struct registry **ret_reg
     reg->clock = loop_clock(config->loop);
     list_init(&reg->providers);
     list_init(&reg->dead);
+    list_init(&reg->freed);
+    list_init(&reg->verify);
+    record_book_init(&reg->records);
+    reg->records.dirtied = registry_records_dirtied;
+    reg->records.ud = reg;
     buf_init(&reg->out, OUT_MAX_BYTES);
     if (proto_scratch_init(&reg->scratch, 2 * (size_t)PROVIDER_FRAME_MAX_BYTES) < 0 ||
         models_add_configured(reg) < 0) {
@@ -34,7 +48,7 @@ void registry_close_all(struct registry *reg)
 {
     while (!list_empty(&reg->providers))
         provider_close(list_owner(reg->providers.next, struct provider, link), WS_CLOSE_GOING_AWAY,
-                       "the coordinator is stopping");
+                       "the coordinator is stopping", false);
 }
 
 void registry_free(struct registry *reg)
@@ -44,82 +58,63 @@ void registry_free(struct registry *reg)
     registry_close_all(reg);
     loop_defer_remove(reg->loop, &reg->reap);
     registry_reap(reg);
+    loop_timer_clear(reg->loop, &reg->verify_timer);
     map_free(&reg->by_key);
+    map_free(&reg->by_serial);
+    record_book_free(&reg->records);
     models_free(reg);
     proto_scratch_free(&reg->scratch);
     buf_free(&reg->out);
     free(reg);
 }
 
+/* --- counts --- */
+
+struct registry_counts registry_counts(const struct registry *reg)
+{
+    return reg->counts;
+}
+
 size_t registry_provider_count(const struct registry *reg)
 {
-    return reg->n_registered;
+    return reg->counts.connected;
 }
 
-/* --- trust --- */
-
-void provider_set_trust(struct provider *p, enum trust_level level, enum trust_reason reason)
+struct registry_work registry_work(const struct registry *reg)
 {
-    bool changed = p->trust != level || p->reason != reason;
-
-    p->trust = level;
-    p->reason = reason;
-    if (changed)
-        log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_TRUST, KV_CSTR("provider", p->id),
-                  KV_CSTR("trust", p->untrusted ? "untrusted" : trust_name(level)),
-                  KV_CSTR("reason", trust_reason_code(reason)));
-    offers_update(p);
+    return reg->work;
 }
 
-void provider_drop_attempts(struct provider *p, const char *why)
-{
-    while (!list_empty(&p->attempts)) {
-        struct attempt *a = list_owner(p->attempts.next, struct attempt, link);
+/* --- records for the store --- */
 
-        registry_detach(a, &(struct attempt_result){.end = ATTEMPT_FAULT}, false);
-        a->ops->lost(a, why);
-    }
+int registry_next_record(struct registry *reg, struct buf *out, struct str *ret_key)
+{
+    struct record *r = record_next_dirty(&reg->records);
+    int rc;
+
+    if (!r)
+        return ERR_NOT_FOUND;
+    rc = record_write(r, &reg->clock, out);
+    if (rc < 0)
+        record_touch(&reg->records, r);
+    else
+        *ret_key = str_from(r->key);
+    return rc;
 }
 
-void provider_distrust(struct provider *p, enum trust_reason reason)
+int registry_load_record(struct registry *reg, struct str key, struct str text)
 {
-    char why[160];
+    char name[RECORD_KEY_BYTES];
+    struct record *r;
+    int rc;
 
-    if (p->untrusted || p->state != PROVIDER_REGISTERED)
-        return;
-    p->untrusted = true;
-    challenge_stop(p);
-    provider_set_trust(p, TRUST_NONE, reason);
-    snprintf(why, sizeof why, "the provider is no longer trusted: %s", trust_reason_help(reason));
-    provider_drop_attempts(p, why);
-}
-
-/* --- views --- */
-
-uint64_t offer_provider_serial(const struct offer *o)
-{
-    return o->provider->serial;
-}
-
-struct ws_conn *provider_ws(const struct provider *p)
-{
-    return p->ws;
-}
-
-struct provider_view provider_view(const struct offer *o)
-{
-    const struct provider *p = o->provider;
-
-    return (struct provider_view){
-        .id = p->id,
-        .account = p->account,
-        .x25519_b64 = p->x25519_b64,
-        .trust = p->trust,
-        .attested = p->attested,
-        .secure_enclave = p->attested && p->blob.claims.secureEnclaveAvailable,
-        .chip_name = p->chip_name,
-        .machine_model = p->machine_model,
-        .signing_key = p->attested ? p->blob.claims.publicKey : (struct str){0},
-        .context_length = o->context_length,
-    };
+    if (key.n >= sizeof name)
+        return ERR_RANGE;
+    snprintf(name, sizeof name, "%.*s", STR_ARG(key));
+    r = record_hold(&reg->records, name, clock_mono_us(&reg->clock));
+    if (!r)
+        return ERR_NOMEM;
+    rc = record_read(r, &reg->clock, &reg->scratch, text);
+    record_release(&reg->records, r);
+    return rc;
 }

@@ -14,6 +14,9 @@
 #include "base/map.h"
 #include "base/rand.h"
 #include "coordinator/memory.h"
+#include "coordinator/registry/gate.h"
+#include "coordinator/registry/heap.h"
+#include "coordinator/registry/rates.h"
 #include "coordinator/settings.h"
 #include "ledger/price.h"
 #include "net/http1.h"
@@ -28,33 +31,33 @@ struct offer;
 
 enum { TRUST_LEVELS = TRUST_HARDWARE + 1 };
 
-/* Offers of one model at one trust level, cheapest first (binary heap). */
-struct offer_heap {
-    struct offer **items;
-    size_t n, cap;
-};
-
 /* Tokens of a chat template that are in no byte of the messages, where a provider does not say. */
 enum { TEMPLATE_OVERHEAD_TOKENS = 256 };
 
 /* A model that the settings name or a provider has announced since start. */
 struct model {
+    struct registry *reg;
     char id[MODEL_ID_MAX_BYTES + 1];
     char display_name[MODEL_ID_MAX_BYTES + 1];
     struct price price;
     struct offer_heap heaps[TRUST_LEVELS];
-    bool configured;         /* in the settings: never forgotten */
-    size_t n_requests;       /* that hold a pointer to it */
-    unsigned metric;         /* its number among the models of the metrics; 0: "other" */
-    struct list_node offers; /* of providers that may be asked, busy or not */
-    size_t n_unbounded;      /* of these, without a known context */
-    int64_t max_context;     /* largest of these; see model_context */
-    int64_t max_overhead;    /* likewise; see model_overhead */
+    bool configured;                     /* in the settings: never forgotten */
+    size_t n_requests;                   /* that hold a pointer to it */
+    unsigned metric;                     /* its number among the metrics' models; 0: "other" */
+    struct list_node offers;             /* of providers that may be asked, busy or not */
+    size_t n_listed[TRUST_LEVELS];       /* of these, by trust */
+    size_t n_attested;                   /* of these */
+    size_t n_servable[TRUST_LEVELS];     /* of these, that could serve, busy or not */
+    size_t n_unbounded;                  /* of these, without a known context */
+    int64_t max_context;                 /* largest of these; see model_context */
+    int64_t max_overhead;                /* likewise; see model_overhead */
+    struct rates rates;                  /* of all its providers: the prior of one that is new */
+    double mean_prompt, mean_completion; /* tokens of its requests, for ranking */
     /* requests that found no slot, by the trust they demand: coordinator/admit/queue.h */
     struct list_node waiting[TRUST_LEVELS];
     size_t n_waiting;
     uint64_t n_ever_waited;
-    bool draining; /* queue_drain is on the stack */
+    uint64_t dice; /* for choosing among equals */
 };
 
 /* How an attempt ended, for the record of its provider. */
@@ -94,6 +97,10 @@ struct attempt {
     const struct attempt_ops *ops;
     struct list_node link; /* the provider's attempts */
     size_t number;         /* place among its request's attempts */
+    /* the registry's */
+    bool probe;           /* tries a provider out after failures */
+    int64_t streams;      /* that ran there when it began, itself included */
+    int64_t predicted_us; /* expected time to its end, when it was handed over (FR-3) */
 };
 
 enum {
@@ -101,7 +108,11 @@ enum {
 }; /* of the slab: running requests, and sessions made ahead */
 
 struct registry_hooks {
-    void (*capacity)(void *ud, struct model *m); /* a slot for this model may have become free */
+    /* A slot that a request for this model could take is free: call one that waits. Returns whether
+     * one has left the queue; then the next model of the same provider is asked (R8). */
+    bool (*capacity)(void *ud, struct model *m);
+    /* A record has changed and waits to be saved: registry_next_record. May be NULL. */
+    void (*records)(void *ud);
     void *ud;
 };
 
@@ -126,7 +137,23 @@ void registry_free(struct registry *reg);
  * ERR_NOMEM: it is the caller's to answer. */
 int registry_accept(struct registry *reg, struct http_exchange *x);
 
-size_t registry_provider_count(const struct registry *reg);
+/* Providers by state, kept as they change. `routable`: a request could be sent to it, now or once
+ * it has room. */
+struct registry_counts {
+    size_t connected, trusted, routable;
+};
+struct registry_counts registry_counts(const struct registry *reg);
+size_t registry_provider_count(const struct registry *reg); /* connected */
+
+/* What was done since start, for tests of cost and for the curious. */
+struct registry_work {
+    uint64_t index_moves;     /* an offer's place in an index was looked for anew */
+    uint64_t idle_heartbeats; /* changed nothing */
+    uint64_t late_chunks;     /* for requests that had ended (FR-13) */
+    uint64_t verified;        /* signatures, in turn or at once */
+    uint64_t verify_deferred; /* that had to wait for a later turn of the loop */
+};
+struct registry_work registry_work(const struct registry *reg);
 
 /* --- models --- */
 
@@ -149,16 +176,28 @@ bool registry_model_summary(const struct model *m, struct model_summary *ret_sum
 
 /* --- routing --- */
 
-/* The routable offer of `m` with the least expected cost at trust `min` or above, leaving out the
- * providers of `exclude` (serials: a provider that is gone may have left its address to another).
- * NULL: none now. Looks at O(log n) offers. */
-struct offer *registry_choose(const struct model *m, enum trust_level min, const uint64_t *exclude,
-                              size_t n_exclude);
+struct route_ask {
+    enum trust_level min_trust;
+    /* Tokens that surely are needed: an offer whose context is known to be smaller is left out
+     * (FR-12). 0: any. */
+    int64_t tokens;
+    /* Serials of providers to leave out (one that is gone may have left its address to another). */
+    const uint64_t *exclude;
+    size_t n_exclude;
+};
 
-/* Whether a provider of `m` outside `exclude` is connected that registry_choose might give once it
- * has a free slot. Walks the model's offers: asked only after a failure. */
-bool registry_may_serve(const struct model *m, enum trust_level min, const uint64_t *exclude,
-                        size_t n_exclude);
+/* A routable offer of `m` at the demanded trust or above with little expected cost: one at random
+ * of the cheapest, of which eight at most that cost 5 % and 100 ms more than the very cheapest, so
+ * that equals share and the new are measured (FR-5). NULL: none now. Looks at O(log n) offers,
+ * however many there are and however many of them fail (FR-8, FR-9). */
+struct offer *registry_choose(struct model *m, const struct route_ask *ask);
+
+/* Whether registry_choose would give one. */
+bool registry_has_free(const struct model *m, const struct route_ask *ask);
+
+/* Whether a provider of `m` outside `exclude` is connected and well that registry_choose might give
+ * once it has room. */
+bool registry_may_serve(const struct model *m, const struct route_ask *ask);
 
 /* A session under a fresh key pair with the offer's provider, for one attempt; the caller closes
  * it. The next one is made after this iteration's answers have left, so that a request seldom waits
@@ -170,6 +209,8 @@ int registry_attach(struct attempt *a, struct offer *o);
 /* Record how it ended, then give the slot back, so that what waits for a slot finds the provider
  * judged; `cancel` also tells the provider to stop (only while it runs there). */
 void registry_detach(struct attempt *a, const struct attempt_result *result, bool cancel);
+/* It has shown its first content. Once for each attempt. */
+void registry_content(struct attempt *a);
 
 /* --- what flow needs to know of a provider --- */
 
@@ -186,7 +227,21 @@ uint64_t offer_provider_serial(const struct offer *o); /* of the connection, nev
 struct provider_view provider_view(const struct offer *o);
 struct ws_conn *provider_ws(const struct provider *p);
 
-/* Untrusted from now on: its attempts are lost, its models leave the routing. */
+/* Untrusted from now on, and its key with it, whatever it connects as and whoever restarts: its
+ * attempts are lost, its models leave the routing. */
 void provider_distrust(struct provider *p, enum trust_reason reason);
+/* The operator forgives the key (hex SHA-256): its provider is challenged anew. ERR_NOT_FOUND: no
+ * such key is distrusted. */
+int registry_forgive(struct registry *reg, struct str key);
+
+/* --- records of keys, for the store --- */
+
+/* Of the records that changed, the one that has waited longest: append its text to `out` and name
+ * its key (valid until the registry is next used). 0; ERR_NOT_FOUND: all are saved; ERR_NOMEM,
+ * ERR_LIMIT: it waits on. */
+int registry_next_record(struct registry *reg, struct buf *out, struct str *ret_key);
+/* Before providers connect: a text that was saved. One that cannot be read is refused, and that key
+ * begins anew. */
+int registry_load_record(struct registry *reg, struct str key, struct str text);
 
 #endif

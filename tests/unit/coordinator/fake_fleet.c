@@ -8,27 +8,27 @@
 
 #include <cmocka.h>
 
-enum { REGION_BYTES = 1 << 16 };
-
-static void on_capacity(void *ud, struct model *m)
+static bool fleet_on_capacity(void *ud, struct model *m)
 {
     struct fake_fleet *f = ud;
 
     f->n_capacity++;
-    if (f->on_capacity)
-        f->on_capacity(f->on_capacity_ud, m);
+    return f->on_capacity && f->on_capacity(f->on_capacity_ud, m);
 }
 
 int fake_fleet_up(void **state)
 {
     struct fake_fleet *f = calloc(1, sizeof *f);
-    struct registry_config config = {
-        .log = &f->log, .rand = rand_system(), .settings = &f->settings, .hooks = {on_capacity, f}};
+    struct registry_config config = {.log = &f->log,
+                                     .rand = rand_system(),
+                                     .settings = &f->settings,
+                                     .hooks = {.capacity = fleet_on_capacity, .ud = f}};
 
     f->log = (struct log){.fd = -1};
     f->settings = (struct settings){.min_trust = TRUST_NONE,
                                     .queue_wait_ms = 30000,
                                     .queue_max = 10,
+                                    .queue_max_per_account = 100,
                                     .challenge_interval_ms = 300000,
                                     .challenge_timeout_ms = 30000,
                                     .heartbeat_timeout_ms = 60000};
@@ -41,20 +41,48 @@ int fake_fleet_up(void **state)
     return 0;
 }
 
+void fake_fleet_leave(struct fake_fleet *f, struct provider *p, bool fault)
+{
+    for (size_t i = 0; i < f->n_providers; i++) {
+        if (f->providers[i] == p)
+            f->providers[i] = NULL;
+    }
+    provider_end(p, "it left", 0, fault);
+    registry_reap(f->reg);
+}
+
 int fake_fleet_down(void **state)
 {
     struct fake_fleet *f = *state;
 
     for (size_t i = 0; i < f->n_providers; i++) {
-        offers_withdraw(f->providers[i]);
-        map_free(&f->providers[i]->attempts_by_id);
-        arena_free(&f->providers[i]->region);
-        free(f->providers[i]);
+        if (f->providers[i])
+            provider_end(f->providers[i], "the test is over", 0, false);
     }
+    loop_defer_remove(f->loop, &f->reg->reap);
     registry_free(f->reg);
     loop_free(f->loop);
     free(f);
     return 0;
+}
+
+static void fleet_offer(struct provider *p, const struct model *m, const struct fake_member *member)
+{
+    p->offers[p->n_offers++] = (struct offer){.provider = p,
+                                              .id = str_from(m->id),
+                                              .context_length = member->context_length,
+                                              .template_overhead = member->template_overhead,
+                                              .stream_limit = INT64_MAX,
+                                              .place = {.level = -1},
+                                              .servable_level = -1,
+                                              .listed_level = -1};
+}
+
+static void fleet_prove(struct provider *p, const char *key)
+{
+    p->attested = true;
+    (void)snprintf(p->blob.key_hash, sizeof p->blob.key_hash, "%s", key);
+    (void)provider_key_proven(p);
 }
 
 struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member)
@@ -62,23 +90,18 @@ struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_mem
     struct provider *p = calloc(1, sizeof *p);
 
     assert_true(f->n_providers < FLEET_PROVIDERS && member->n_models <= FLEET_MODELS);
-    p->reg = f->reg;
-    p->serial = f->n_providers + 1;
+    provider_init(p, f->reg);
     p->state = PROVIDER_REGISTERED;
-    p->private_text = p->has_key = p->challenge.passed = true;
+    p->private_text = p->has_key = p->challenge.passed = p->challenge.ever_passed = true;
     p->trust = member->trust;
-    p->max_running = member->slots;
-    list_init(&p->attempts);
-    arena_init(&p->region, REGION_BYTES);
+    p->load.max_running = member->slots;
     p->offers = arena_array(&p->region, struct offer, member->n_models + 1);
     for (size_t i = 0; i < member->n_models; i++)
-        p->offers[p->n_offers++] = (struct offer){.provider = p,
-                                                  .id = str_from(f->models[i]->id),
-                                                  .context_length = member->context_length,
-                                                  .template_overhead = member->template_overhead,
-                                                  .slot_usable = true,
-                                                  .heap_level = -1,
-                                                  .tie = (uint32_t)f->n_providers};
+        fleet_offer(p, f->models[i], member);
+    if (member->key)
+        fleet_prove(p, member->key);
+    if (!member->newcomer)
+        p->record->breaker.window = BREAKER_WINDOW_MAX;
     f->providers[f->n_providers++] = p;
     offers_update(p);
     return p;
@@ -92,9 +115,10 @@ struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, si
 
 struct provider *fake_fleet_choose(struct fake_fleet *f, size_t model, enum trust_level min)
 {
-    struct offer *o = registry_choose(f->models[model], min, NULL, 0);
+    struct route_found found;
 
-    return o ? o->provider : NULL;
+    route_search(f->models[model], &(struct route_ask){.min_trust = min}, &found);
+    return found.n > 0 ? found.near[0]->provider : NULL;
 }
 
 void fake_fleet_take(struct provider *p, size_t model, const char *wire_id, struct attempt *a,
@@ -103,4 +127,116 @@ void fake_fleet_take(struct provider *p, size_t model, const char *wire_id, stru
     *a = (struct attempt){.ops = ops};
     (void)snprintf(a->wire_id, sizeof a->wire_id, "%s", wire_id);
     assert_int_equal(registry_attach(a, &p->offers[model]), 0);
+}
+
+void fake_fleet_end(struct provider *p, enum attempt_end end)
+{
+    struct attempt a;
+
+    fake_fleet_take(p, 0, "one of many", &a, NULL);
+    registry_detach(&a, &(struct attempt_result){.end = end}, false);
+}
+
+void fake_fleet_serve(struct provider *p, int64_t prompt, int64_t completion, double tps)
+{
+    struct attempt_result result = {.end = ATTEMPT_SERVED,
+                                    .ttft_us = (int64_t)((double)prompt * 1e6 / (tps * 15)),
+                                    .prompt_tokens = prompt,
+                                    .completion_tokens = completion,
+                                    .decode_us = (int64_t)((double)(completion - 1) * 1e6 / tps)};
+    struct attempt a;
+
+    fake_fleet_take(p, 0, "one of many", &a, NULL);
+    registry_content(&a);
+    registry_detach(&a, &result, false);
+}
+
+void fake_fleet_heartbeat(struct provider *p)
+{
+    const struct msg_heartbeat idle = {
+        .status = STR("idle"),
+        .system_metrics = {.thermal_state = STR("nominal")},
+        .has_backend_capacity = true,
+        .backend_capacity = {.max_running = p->load.max_running, .total_memory_gb = 64}};
+
+    provider_heartbeat(p, &idle);
+}
+
+/* --- the state against itself --- */
+
+static void fleet_check_heap(const struct offer_heap *h, int level)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        const struct heap_item *item = &h->items[i];
+        int64_t own = item->offer->context_length > 0 ? item->offer->context_length : INT64_MAX;
+        int64_t reach = own;
+
+        assert_int_equal(item->offer->place.level, level);
+        assert_int_equal(item->offer->place.index, i);
+        assert_true(item->cost_ms >= item->offer->cost_ms && item->cost_ms <= item->offer->cost_ms);
+        assert_false(i > 0 && heap_before(item, &h->items[(i - 1) / 2]));
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < h->n; child++)
+            reach = h->items[child].reach > reach ? h->items[child].reach : reach;
+        assert_int_equal(item->reach, reach);
+    }
+}
+
+static void fleet_check_model(const struct fake_fleet *f, const struct model *m)
+{
+    size_t servable[TRUST_LEVELS] = {0}, listed[TRUST_LEVELS] = {0};
+    int64_t now = clock_mono_us(&f->reg->clock);
+
+    for (size_t i = 0; i < f->n_providers; i++) {
+        const struct provider *p = f->providers[i];
+
+        for (size_t k = 0; p && k < p->n_offers; k++) {
+            const struct offer *o = &p->offers[k];
+            enum gate g = gate_of_offer(o, now);
+
+            if (o->model != m)
+                continue;
+            assert_int_equal(o->gate, g);
+            assert_int_equal(o->place.level, g == GATE_NONE ? (int)p->trust : -1);
+            servable[p->trust] += gate_kind(g) >= GATE_KIND_BUSY;
+            listed[p->trust]++;
+        }
+    }
+    for (int level = 0; level < TRUST_LEVELS; level++) {
+        fleet_check_heap(&m->heaps[level], level);
+        assert_int_equal(m->n_servable[level], servable[level]);
+        assert_int_equal(m->n_listed[level], listed[level]);
+    }
+}
+
+static bool fleet_is_routable(const struct provider *p, int64_t now_us)
+{
+    bool routable = false;
+
+    for (size_t k = 0; k < p->n_offers; k++)
+        routable |=
+            p->offers[k].model && gate_kind(gate_of_offer(&p->offers[k], now_us)) >= GATE_KIND_BUSY;
+    return routable;
+}
+
+void fake_fleet_check(const struct fake_fleet *f)
+{
+    struct registry_counts found = {0}, kept = registry_counts(f->reg);
+    int64_t now = clock_mono_us(&f->reg->clock);
+
+    for (size_t i = 0; i < f->n_providers; i++) {
+        const struct provider *p = f->providers[i];
+        bool trusted;
+
+        if (!p || p->state != PROVIDER_REGISTERED)
+            continue;
+        trusted = gate_kind(gate_of_provider(p, now)) > GATE_KIND_TRUST;
+        found.connected++;
+        found.trusted += trusted;
+        found.routable += trusted && fleet_is_routable(p, now);
+    }
+    for (size_t i = 0; i < FLEET_MODELS; i++)
+        fleet_check_model(f, f->models[i]);
+    assert_int_equal(kept.connected, found.connected);
+    assert_int_equal(kept.trusted, found.trusted);
+    assert_int_equal(kept.routable, found.routable);
 }

@@ -7,7 +7,7 @@
 #include "coordinator/registry/provider.h"
 #include "net/loop_fake.h"
 
-enum { FLEET_PROVIDERS = 64, FLEET_MODELS = 2 };
+enum { FLEET_PROVIDERS = 20000, FLEET_MODELS = 2 };
 
 struct fake_fleet {
     struct loop *loop;
@@ -15,10 +15,10 @@ struct fake_fleet {
     struct settings settings;
     struct registry *reg;
     struct model *models[FLEET_MODELS];
-    struct provider *providers[FLEET_PROVIDERS];
+    struct provider *providers[FLEET_PROVIDERS]; /* NULL: it has left */
     size_t n_providers;
     size_t n_capacity; /* calls of the capacity hook */
-    void (*on_capacity)(void *ud, struct model *m);
+    bool (*on_capacity)(void *ud, struct model *m);
     void *on_capacity_ud;
 };
 
@@ -31,18 +31,34 @@ struct fake_member {
     size_t n_models; /* it offers the first so many */
     int64_t slots;
     int64_t context_length, template_overhead; /* of each offer */
+    const char *key;                           /* that it has proven; NULL: none */
+    bool newcomer;                             /* its key has shown no content yet */
 };
 
-/* A trusted, idle provider. Among equals the earlier one is chosen. */
+/* A trusted, idle provider. */
 struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member);
 /* A trusted, idle provider with four slots that offers the first `n_models` models. */
 struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models);
+/* Its connection ends; `fault`: not with a goodbye. */
+void fake_fleet_leave(struct fake_fleet *f, struct provider *p, bool fault);
 
-/* The provider that a request for the model would get, NULL: none. */
+/* The provider with the least expected cost for the model, NULL: none. Of equals the one that was
+ * asked longest ago, then the one that came first. */
 struct provider *fake_fleet_choose(struct fake_fleet *f, size_t model, enum trust_level min);
 
 /* Take a slot of the provider for the model. */
 void fake_fleet_take(struct provider *p, size_t model, const char *wire_id, struct attempt *a,
                      const struct attempt_ops *ops);
+/* One request to the provider's first model ends so. */
+void fake_fleet_end(struct provider *p, enum attempt_end end);
+/* One answer of this length at this many tokens a second. */
+void fake_fleet_serve(struct provider *p, int64_t prompt, int64_t completion, double tps);
+
+/* A heartbeat that says nothing but "idle". */
+void fake_fleet_heartbeat(struct provider *p);
+
+/* Every offer of everybody: it is in the index if and only if no gate fails, in the right heap, the
+ * heaps are in order, and all counts are those that counting gives. */
+void fake_fleet_check(const struct fake_fleet *f);
 
 #endif

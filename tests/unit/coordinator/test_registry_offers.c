@@ -11,7 +11,7 @@
 
 static const struct attempt_result blameless = {.end = ATTEMPT_BLAMELESS};
 
-enum { STEPS = 20000 };
+enum { STEPS = 20000, MEMBERS = 64 };
 
 static void the_first_of_equals_then_the_one_with_less_to_do(void **state)
 {
@@ -37,87 +37,6 @@ static void a_model_nobody_offers_has_no_provider(void **state)
     (void)fake_fleet_add(f, TRUST_NONE, 1);
     assert_null(fake_fleet_choose(f, 1, TRUST_NONE));
     assert_null(registry_model(f->reg, STR("m2")));
-}
-
-/* --- what an offer needs to be chosen --- */
-
-static void disconnect(struct provider *p)
-{
-    p->state = PROVIDER_GONE;
-}
-
-static void distrust(struct provider *p)
-{
-    p->untrusted = true;
-}
-
-static void forbid_private_text(struct provider *p)
-{
-    p->private_text = false;
-}
-
-static void take_key(struct provider *p)
-{
-    p->has_key = false;
-}
-
-static void fail_challenge(struct provider *p)
-{
-    p->challenge.passed = false;
-}
-
-static void overheat(struct provider *p)
-{
-    p->thermal_critical = true;
-}
-
-static void crash_slot(struct provider *p)
-{
-    p->offers[0].slot_usable = false;
-}
-
-static void close_slots(struct provider *p)
-{
-    p->max_running = 0;
-}
-
-static void lower_trust(struct provider *p)
-{
-    p->trust = TRUST_NONE; /* the settings demand self_signed */
-}
-
-static void (*const obstacles[])(struct provider *p) = {
-    disconnect, distrust,   forbid_private_text, take_key,   fail_challenge,
-    overheat,   crash_slot, close_slots,         lower_trust};
-
-static void each_obstacle_alone_keeps_a_provider_out_until_it_is_gone(void **state)
-{
-    struct fake_fleet *f = *state;
-    struct provider *p, before;
-    struct offer offer;
-
-    f->settings.min_trust = TRUST_SELF_SIGNED;
-    p = fake_fleet_add(f, TRUST_SELF_SIGNED, 1);
-    for (size_t i = 0; i < sizeof obstacles / sizeof obstacles[0]; i++) {
-        if (fake_fleet_choose(f, 0, TRUST_NONE) != p)
-            fail_msg("before obstacle %zu", i);
-        before = *p;
-        offer = p->offers[0];
-        obstacles[i](p);
-        offers_update(p);
-        if (fake_fleet_choose(f, 0, TRUST_NONE) || offer_routable(&p->offers[0]))
-            fail_msg("obstacle %zu is none", i);
-        /* Undo it, but for the offer's place in the index. */
-        offer.heap_level = p->offers[0].heap_level;
-        offer.model = p->offers[0].model;
-        offer.link = p->offers[0].link;
-        p->offers[0] = offer;
-        before.attempts = p->attempts;
-        before.listed = p->listed;
-        *p = before;
-        offers_update(p);
-    }
-    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), p);
 }
 
 static void a_full_provider_is_left_alone_until_a_slot_is_free(void **state)
@@ -154,9 +73,12 @@ static void a_demand_for_trust_is_met_or_nobody_is_chosen(void **state)
     struct attempt a;
 
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), open);
-    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_SELF_SIGNED), hardware);
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_SELF_SIGNED), software);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_HARDWARE_VIRTUAL), hardware);
-    /* The cheapest of all levels that suffice, not the highest. */
+    /* The cheapest of all levels that suffice, whichever it has. */
+    fake_fleet_take(software, 0, "a", &a, NULL);
+    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_SELF_SIGNED), hardware);
+    registry_detach(&a, &blameless, false);
     fake_fleet_take(hardware, 0, "a", &a, NULL);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_SELF_SIGNED), software);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_HARDWARE), hardware);
@@ -164,6 +86,7 @@ static void a_demand_for_trust_is_met_or_nobody_is_chosen(void **state)
     assert_null(fake_fleet_choose(f, 0, TRUST_HARDWARE));
     provider_set_trust(open, TRUST_HARDWARE, TRUST_REASON_CHALLENGE_PASSED);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_HARDWARE), open);
+    fake_fleet_check(f);
     registry_detach(&a, &blameless, false);
 }
 
@@ -201,47 +124,57 @@ static void a_distrusted_provider_loses_its_requests_and_no_heartbeat_revives_it
 
 /* --- retry and removal --- */
 
-static void a_provider_that_failed_is_not_chosen_again(void **state)
+static void a_provider_that_was_tried_is_not_chosen_again(void **state)
 {
     struct fake_fleet *f = *state;
-    uint64_t failed[3];
+    uint64_t tried[3];
+    struct route_ask ask = {.exclude = tried};
 
     for (int i = 0; i < 3; i++)
-        failed[i] = fake_fleet_add(f, i == 2 ? TRUST_HARDWARE : TRUST_NONE, 1)->serial;
-    for (size_t n = 0; n < 3; n++) {
-        struct offer *o = registry_choose(f->models[0], TRUST_NONE, failed, n);
+        (void)fake_fleet_add(f, i == 2 ? TRUST_HARDWARE : TRUST_NONE, 1);
+    for (; ask.n_exclude < 3; ask.n_exclude++) {
+        struct offer *o = registry_choose(f->models[0], &ask);
 
         assert_non_null(o);
-        assert_int_equal(offer_provider_serial(o), failed[n]);
+        for (size_t i = 0; i < ask.n_exclude; i++)
+            assert_int_not_equal(offer_provider_serial(o), tried[i]);
+        assert_true(registry_may_serve(f->models[0], &ask));
+        tried[ask.n_exclude] = offer_provider_serial(o);
     }
-    assert_null(registry_choose(f->models[0], TRUST_NONE, failed, 3));
+    assert_null(registry_choose(f->models[0], &ask));
+    assert_false(registry_may_serve(f->models[0], &ask));
 }
 
-static void fails_one(struct provider *p)
-{
-    struct attempt a = {.wire_id = "fails"};
-
-    assert_int_equal(registry_attach(&a, &p->offers[0]), 0);
-    registry_detach(&a, &(struct attempt_result){.end = ATTEMPT_FAULT}, false);
-}
-
-static void who_fails_comes_after_the_others_for_a_while(void **state)
+/* A retry waits for one that is busy, but not for one that is left alone for its failures. */
+static void who_is_busy_may_serve_and_who_is_failing_may_not(void **state)
 {
     struct fake_fleet *f = *state;
-    const struct msg_heartbeat idle = {.system_metrics = {.thermal_state = STR("nominal")}};
+    const struct route_ask any = {.min_trust = TRUST_NONE};
+    struct provider *p = fake_fleet_add_with(f, &(struct fake_member){.n_models = 1, .slots = 1});
+    struct attempt a;
+
+    fake_fleet_take(p, 0, "a", &a, NULL);
+    assert_false(registry_has_free(f->models[0], &any));
+    assert_true(registry_may_serve(f->models[0], &any));
+    assert_false(registry_may_serve(f->models[0],
+                                    &(struct route_ask){.exclude = &p->serial, .n_exclude = 1}));
+    assert_false(
+        registry_may_serve(f->models[0], &(struct route_ask){.min_trust = TRUST_HARDWARE}));
+    registry_detach(&a, &blameless, false);
+    for (int i = 0; i < 3; i++)
+        fake_fleet_end(p, ATTEMPT_FAULT);
+    assert_false(registry_may_serve(f->models[0], &any));
+}
+
+static void who_has_failed_comes_after_the_others(void **state)
+{
+    struct fake_fleet *f = *state;
     struct provider *a = fake_fleet_add(f, TRUST_NONE, 1), *b = fake_fleet_add(f, TRUST_NONE, 1);
 
-    fails_one(a);
+    fake_fleet_end(a, ATTEMPT_FAULT);
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
-    fails_one(b);
-    fails_one(b); /* twice is worse */
-    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
-    for (int i = 0; i < 1000; i++)
-        fails_one(a);
-    assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), b);
-    loop_fake_advance(f->loop, 60000000); /* however often */
-    provider_heartbeat(a, &idle);
-    provider_heartbeat(b, &idle);
+    fake_fleet_end(b, ATTEMPT_FAULT);
+    fake_fleet_end(b, ATTEMPT_FAULT); /* twice is worse */
     assert_ptr_equal(fake_fleet_choose(f, 0, TRUST_NONE), a);
 }
 
@@ -301,8 +234,10 @@ static void a_loaded_provider_comes_after_an_idle_one(void **state)
 {
     struct fake_fleet *f = *state;
     struct provider *loaded = fake_fleet_add(f, TRUST_NONE, 1);
-    struct provider *idle = fake_fleet_add(f, TRUST_NONE, 1); /* second among equals */
+    struct provider *idle = fake_fleet_add(f, TRUST_NONE, 1);
 
+    idle->load.pressure_ms = 1; /* second, but for what the first reports */
+    offers_update(idle);
     for (size_t i = 0; i < sizeof loads / sizeof loads[0]; i++) {
         struct msg_slot slot = loads[i].slot;
         struct msg_heartbeat m = {
@@ -345,7 +280,7 @@ static void numbers_below_zero_are_no_discount(void **state)
 {
     struct fake_fleet *f = *state;
     struct provider *honest = fake_fleet_add(f, TRUST_NONE, 1);
-    struct provider *liar = fake_fleet_add(f, TRUST_NONE, 1); /* second among equals */
+    struct provider *liar = fake_fleet_add(f, TRUST_NONE, 1);
 
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         struct msg_slot slot = lies[i].slot;
@@ -355,7 +290,7 @@ static void numbers_below_zero_are_no_discount(void **state)
             .backend_capacity = {&slot, 1, lies[i].gpu_active_gb, 0, 0, 64, PROTO_UNSET}};
 
         provider_heartbeat(liar, &m);
-        if (fake_fleet_choose(f, 0, TRUST_NONE) != honest)
+        if (liar->offers[0].cost_ms < honest->offers[0].cost_ms)
             fail_msg("lie %zu", i);
     }
 }
@@ -378,9 +313,9 @@ static void slots_are_as_many_as_announced_or_as_the_memory_suggests(void **stat
 
         provider_heartbeat(p, &m);
         if (cases[i].slots > 0)
-            assert_int_equal(p->max_running, cases[i].slots);
+            assert_int_equal(p->load.max_running, cases[i].slots);
         else
-            assert_int_equal(p->max_running, provider_max_running(cases[i].memory_gb));
+            assert_int_equal(p->load.max_running, provider_max_running(cases[i].memory_gb));
     }
     assert_true(provider_max_running(0) >= 1);
     assert_true(provider_max_running(8) <= provider_max_running(64));
@@ -404,7 +339,7 @@ static void a_free_slot_is_reported_only_while_somebody_waits(void **state)
     offers_update(p);
     assert_int_equal(f->n_capacity, 1);
     f->models[0]->n_waiting = 1;
-    overheat(p);
+    p->load.thermal_critical = true;
     offers_update(p);
     assert_int_equal(f->n_capacity, 1);
 }
@@ -428,24 +363,29 @@ static void an_attempt_is_found_by_its_wire_id_while_it_runs(void **state)
 
 /* --- the heaps against a search of everything --- */
 
+static bool would_do(const struct offer *o, const struct model *m, const struct route_ask *ask)
+{
+    for (size_t k = 0; k < ask->n_exclude; k++) {
+        if (ask->exclude[k] == o->provider->serial)
+            return false;
+    }
+    return o->model == m && o->provider->trust >= ask->min_trust &&
+           gate_of_offer(o, clock_mono_us(&o->provider->reg->clock)) == GATE_NONE &&
+           (o->context_length == 0 || o->context_length >= ask->tokens);
+}
+
 static const struct offer *cheapest_by_search(const struct fake_fleet *f, const struct model *m,
-                                              enum trust_level min, const uint64_t *exclude,
-                                              size_t n_exclude)
+                                              const struct route_ask *ask)
 {
     const struct offer *best = NULL;
 
     for (size_t i = 0; i < f->n_providers; i++) {
         const struct provider *p = f->providers[i];
-        bool skip = p->trust < min;
 
-        for (size_t k = 0; k < n_exclude; k++)
-            skip |= exclude[k] == p->serial;
-        for (size_t k = 0; !skip && k < p->n_offers; k++) {
+        for (size_t k = 0; k < p->n_offers; k++) {
             const struct offer *o = &p->offers[k];
 
-            if (o->model == m && offer_routable(o) &&
-                (!best || o->cost_ms < best->cost_ms ||
-                 (!(best->cost_ms < o->cost_ms) && o->tie < best->tie)))
+            if (would_do(o, m, ask) && (!best || o->cost_ms < best->cost_ms))
                 best = o;
         }
     }
@@ -473,19 +413,28 @@ static void change_something(struct provider *p, uint32_t *seed)
         p->trust = (enum trust_level)next(seed, TRUST_LEVELS);
         break;
     case 2:
-        p->pressure_cost_ms = next(seed, 3) * 1000;
+        p->load.pressure_ms = next(seed, 3) * 1000;
         break;
     case 3:
-        o->num_running = next(seed, 4);
+        o->slot.num_running = next(seed, 4);
         break;
     case 4:
-        o->backlog_tokens = next(seed, 1000);
+        o->slot.backlog_tokens = next(seed, 1000);
         break;
     default:
-        o->slot_usable = next(seed, 4) > 0;
+        o->slot.state = next(seed, 4) > 0 ? SLOT_RUNNING : SLOT_CRASHED;
         break;
     }
     offers_update(p);
+}
+
+static struct provider *some_member(struct fake_fleet *f, uint32_t *seed)
+{
+    return fake_fleet_add_with(
+        f, &(struct fake_member){.trust = (enum trust_level)next(seed, TRUST_LEVELS),
+                                 .n_models = 1 + next(seed, 2),
+                                 .slots = 4,
+                                 .context_length = next(seed, 5) * 2048}); /* or not known */
 }
 
 static void the_index_finds_what_a_search_of_everything_finds(void **state)
@@ -493,23 +442,37 @@ static void the_index_finds_what_a_search_of_everything_finds(void **state)
     struct fake_fleet *f = *state;
     uint32_t seed = 20261124;
 
-    while (f->n_providers < FLEET_PROVIDERS)
-        (void)fake_fleet_add(f, (enum trust_level)next(&seed, TRUST_LEVELS), 1 + next(&seed, 2));
+    while (f->n_providers < MEMBERS)
+        (void)some_member(f, &seed);
     for (int step = 0; step < STEPS; step++) {
         uint64_t exclude[3];
-        enum trust_level min = (enum trust_level)next(&seed, TRUST_LEVELS);
-        const struct model *m = f->models[next(&seed, FLEET_MODELS)];
-        size_t n_exclude = next(&seed, 4);
+        struct route_ask ask = {.min_trust = (enum trust_level)next(&seed, TRUST_LEVELS),
+                                .tokens = next(&seed, 10000),
+                                .exclude = exclude};
+        struct model *m = f->models[next(&seed, FLEET_MODELS)];
+        const struct offer *best;
+        struct route_found found;
 
-        change_something(f->providers[next(&seed, FLEET_PROVIDERS)], &seed);
-        for (size_t i = 0; i < n_exclude; i++) {
+        change_something(f->providers[next(&seed, MEMBERS)], &seed);
+        for (size_t n = next(&seed, 4); n > 0; n--) {
             /* Excluding those on top is what a retry does. */
-            struct offer *o = registry_choose(m, min, exclude, i);
+            struct offer *o = registry_choose(m, &ask);
 
-            exclude[i] = o ? offer_provider_serial(o) : 1 + next(&seed, FLEET_PROVIDERS);
+            exclude[ask.n_exclude] = o ? offer_provider_serial(o) : 1 + next(&seed, MEMBERS);
+            ask.n_exclude++;
         }
-        assert_ptr_equal(registry_choose(m, min, exclude, n_exclude),
-                         cheapest_by_search(f, m, min, exclude, n_exclude));
+        best = cheapest_by_search(f, m, &ask);
+        route_search(m, &ask, &found);
+        assert_int_equal(found.n > 0, best != NULL);
+        assert_int_equal(registry_has_free(m, &ask), best != NULL);
+        if (best)
+            assert_true(found.near[0]->cost_ms <= best->cost_ms);
+        for (size_t i = 0; i < found.n; i++) {
+            assert_true(would_do(found.near[i], m, &ask));
+            assert_true(found.near[i]->cost_ms <= best->cost_ms * 1.05 + 100);
+        }
+        if (step % 100 == 0)
+            fake_fleet_check(f);
     }
 }
 
@@ -520,12 +483,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_of_equals_then_the_one_with_less_to_do),
         TEST(a_model_nobody_offers_has_no_provider),
-        TEST(each_obstacle_alone_keeps_a_provider_out_until_it_is_gone),
         TEST(a_full_provider_is_left_alone_until_a_slot_is_free),
         TEST(a_demand_for_trust_is_met_or_nobody_is_chosen),
         TEST(a_distrusted_provider_loses_its_requests_and_no_heartbeat_revives_it),
-        TEST(a_provider_that_failed_is_not_chosen_again),
-        TEST(who_fails_comes_after_the_others_for_a_while),
+        TEST(a_provider_that_was_tried_is_not_chosen_again),
+        TEST(who_is_busy_may_serve_and_who_is_failing_may_not),
+        TEST(who_has_failed_comes_after_the_others),
         TEST(a_provider_that_left_is_not_chosen),
         TEST(a_loaded_provider_comes_after_an_idle_one),
         TEST(numbers_below_zero_are_no_discount),
