@@ -118,8 +118,8 @@ static void load_on_close(void *ud, int reason)
 static void load_on_connect(void *ud, int sock)
 {
     static const struct conn_ops ops = {.on_data = load_on_data, .on_close = load_on_close};
-    const struct conn_config config = {.in_max_bytes = IN_MAX_BYTES,
-                                       .out_max_bytes = OUT_MAX_BYTES};
+    const struct conn_config config = {
+        .in_max_bytes = IN_MAX_BYTES, .out_max_bytes = OUT_MAX_BYTES, .urgent = true};
     struct client *c = ud;
 
     if (sock < 0 || conn_new(c->run->config->loop, sock, &config, &ops, c, &c->conn) < 0) {

@@ -233,7 +233,8 @@ int null_provider_new(struct loop *l, uint16_t port, const struct null_script *s
                                            .on_close = null_provider_on_close};
     const struct ws_conn_config config = {.max_message_bytes = FRAME_MAX_BYTES,
                                           .out_max_bytes = OUT_MAX_BYTES,
-                                          .rand = rand_system()};
+                                          .rand = rand_system(),
+                                          .urgent = true};
     struct null_provider *p = calloc(1, sizeof *p);
     int rc = p ? 0 : ERR_NOMEM;
 

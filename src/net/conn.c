@@ -7,10 +7,11 @@
 
 /* --- groups --- */
 
-void conn_group_init(struct conn_group *g)
+void conn_group_init(struct conn_group *g, size_t max_lingering)
 {
-    *g = (struct conn_group){0};
+    *g = (struct conn_group){.max_lingering = max_lingering};
     list_init(&g->members);
+    list_init(&g->lingering);
 }
 
 static void conn_leave_group(struct conn *c)
@@ -19,21 +20,49 @@ static void conn_leave_group(struct conn *c)
         return;
     list_remove(&c->of_group);
     c->group->n--;
+    c->group->n_lingering -= c->lingering;
     c->group = NULL;
 }
 
 void conn_join(struct conn *c, struct conn_group *g)
 {
+    CHECK(c->state == CONN_OPEN);
     conn_leave_group(c);
     c->group = g;
     list_push_back(&g->members, &c->of_group);
     g->n++;
 }
 
+void conn_linger(struct conn *c)
+{
+    struct conn_group *g = c->group;
+
+    if (!g)
+        return;
+    c->lingering = true;
+    list_remove(&c->of_group);
+    list_push_back(&g->lingering, &c->of_group);
+    if (++g->n_lingering > g->max_lingering)
+        (void)conn_group_evict(g);
+}
+
+bool conn_group_evict(struct conn_group *g)
+{
+    struct conn *c;
+
+    if (list_empty(&g->lingering))
+        return false;
+    c = list_owner(g->lingering.next, struct conn, of_group);
+    conn_leave_group(c); /* also where it is freed a little later, out of its callbacks */
+    conn_free(c);
+    return true;
+}
+
 void conn_group_disband(struct conn_group *g)
 {
-    while (!list_empty(&g->members)) {
-        struct conn *c = list_owner(g->members.next, struct conn, of_group);
+    while (g->n > 0) {
+        struct list_node *list = list_empty(&g->members) ? &g->lingering : &g->members;
+        struct conn *c = list_owner(list->next, struct conn, of_group);
 
         (void)budget_move(&c->memory, NULL, NULL); /* nobody is there to refuse */
         c->config.budget = NULL;
@@ -47,7 +76,7 @@ static void conn_destroy(struct conn *c)
 {
     CHECK(c->busy == 0);
     loop_defer_remove(c->loop, &c->flush);
-    loop_defer_remove(c->loop, &c->resume);
+    loop_defer_remove(c->loop, &c->turn);
     loop_timer_clear(c->loop, &c->timer);
     list_remove(&c->orphan.link);
     conn_leave_group(c);
@@ -168,8 +197,8 @@ void conn_report_close(struct conn *c, int reason)
 
 void conn_watch(struct conn *c)
 {
-    unsigned want = (c->eof || c->in.len >= c->config.in_max_bytes ? 0 : LOOP_READABLE) |
-                    (c->blocked ? LOOP_WRITABLE : 0);
+    bool room = c->state == CONN_FINISHING ? c->drop_left > 0 : c->in.len < c->config.in_max_bytes;
+    unsigned want = (room && !c->eof ? LOOP_READABLE : 0) | (c->blocked ? LOOP_WRITABLE : 0);
 
     if (want != c->watching) {
         c->watching = want;

@@ -31,6 +31,8 @@ struct conn_config {
                                 none; else it outlives the connection */
     int64_t stall_ms; /* output waits and the socket takes none of it for this long: on_close.
                          0: never */
+    bool urgent;      /* read as soon as it is ready; else in turn with the others, a bounded
+                         number in one iteration (loop_defer_turn) */
 };
 
 /* Takes over `sock`. 0, or ERR_NOMEM or ERR_LIMIT (no room in the budget); then `sock` is closed.
@@ -49,13 +51,18 @@ int conn_set_limits(struct conn *c, const struct conn_config *config);
  * releases that before conn_free or conn_finish. */
 struct budget *conn_budget(struct conn *c);
 
-/* Counts connections, whoever owns them, until their sockets are closed. */
+/* Counts connections, whoever owns them, until their sockets are closed. Those that have sent all
+ * and only wait for the peer's end (conn_finish) are at most `max_lingering`: the oldest is closed
+ * for the newest. */
 struct conn_group {
-    struct list_node members;
-    size_t n;
+    struct list_node members, lingering;
+    size_t n; /* of both */
+    size_t n_lingering, max_lingering;
 };
 
-void conn_group_init(struct conn_group *g);
+void conn_group_init(struct conn_group *g, size_t max_lingering);
+/* Close the one that has lingered longest; false: none does. */
+bool conn_group_evict(struct conn_group *g);
 void conn_join(struct conn *c, struct conn_group *g); /* a connection is in one group at most */
 /* The connections go on, and are charged to nobody any more: the budgets may go. */
 void conn_group_disband(struct conn_group *g);
@@ -63,14 +70,16 @@ void conn_group_disband(struct conn_group *g);
 /* Close at once, unsent output is dropped. NULL is allowed. Safe from inside a callback. */
 void conn_free(struct conn *c);
 /* Send what is queued, then the end of the stream, then wait up to `linger_ms` for the peer's own
- * end; no callback after this call. A peer that takes nothing for 10 s is given up. */
-void conn_finish(struct conn *c, int64_t linger_ms);
+ * end; no callback after this call. What still comes is read and dropped, so that the peer is not
+ * told of a reset before it has read the answer, but `drop_max_bytes` of it at most: the rest stays
+ * with the sender. A peer that takes nothing for 10 s is given up. */
+void conn_finish(struct conn *c, int64_t linger_ms, size_t drop_max_bytes);
 
 /* Unread input. Consume with buf_consume; after consuming outside on_data call conn_resume. */
 struct buf *conn_in(struct conn *c);
 void conn_pause(struct conn *c);  /* stop handing over data (closing is still noticed) */
-void conn_resume(struct conn *c); /* on_data is called again for what is there, at the latest at the
-                                     end of the iteration */
+void conn_resume(struct conn *c); /* on_data is called again for what is there, in its turn; never
+                                     from inside the call */
 
 /* Queue bytes. 0, ERR_LIMIT (the output maximum or the budget: nothing was queued) or ERR_CLOSED.
  */

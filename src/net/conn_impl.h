@@ -13,9 +13,10 @@ struct conn {
     struct loop *loop;
     struct loop_watch *watch;
     struct loop_orphan orphan;
-    struct loop_defer flush, resume;
-    struct loop_timer timer; /* open: output stalls; finishing: output stalls, or lingers */
-    int64_t linger_ms;
+    struct loop_defer flush, turn; /* output; input */
+    struct loop_timer timer;       /* open: output stalls; finishing: output stalls, or lingers */
+    int64_t linger_ms;             /* finishing */
+    size_t drop_left; /* finishing: bytes of input that may still be read and dropped */
     struct list_node of_group;
     struct conn_group *group;
     const struct conn_ops *ops;
@@ -29,9 +30,9 @@ struct conn {
     bool paused, blocked, was_blocked, eof, reported;
     bool drop_in; /* finished inside a callback, which may still look at the input */
     unsigned watching;
+    bool lingering; /* all was sent; on the group's list of these */
     uint64_t taken;
     int64_t last_taken_us, blocked_us; /* mono */
-    size_t discarded;
 };
 
 /* conn.c */
@@ -41,8 +42,11 @@ bool conn_leave(struct conn *c);
 void conn_report_close(struct conn *c, int reason);
 /* Have the loop watch the socket for what is wanted now. */
 void conn_watch(struct conn *c);
+/* All was sent: count it among the lingering ones of its group. */
+void conn_linger(struct conn *c);
 
 /* conn_in.c */
+/* The socket is readable. */
 void conn_read(struct conn *c);
 
 /* conn_out.c */

@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "net/conn_impl.h"
 
-enum { IN_KEEP_BYTES = 4 << 10, DISCARD_MAX_BYTES = 16 << 20 };
+enum { IN_KEEP_BYTES = 4 << 10 };
 
 /* What waits in the connection's own buffer; memory that held a large message is not kept. */
 static bool conn_hand_over(struct conn *c)
@@ -51,52 +51,79 @@ static bool conn_take_scratch(struct conn *c, size_t n)
     return conn_leave(c) && rc == 0;
 }
 
-static void conn_discard(struct conn *c, ssize_t n)
+/* Finishing: what still comes is dropped. The peer's end is the connection's. */
+static void conn_drop(struct conn *c)
 {
-    if (n > 0)
-        c->discarded += (size_t)n;
-    if (n == 0 || n == ERR_CLOSED || c->discarded > DISCARD_MAX_BYTES)
+    size_t room = c->drop_left < LOOP_SCRATCH_BYTES ? c->drop_left : LOOP_SCRATCH_BYTES;
+    ssize_t n = room > 0 ? loop_recv(c->loop, c->sock, c->loop->scratch, room) : ERR_AGAIN;
+
+    if (n > 0) {
+        c->drop_left -= (size_t)n;
+        conn_watch(c);
+    } else if (n != ERR_AGAIN) {
         conn_free(c);
+    }
 }
 
-void conn_read(struct conn *c)
+static void conn_ended(struct conn *c)
 {
-    size_t max = c->config.in_max_bytes;
-    size_t room = c->in.len < max ? max - c->in.len : 0;
-    ssize_t n;
-
-    if (room > LOOP_SCRATCH_BYTES || c->state == CONN_FINISHING)
-        room = LOOP_SCRATCH_BYTES;
-    if (room == 0 && c->watching & LOOP_READABLE) {
-        conn_watch(c);
-        return;
-    }
-    /* Ready without having been asked for: the connection broke. */
-    n = room == 0 ? ERR_CLOSED : loop_recv(c->loop, c->sock, c->loop->scratch, room);
-    if (n == ERR_AGAIN)
-        return;
-    if (c->state == CONN_FINISHING) {
-        conn_discard(c, n);
-        return;
-    }
-    if (n > 0) {
-        if (conn_take_scratch(c, (size_t)n) && c->state == CONN_OPEN)
-            conn_watch(c);
-        return;
-    }
     c->eof = true;
     conn_watch(c);
     conn_report_close(c, ERR_CLOSED);
 }
 
-static void conn_resume_later(void *ud)
+static void conn_receive(struct conn *c)
+{
+    size_t max = c->config.in_max_bytes;
+    size_t room = c->in.len < max ? max - c->in.len : 0;
+    ssize_t n;
+
+    if (room > LOOP_SCRATCH_BYTES)
+        room = LOOP_SCRATCH_BYTES;
+    if (room == 0) {
+        conn_watch(c);
+        return;
+    }
+    n = loop_recv(c->loop, c->sock, c->loop->scratch, room);
+    if (n == ERR_AGAIN)
+        return;
+    if (n <= 0)
+        conn_ended(c);
+    else if (conn_take_scratch(c, (size_t)n) && c->state == CONN_OPEN)
+        conn_watch(c);
+}
+
+/* One piece of work: what waits is handed over, or else what has come is read. */
+static void conn_take_turn(void *ud)
 {
     struct conn *c = ud;
 
-    if (c->state != CONN_OPEN || c->paused || c->in.len == 0)
-        return;
-    if (conn_hand_over(c))
-        conn_watch(c);
+    c->busy++;
+    if (c->state == CONN_FINISHING) {
+        conn_drop(c);
+    } else if (c->state == CONN_OPEN && !c->paused && c->in.len > 0) {
+        if (conn_hand_over(c))
+            conn_watch(c);
+    } else if (c->state == CONN_OPEN && c->watching & LOOP_READABLE) {
+        conn_receive(c);
+    }
+    (void)conn_leave(c);
+}
+
+void conn_read(struct conn *c)
+{
+    if (!(c->watching & LOOP_READABLE)) { /* ready without having been asked for: it broke */
+        if (c->state == CONN_FINISHING)
+            conn_free(c);
+        else
+            conn_ended(c);
+    } else if (!c->config.urgent && !loop_turn_take(c->loop)) {
+        loop_defer_turn(c->loop, &c->turn, conn_take_turn, c);
+    } else if (c->state == CONN_FINISHING) {
+        conn_drop(c);
+    } else {
+        conn_receive(c);
+    }
 }
 
 void conn_pause(struct conn *c)
@@ -107,7 +134,8 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
     c->paused = false;
-    loop_defer_add(c->loop, &c->resume, conn_resume_later, c);
+    if (c->in.len > 0)
+        loop_defer_turn(c->loop, &c->turn, conn_take_turn, c);
 }
 
 struct buf *conn_in(struct conn *c)

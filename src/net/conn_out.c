@@ -54,6 +54,7 @@ static void conn_sent_all(struct conn *c)
     if (c->state == CONN_FINISHING) {
         loop_shutdown(c->loop, c->sock);
         conn_timer_in(c, c->linger_ms);
+        conn_linger(c);
         return;
     }
     if (drained && c->ops->on_drain) {
@@ -141,7 +142,7 @@ static void conn_drop_input(struct conn *c)
         buf_free(&c->in);
 }
 
-void conn_finish(struct conn *c, int64_t linger_ms)
+void conn_finish(struct conn *c, int64_t linger_ms, size_t drop_max_bytes)
 {
     if (c->state != CONN_OPEN)
         return;
@@ -150,6 +151,8 @@ void conn_finish(struct conn *c, int64_t linger_ms)
     conn_drop_input(c);
     list_push_back(&c->loop->orphans, &c->orphan.link);
     c->linger_ms = linger_ms;
+    c->drop_left = drop_max_bytes;
+    c->config.urgent = false; /* nobody waits for what it still says */
     conn_timer_in(c, c->eof ? 0 : FINISH_STALL_MS);
     if (c->eof) /* nobody reads any more, and nobody sends */
         return;

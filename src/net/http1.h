@@ -46,8 +46,10 @@ struct http_server_config {
     int64_t idle_timeout_ms;  /* keep-alive without a request. 0: 60 s */
     int max_connections;      /* until their sockets are closed, WebSockets among them; beyond it
                                  new ones get 503. 0: 65536 */
-    struct budget *budget;    /* memory of all connections while they speak HTTP, bodies too: 503
-                                 beyond. NULL: unbounded; outlives the server */
+    int max_lingering;     /* of these, that only wait for their peer to close; beyond it the oldest
+                              is closed. 0: an eighth of max_connections, at most 1024 */
+    struct budget *budget; /* memory of all connections while they speak HTTP, bodies too: 503
+                              beyond. NULL: unbounded; outlives the server */
 };
 
 struct http_server_ops {

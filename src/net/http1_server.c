@@ -15,8 +15,13 @@ enum {
     DEFAULT_DEADLINE_MS = 60000,
     DEFAULT_IDLE_MS = 60000,
     DEFAULT_CONNECTIONS = 65536,
+    LINGERING_MAX = 1024,
+    LINGERING_SHARE = 8, /* of all connections, where that is less */
+    DROP_BYTES = 64 << 10,
+    DROP_BODY_BYTES =
+        1 << 20, /* where some of the body was read, the rest of it may be on its way */
     IN_MAX_BYTES = 64 << 10,
-    ACCEPT_BATCH = 64,
+    ACCEPT_BATCH = 16,
     ACCEPT_PAUSE_US = 100000,
     KEEP_BYTES = 4 << 10
 };
@@ -65,9 +70,10 @@ static void http_exchange_close(struct http_exchange *x)
 static void http_exchange_finish(struct http_exchange *x)
 {
     struct conn *c = x->conn;
+    size_t drop = x->body.len > 0 ? DROP_BODY_BYTES : DROP_BYTES;
 
     http_exchange_free(x);
-    conn_finish(c, HTTP_LINGER_MS);
+    conn_finish(c, HTTP_LINGER_MS, drop);
 }
 
 void http_reject(struct http_exchange *x)
@@ -260,8 +266,11 @@ static struct http_exchange *http_exchange_new(struct http_server *s, int sock)
 
 static void http_server_serve(struct http_server *s, int sock)
 {
-    struct http_exchange *x = http_exchange_new(s, sock);
+    struct http_exchange *x;
 
+    if (s->conns.n >= (size_t)s->config.max_connections)
+        (void)conn_group_evict(&s->conns);
+    x = http_exchange_new(s, sock);
     if (!x)
         return;
     http_parse_reset(x);
@@ -291,6 +300,8 @@ static void http_server_ready(void *ud, unsigned events)
 
         if (sock == ERR_AGAIN)
             return;
+        if (sock < 0 && conn_group_evict(&s->conns)) /* one descriptor is free again */
+            continue;
         if (sock < 0) { /* out of descriptors: let some connections end first */
             loop_watch_set(s->watch, 0);
             loop_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_US, http_server_accept_again, s);
@@ -312,6 +323,9 @@ static void http_server_defaults(struct http_server_config *c)
     c->body_deadline_ms = c->body_deadline_ms ? c->body_deadline_ms : DEFAULT_DEADLINE_MS;
     c->idle_timeout_ms = c->idle_timeout_ms ? c->idle_timeout_ms : DEFAULT_IDLE_MS;
     c->max_connections = c->max_connections ? c->max_connections : DEFAULT_CONNECTIONS;
+    if (!c->max_lingering)
+        c->max_lingering =
+            (int)num_min(LINGERING_MAX, 1 + (c->max_connections - 1) / LINGERING_SHARE);
 }
 
 int http_server_new(struct loop *l, int listen_sock, const struct http_server_config *config,
@@ -332,7 +346,7 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
                               .date_s = -1};
     http_server_defaults(&s->config);
     list_init(&s->exchanges);
-    conn_group_init(&s->conns);
+    conn_group_init(&s->conns, (size_t)s->config.max_lingering);
     http_parse_init(s);
     if (loop_watch_add(l, listen_sock, LOOP_READABLE, http_server_ready, s, &s->watch) < 0) {
         loop_close(l, listen_sock);

@@ -9,6 +9,8 @@ int loop_base_init(struct loop *l, const struct loop_ops *ops)
     l->ops = ops;
     l->deferred.end = &l->deferred.head;
     l->late.end = &l->late.head;
+    l->turns.end = &l->turns.head;
+    l->turn_share = LOOP_TURN_SHARE;
     list_init(&l->orphans);
     l->scratch = malloc(LOOP_SCRATCH_BYTES);
     return l->scratch ? 0 : ERR_NOMEM;
@@ -46,6 +48,17 @@ static void loop_run_deferred(struct loop *l)
         loop_run_first(l->deferred.head ? &l->deferred : &l->late);
 }
 
+/* What is queued while this runs is of the next iteration: a connection has one piece in each. */
+static void loop_run_turns(struct loop *l)
+{
+    l->turn++;
+    while (l->turns.head && l->turns.head->turn != l->turn && l->turn_share > 0) {
+        l->turn_share--;
+        loop_run_first(&l->turns);
+    }
+    l->turn_share = LOOP_TURN_SHARE;
+}
+
 int64_t loop_run_due(struct loop *l)
 {
     struct clock c = l->ops->clock(l);
@@ -55,7 +68,12 @@ int64_t loop_run_due(struct loop *l)
 
     while ((t = timer_heap_pop_due(&l->timers, now)))
         t->cb(t->ud);
+    while (l->deferred.head) /* what is ready to leave does not wait for new work */
+        loop_run_first(&l->deferred);
+    loop_run_turns(l);
     loop_run_deferred(l);
+    if (l->turns.head)
+        return 0;
     next = timer_heap_next_us(&l->timers);
     if (next == INT64_MAX)
         return -1;
@@ -178,6 +196,20 @@ void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), 
 void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
 {
     loop_defer_to(&l->late, d, cb, ud);
+}
+
+void loop_defer_turn(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud)
+{
+    loop_defer_to(&l->turns, d, cb, ud);
+    d->turn = l->turn;
+}
+
+bool loop_turn_take(struct loop *l)
+{
+    if (l->turns.head || l->turn_share == 0)
+        return false;
+    l->turn_share--;
+    return true;
 }
 
 void loop_defer_remove(struct loop *l, struct loop_defer *d)

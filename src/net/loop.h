@@ -6,7 +6,8 @@
  *
  * One thread owns a loop; only loop_waker_wake may be called from others. Within one iteration:
  * ready sockets and wakers, then due timers, then everything deferred (which is where connections
- * flush, so that chunks that arrive together leave together). */
+ * flush, so that chunks that arrive together leave together), then a bounded share of what waits
+ * its turn, then what that deferred, then what was deferred late. */
 #ifndef DARKBLOOM_NET_LOOP_H
 #define DARKBLOOM_NET_LOOP_H
 
@@ -34,6 +35,7 @@ struct loop_defer {
     struct loop_queue *queue; /* NULL: not queued */
     void (*cb)(void *ud);
     void *ud;
+    uint32_t turn; /* loop_defer_turn: the iteration in which it was queued */
 };
 
 struct loop;
@@ -100,6 +102,15 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t);
 void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
 /* The same, behind everything deferred, flushes included: for what nobody on the wire waits for. */
 void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
+
+/* Work that anybody can cause: LOOP_TURN_SHARE pieces of it an iteration, so that those who wait
+ * for something else wait for that much at most. A piece is one read or one request. */
+enum { LOOP_TURN_SHARE = 16 };
+/* Run in a later iteration, first in, first out, as its share allows. */
+void loop_defer_turn(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
+/* Whether a piece may be done at once: there is some share left and nobody has waited longer. It is
+ * then taken. */
+bool loop_turn_take(struct loop *l);
 void loop_defer_remove(struct loop *l, struct loop_defer *d);
 
 /* --- other threads and signals --- */

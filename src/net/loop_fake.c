@@ -17,6 +17,7 @@ struct fake_socket {
     int peer;        /* -1: the other end is closed */
     struct buf in;   /* what the peer sent and nobody has read */
     bool peer_ended; /* the peer will send nothing more */
+    bool accepted;
     uint16_t port;   /* listener */
     int waiting[64]; /* listener: connections to accept */
     int n_waiting;
@@ -53,7 +54,7 @@ struct loop_fake {
     int64_t mono_us, wall_us;
     struct loop_fake_faults faults;
     struct fake_socket sockets[SOCKETS_MAX];
-    int n_sockets;
+    int n_sockets, n_accepted;
     uint16_t next_port;
     struct list_node wakers;
 };
@@ -121,12 +122,17 @@ static int loop_fake_listen(struct loop *l, const char *host, uint16_t port, int
 
 static int loop_fake_accept(struct loop *l, int listen_sock, char ret_peer[64])
 {
-    struct fake_socket *s = &loop_fake_of(l)->sockets[listen_sock];
+    struct loop_fake *f = loop_fake_of(l);
+    struct fake_socket *s = &f->sockets[listen_sock];
     int sock;
 
     if (s->n_waiting == 0)
         return ERR_AGAIN;
+    if (f->faults.max_accepted && f->n_accepted >= f->faults.max_accepted)
+        return ERR_IO;
     sock = s->waiting[0];
+    f->sockets[sock].accepted = true;
+    f->n_accepted++;
     memmove(s->waiting, s->waiting + 1, (size_t)--s->n_waiting * sizeof s->waiting[0]);
     if (ret_peer)
         ret_peer[0] = 0;
@@ -247,6 +253,7 @@ static void loop_fake_close(struct loop *l, int sock)
     }
     for (int i = 0; i < s->n_waiting; i++)
         loop_fake_close(l, s->waiting[i]);
+    f->n_accepted -= s->accepted;
     buf_free(&s->in);
     *s = (struct fake_socket){.kind = FAKE_FREE, .peer = -1};
 }
@@ -350,10 +357,15 @@ static bool loop_fake_iterate(struct loop_fake *f)
             w->cb(w->ud);
         }
     }
-    busy |= f->base.deferred.head || f->base.late.head ||
+    busy |= f->base.deferred.head || f->base.late.head || f->base.turns.head ||
             timer_heap_next_us(&f->base.timers) <= f->mono_us;
     (void)loop_run_due(&f->base);
     return busy;
+}
+
+bool loop_fake_step(struct loop *l)
+{
+    return loop_fake_iterate(loop_fake_of(l));
 }
 
 void loop_fake_settle(struct loop *l)

@@ -11,12 +11,15 @@ struct loop_fake_faults {
     size_t recv_max;     /* > 0: a recv returns at most this many bytes (splits every frame) */
     size_t send_max;     /* > 0: a send takes at most this many bytes */
     size_t socket_bytes; /* bytes an unread socket holds before sends say ERR_AGAIN; 0: 64 KiB */
+    int max_accepted;    /* > 0: accepting more sockets than this fails: no descriptors */
 };
 
 /* Virtual wall time starts at `wall_us`. */
 int loop_fake_new(int64_t wall_us, struct loop **ret_loop);
 void loop_fake_set_faults(struct loop *l, struct loop_fake_faults faults);
 
+/* One iteration: whether anything happened. */
+bool loop_fake_step(struct loop *l);
 /* Run iterations until nothing is ready and nothing is due now. Virtual time does not move. */
 void loop_fake_settle(struct loop *l);
 /* Move virtual time forward, stopping at every timer on the way, settling after each. */

@@ -41,7 +41,9 @@ struct loop_queue {
 struct loop {
     const struct loop_ops *ops;
     struct timer_heap timers;
-    struct loop_queue deferred, late;
+    struct loop_queue deferred, late, turns;
+    uint32_t turn;            /* counts iterations */
+    unsigned turn_share;      /* pieces of work that this iteration may still do */
     struct list_node orphans; /* connections that finish on their own: struct loop_orphan */
     char *scratch;            /* LOOP_SCRATCH_BYTES that a connection reads into */
     bool stopped;
@@ -62,8 +64,8 @@ int loop_base_init(struct loop *l, const struct loop_ops *ops);
 /* Ends orphans, releases timers and scratch. Before the implementation closes its own parts. */
 void loop_base_free(struct loop *l);
 
-/* Run everything due now, then everything deferred. Returns µs until the next timer: 0 when more is
- * due, -1 when none is set. */
+/* Run everything due now, everything deferred and a share of what waits its turn. Returns µs until
+ * the next timer: 0 when more is due or waits, -1 when none is set. */
 int64_t loop_run_due(struct loop *l);
 
 #endif

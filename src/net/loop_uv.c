@@ -19,6 +19,7 @@ struct loop_uv {
     struct loop base;
     uv_loop_t uv;
     uv_timer_t timer; /* wakes for the next of our timers */
+    int64_t wake_us;  /* mono: when it fires, or a little earlier; INT64_MAX: it is not set */
     struct uv_signal signals[SIGNALS_MAX];
     int n_signals;
 };
@@ -52,7 +53,21 @@ static struct clock loop_uv_time(struct loop *l)
 
 static void loop_uv_on_timer(uv_timer_t *t)
 {
-    (void)t; /* our timers run after the poll */
+    ((struct loop_uv *)t->data)->wake_us = INT64_MAX; /* our timers run after the poll */
+}
+
+/* Have libuv return from its poll then, at the latest. Its timer is set anew only for an earlier
+ * time: timers that are moved away, as each chunk moves some, cost one wake-up at most. */
+static void loop_uv_wake_in(struct loop_uv *u, int64_t wait_us)
+{
+    struct clock clock = clock_system();
+    int64_t due_us = clock_mono_us(&clock) + wait_us;
+
+    if (due_us >= u->wake_us)
+        return;
+    u->wake_us = due_us;
+    uv_update_time(&u->uv);
+    uv_timer_start(&u->timer, loop_uv_on_timer, (uint64_t)(wait_us + 999) / 1000, 0);
 }
 
 static int loop_uv_run(struct loop *l)
@@ -64,13 +79,9 @@ static int loop_uv_run(struct loop *l)
 
         if (l->stopped)
             break;
-        if (wait_us < 0) {
-            uv_timer_stop(&u->timer);
-        } else {
-            uv_update_time(&u->uv);
-            uv_timer_start(&u->timer, loop_uv_on_timer, (uint64_t)(wait_us + 999) / 1000, 0);
-        }
-        uv_run(&u->uv, UV_RUN_ONCE);
+        if (wait_us > 0)
+            loop_uv_wake_in(u, wait_us);
+        uv_run(&u->uv, wait_us == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     }
     return 0;
 }
@@ -329,6 +340,8 @@ int loop_uv_new(struct loop **ret_loop, struct err *ret_err)
         return err_set(ret_err, ERR_IO, "libuv could not make a loop (open files exhausted?)");
     }
     uv_timer_init(&u->uv, &u->timer);
+    u->timer.data = u;
+    u->wake_us = INT64_MAX;
     *ret_loop = &u->base;
     return 0;
 }

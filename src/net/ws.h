@@ -87,6 +87,7 @@ struct ws_conn_config {
     struct rand_src rand;     /* client masks */
     struct budget *budget;    /* of its class (conn_config); NULL: none */
     int64_t stall_ms;         /* a peer that takes no output for this long is cut; 0: never */
+    bool urgent; /* read as soon as it is ready; else in turn with others (conn_config) */
 };
 
 /* Server end: the HTTP side has sent the 101 (see http_upgrade_ws); takes over the stream. */

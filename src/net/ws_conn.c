@@ -6,7 +6,12 @@
 #include "base/check.h"
 #include "net/ws_conn.h"
 
-enum { CLOSE_LINGER_MS = 2000, CLOSE_TEXT_MAX_BYTES = 123, FRAME_HEAD_ROOM = 16 };
+enum {
+    CLOSE_LINGER_MS = 2000,
+    CLOSE_DROP_BYTES = 1 << 20,
+    CLOSE_TEXT_MAX_BYTES = 123,
+    FRAME_HEAD_ROOM = 16
+};
 
 struct conn *ws_conn_let_go(struct ws_conn *w)
 {
@@ -74,7 +79,7 @@ static void ws_conn_on_peer_close(struct ws_conn *w, struct str payload)
         snprintf(text, sizeof text, "the peer closed the WebSocket with %d: %.*s", code,
                  (int)(payload.n - 2), payload.p + 2);
     (void)ws_conn_send_frame(w, WS_CLOSE, (struct str){payload.p, payload.n >= 2 ? 2 : 0});
-    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
+    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS, CLOSE_DROP_BYTES);
     ws_conn_ended(w, ERR_CLOSED, text);
 }
 
@@ -140,7 +145,7 @@ static const char *ws_conn_parse_words(int rc)
 static void ws_conn_break(struct ws_conn *w, int reason, int code, const char *text)
 {
     ws_conn_send_close(w, code, str_from(text));
-    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
+    conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS, CLOSE_DROP_BYTES);
     ws_conn_ended(w, reason, text);
 }
 
@@ -213,7 +218,8 @@ struct conn_config ws_conn_limits(const struct ws_conn_config *config)
     return (struct conn_config){.in_max_bytes = config->max_message_bytes + FRAME_HEAD_ROOM,
                                 .out_max_bytes = config->out_max_bytes,
                                 .budget = config->budget,
-                                .stall_ms = config->stall_ms};
+                                .stall_ms = config->stall_ms,
+                                .urgent = config->urgent};
 }
 
 void ws_conn_take(struct ws_conn *w, struct conn *c)
@@ -306,7 +312,7 @@ void ws_conn_close(struct ws_conn *w, int code, struct str why)
         return;
     if (w->conn && w->open) {
         ws_conn_send_close(w, code, why);
-        conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS);
+        conn_finish(ws_conn_let_go(w), CLOSE_LINGER_MS, CLOSE_DROP_BYTES);
     }
     ws_conn_free(w);
 }

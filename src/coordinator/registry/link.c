@@ -24,7 +24,8 @@ static struct ws_conn_config link_limits(const struct registry *reg, bool regist
         .out_max_bytes = registered ? PROVIDER_OUT_MAX_BYTES : PROVIDER_FIRST_OUT_MAX_BYTES,
         .rand = config->rand,
         .budget = registered ? &config->memory->providers : &config->memory->unregistered,
-        .stall_ms = config->settings->stall_timeout_ms};
+        .stall_ms = config->settings->stall_timeout_ms,
+        .urgent = registered};
 }
 
 static int link_on_register(struct provider *p, struct provider_msg *m, struct err *ret_err)

@@ -337,7 +337,8 @@ static void link_session_begin(void *ud)
     const struct coordinator_url *url = &l->config.url;
     struct ws_conn_config config = {.max_message_bytes = LINK_MAX_FRAME_BYTES,
                                     .out_max_bytes = OUT_MAX_BYTES,
-                                    .rand = l->config.rand};
+                                    .rand = l->config.rand,
+                                    .urgent = true};
     int rc;
 
     l->state = LINK_CONNECTING;

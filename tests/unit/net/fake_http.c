@@ -120,6 +120,7 @@ int fake_http_setup(void **state)
                                               .small_body_bytes = FAKE_SMALL_BYTES,
                                               .idle_timeout_ms = 60000,
                                               .max_connections = FAKE_CONNECTIONS_MAX,
+                                              .max_lingering = FAKE_LINGERING_MAX,
                                               .budget = &h.memory};
     int listener;
 

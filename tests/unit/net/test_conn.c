@@ -32,7 +32,7 @@ static void act(struct world *w, enum act a)
     if (a == ACT_FREE)
         conn_free(w->conn);
     else if (a == ACT_FINISH)
-        conn_finish(w->conn, 1000);
+        conn_finish(w->conn, 1000, 1 << 20);
     else if (a == ACT_PAUSE)
         conn_pause(w->conn);
     else if (a == ACT_WRITE)
@@ -492,7 +492,7 @@ static void finishing_sends_what_is_queued_and_then_ends(void **state)
     fill(text, sizeof text);
     loop_fake_set_faults(w->l, (struct loop_fake_faults){.socket_bytes = 700});
     assert_int_equal(conn_write(w->conn, &all, 1), 0);
-    conn_finish(w->conn, 1000);
+    conn_finish(w->conn, 1000, 1 << 20);
     w->conn = NULL;
     assert_true(fake_peer_send(&w->peer, STR("still talking"))); /* is read and dropped */
     assert_true(str_eq(fake_peer_read(&w->peer), all));
@@ -508,7 +508,7 @@ static void finishing_gives_up_on_a_peer_that_takes_nothing_for_10_s(void **stat
 
     loop_fake_set_faults(w->l, (struct loop_fake_faults){.socket_bytes = sizeof piece});
     assert_int_equal(conn_write(w->conn, &all, 1), 0);
-    conn_finish(w->conn, 1000);
+    conn_finish(w->conn, 1000, 1 << 20);
     w->conn = NULL;
     for (int i = 0; i < 3; i++) { /* slow, but it reads */
         loop_fake_advance(w->l, 9999999);
@@ -528,7 +528,7 @@ static void finishing_gives_up_on_a_peer_that_does_not_close(void **state)
     const struct str text = STR("bye");
 
     assert_int_equal(conn_write(w->conn, &text, 1), 0);
-    conn_finish(w->conn, 1000);
+    conn_finish(w->conn, 1000, 1 << 20);
     w->conn = NULL;
     assert_true(fake_peer_ended(&w->peer));
     loop_fake_advance(w->l, 999999);
@@ -544,7 +544,7 @@ static void a_finishing_connection_ends_with_the_loop(void **state)
     const struct str text = STR("bye");
 
     assert_int_equal(conn_write(w->conn, &text, 1), 0);
-    conn_finish(w->conn, 1000);
+    conn_finish(w->conn, 1000, 1 << 20);
     w->conn = NULL;
     loop_fake_settle(w->l); /* teardown frees the loop: no leak, no use after free */
     assert_int_equal(w->closes, 0);

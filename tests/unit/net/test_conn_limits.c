@@ -30,7 +30,7 @@ static void on_data(void *ud)
     struct str v = buf_view(conn_in(w->conn));
 
     if (w->finish) {
-        conn_finish(w->conn, 1000);
+        conn_finish(w->conn, 1000, 1 << 20);
         w->conn = NULL;
         w->last_seen = v.p[v.n - 1];
     } else if (!w->keep) {
@@ -223,6 +223,45 @@ static void without_a_limit_a_peer_may_take_nothing_for_ever(void **state)
     assert_int_equal(w->closes, 0);
 }
 
+/* --- finishing --- */
+
+static size_t send_until_refused(struct world *w)
+{
+    size_t sent = 0;
+
+    while (fake_peer_send(&w->peer, (struct str){"x", 1}))
+        sent++;
+    return sent;
+}
+
+/* L6; the mutation of the bound in findings §4 survived. */
+static void
+what_comes_after_the_end_is_dropped_to_the_byte_and_the_rest_stays_with_the_sender(void **state)
+{
+    static const size_t bounds[] = {0, 1, 3000, (64 << 10) + 1};
+
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        struct world *w;
+
+        if (i > 0) {
+            assert_int_equal(teardown(state), 0);
+            assert_int_equal(setup(state), 0);
+        }
+        w = *state;
+        loop_fake_set_faults(w->l, (struct loop_fake_faults){.socket_bytes = 500});
+        conn_finish(w->conn, 1000, bounds[i]);
+        w->conn = NULL;
+        loop_fake_settle(w->l);
+        assert_int_equal(send_until_refused(w), bounds[i] + 500);
+        assert_true(fake_peer_ended(&w->peer)); /* it was told of the end, and may read it */
+        loop_fake_advance(w->l, 999999);
+        assert_false(fake_peer_send(&w->peer, STR("x")));
+        assert_true(budget_used(&w->process) > 0);
+        loop_fake_advance(w->l, 1);
+        assert_int_equal(budget_used(&w->process), 0); /* closed */
+    }
+}
+
 /* --- ended inside a callback --- */
 
 /* L11: conn_finish freed the connection's own input under the callback that was looking at it. */
@@ -252,6 +291,7 @@ int main(void)
         T(a_peer_that_takes_nothing_is_cut_after_its_time),
         T(a_peer_that_takes_a_little_now_and_then_is_kept),
         T(without_a_limit_a_peer_may_take_nothing_for_ever),
+        T(what_comes_after_the_end_is_dropped_to_the_byte_and_the_rest_stays_with_the_sender),
         T(input_stays_valid_until_the_callback_that_ends_the_connection_returns),
     };
 

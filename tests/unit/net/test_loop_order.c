@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -159,6 +160,101 @@ static void removing_the_last_deferred_item_leaves_a_queue_that_works(void **sta
     assert_string_equal(w->order, "acz");
 }
 
+/* --- turns (L7) --- */
+
+struct turn {
+    struct world *w;
+    struct loop_defer defer;
+    int again; /* times that it queues itself anew */
+};
+
+static void on_turn(void *ud)
+{
+    struct turn *t = ud;
+
+    world_note(t->w, '.');
+    if (t->again-- > 0)
+        loop_defer_turn(t->w->l, &t->defer, on_turn, t);
+}
+
+/* One iteration, marked where it begins. */
+static void one_iteration(struct world *w)
+{
+    struct step begin = {.w = w, .name = '|', .last = true};
+
+    loop_defer_add(w->l, &begin.defer, on_step, &begin);
+    world_run(w);
+}
+
+static void what_waits_its_turn_has_a_share_of_each_iteration_first_in_first_out(void **state)
+{
+    struct world *w = *state;
+    struct turn turns[LOOP_TURN_SHARE + 3] = {0};
+    struct step gone = {.w = w, .name = 'g'};
+
+    for (int i = 0; i < LOOP_TURN_SHARE + 3; i++) {
+        turns[i] = (struct turn){.w = w, .again = i == 0};
+        loop_defer_turn(w->l, &turns[i].defer, on_turn, &turns[i]);
+    }
+    loop_defer_turn(w->l, &gone.defer, on_step, &gone);
+    loop_defer_remove(w->l, &gone.defer);
+    for (int i = 0; i < 3; i++)
+        one_iteration(w);
+    /* the first one's second time comes behind the others, in another iteration */
+    assert_string_equal(w->order, "|................|....|");
+}
+
+static void a_piece_of_work_is_done_at_once_where_nobody_waits_and_the_share_lasts(void **state)
+{
+    struct world *w = *state;
+    struct turn waits = {.w = w};
+
+    for (int i = 0; i < LOOP_TURN_SHARE - 1; i++)
+        assert_true(loop_turn_take(w->l));
+    loop_defer_turn(w->l, &waits.defer, on_turn, &waits);
+    assert_false(loop_turn_take(w->l));
+    loop_defer_remove(w->l, &waits.defer);
+    assert_true(loop_turn_take(w->l));
+    assert_false(loop_turn_take(w->l));
+    one_iteration(w);
+    assert_true(loop_turn_take(w->l)); /* the next iteration's */
+}
+
+/* Alone, with less than the millisecond that libuv counts in: a mutation of the rounding (findings
+ * §4) slept for ever. */
+static void a_timer_of_less_than_a_millisecond_fires(void **state)
+{
+    struct world *w = *state;
+
+    for (int us = 1; us < 3000; us += 499) {
+        struct step end = {.w = w, .name = 'z', .last = true};
+        struct clock c = loop_clock(w->l);
+        int64_t start = clock_mono_us(&c);
+
+        (void)alarm(60); /* the guard is a timer too */
+        loop_timer_set(w->l, &end.timer, us, on_step, &end);
+        world_run(w);
+        assert_true(clock_mono_us(&c) - start >= us);
+    }
+    (void)alarm(0);
+    assert_string_equal(w->order, "zzzzzzz");
+}
+
+/* A loop that had set its clock for one timer wakes in time for an earlier one, and once it is
+ * moved away, for the next. */
+static void a_timer_set_earlier_than_all_others_fires_in_time(void **state)
+{
+    struct world *w = *state;
+    struct step late = {.w = w, .name = 'l', .last = true};
+    struct step early = {.w = w, .name = 'e'};
+    struct step first = {.w = w, .name = 'f', .next = &early};
+
+    loop_timer_set(w->l, &late.timer, 8000, on_step, &late);
+    loop_timer_set(w->l, &first.timer, 2000, on_step, &first); /* sets `early` 1 ms later */
+    world_run(w);
+    assert_string_equal(w->order, "fel");
+}
+
 static void a_stopped_loop_runs_again(void **state)
 {
     struct world *w = *state;
@@ -284,17 +380,21 @@ static void a_signal_arrives_on_the_loops_thread(void **state)
     assert_string_equal(w->order, "s");
 }
 
-#define CONTRACT(kind)                                                                   \
-    OVER(kind, timers_fire_once_in_order_of_time),                                       \
-        OVER(kind, a_timer_moved_or_cleared_keeps_to_the_last_word),                     \
-        OVER(kind, a_timers_callback_may_clear_and_set_timers),                          \
-        OVER(kind, deferred_work_runs_after_timers_in_the_order_it_was_queued),          \
-        OVER(kind, late_work_runs_behind_everything_deferred_and_in_the_same_iteration), \
-        OVER(kind, removing_the_last_deferred_item_leaves_a_queue_that_works),           \
-        OVER(kind, a_stopped_loop_runs_again),                                           \
-        OVER(kind, what_another_thread_posts_before_a_wake_up_is_seen_after_it),         \
-        OVER(kind, many_wakes_before_the_loop_turns_are_one),                            \
-        OVER(kind, a_waker_may_be_freed_in_its_own_callback),                            \
+#define CONTRACT(kind)                                                                      \
+    OVER(kind, timers_fire_once_in_order_of_time),                                          \
+        OVER(kind, a_timer_moved_or_cleared_keeps_to_the_last_word),                        \
+        OVER(kind, a_timers_callback_may_clear_and_set_timers),                             \
+        OVER(kind, deferred_work_runs_after_timers_in_the_order_it_was_queued),             \
+        OVER(kind, late_work_runs_behind_everything_deferred_and_in_the_same_iteration),    \
+        OVER(kind, removing_the_last_deferred_item_leaves_a_queue_that_works),              \
+        OVER(kind, a_stopped_loop_runs_again),                                              \
+        OVER(kind, what_waits_its_turn_has_a_share_of_each_iteration_first_in_first_out),   \
+        OVER(kind, a_piece_of_work_is_done_at_once_where_nobody_waits_and_the_share_lasts), \
+        OVER(kind, a_timer_of_less_than_a_millisecond_fires),                               \
+        OVER(kind, a_timer_set_earlier_than_all_others_fires_in_time),                      \
+        OVER(kind, what_another_thread_posts_before_a_wake_up_is_seen_after_it),            \
+        OVER(kind, many_wakes_before_the_loop_turns_are_one),                               \
+        OVER(kind, a_waker_may_be_freed_in_its_own_callback),                               \
         OVER(kind, a_signal_arrives_on_the_loops_thread)
 
 int main(void)
