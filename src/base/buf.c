@@ -140,23 +140,15 @@ void buf_commit(struct buf *b, size_t n)
     b->len += n;
 }
 
-int buf_append(struct buf *b, const void *p, size_t n)
+int buf_append_slowly(struct buf *b, const void *p, size_t n)
 {
-    int rc;
+    int rc = buf_make_room(b, n, 0);
 
-    if (n == 0)
-        return 0;
-    rc = buf_make_room(b, n, 0);
     if (rc < 0)
         return rc;
     memcpy(b->mem + b->off + b->len, p, n);
     b->len += n;
     return 0;
-}
-
-int buf_append_str(struct buf *b, struct str s)
-{
-    return buf_append(b, s.p, s.n);
 }
 
 int buf_printf(struct buf *b, const char *fmt, ...)

@@ -44,8 +44,8 @@ char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 
 /* Append bytes. 0, ERR_LIMIT (maximum or budget) or ERR_NOMEM; nothing is appended on failure. */
-int buf_append(struct buf *b, const void *p, size_t n);
-int buf_append_str(struct buf *b, struct str s);
+static inline int buf_append(struct buf *b, const void *p, size_t n);
+static inline int buf_append_str(struct buf *b, struct str s);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Drop `n` bytes (at most len) from the front. */
@@ -60,5 +60,26 @@ void buf_wipe(struct buf *b);
 /* Release the memory; the buffer stays usable with the same maximum and budget. Accepts a zeroed
  * struct. */
 void buf_free(struct buf *b);
+
+/* Where memory has to be made for it first. */
+int buf_append_slowly(struct buf *b, const void *p, size_t n);
+
+static inline int buf_append(struct buf *b, const void *p, size_t n)
+{
+    size_t used = b->off + b->len;
+
+    if (n == 0)
+        return 0;
+    if (n > b->cap - used || b->len + n > b->max_bytes)
+        return buf_append_slowly(b, p, n);
+    memcpy(b->mem + used, p, n);
+    b->len += n;
+    return 0;
+}
+
+static inline int buf_append_str(struct buf *b, struct str s)
+{
+    return buf_append(b, s.p, s.n);
+}
 
 #endif

@@ -83,9 +83,17 @@ bool str_is_utf8(struct str s)
 
     while (n > 0) {
         size_t len;
-        uint64_t word;
+        uint64_t word, words[4];
 
-        if (n >= sizeof word) { /* eight ASCII bytes at a time */
+        if (n >= sizeof words) { /* 32 ASCII bytes at a time, or eight */
+            memcpy(words, p, sizeof words);
+            if (!((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080ULL)) {
+                p += sizeof words;
+                n -= sizeof words;
+                continue;
+            }
+        }
+        if (n >= sizeof word) {
             memcpy(&word, p, sizeof word);
             if (!(word & 0x8080808080808080ULL)) {
                 p += sizeof word;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection's life: made over a socket, handed from owner to owner, counted, closed. */
-#include "base/check.h"
 #include "net/conn_impl.h"
 
 #include <stdlib.h>
@@ -99,18 +98,14 @@ void conn_free(struct conn *c)
         conn_destroy(c);
 }
 
-bool conn_leave(struct conn *c)
+void conn_leave_last(struct conn *c)
 {
-    CHECK(c->busy > 0);
-    c->busy--;
-    if (c->busy == 0 && c->drop_in) {
-        c->drop_in = false;
-        buf_free(&c->in);
+    if (c->state == CONN_DEAD) {
+        conn_destroy(c);
+        return;
     }
-    if (c->state != CONN_DEAD || c->busy > 0)
-        return c->state != CONN_DEAD;
-    conn_destroy(c);
-    return false;
+    c->drop_in = false;
+    buf_free(&c->in);
 }
 
 static void conn_orphan_free(struct loop_orphan *o)
@@ -134,7 +129,6 @@ int conn_new(struct loop *l, int sock, const struct conn_config *config, const s
              void *ud, struct conn **ret_conn)
 {
     struct conn *c = calloc(1, sizeof *c);
-    struct clock clock = loop_clock(l);
 
     if (!c) {
         loop_close(l, sock);
@@ -144,7 +138,7 @@ int conn_new(struct loop *l, int sock, const struct conn_config *config, const s
     c->sock = sock;
     c->orphan.free = conn_orphan_free;
     c->watching = LOOP_READABLE;
-    c->last_taken_us = clock_mono_us(&clock);
+    c->last_taken_us = clock_mono_us(&l->clock);
     budget_init(&c->memory, "this connection", SIZE_MAX, config->budget);
     c->in.budget = c->out.budget = &c->memory;
     (void)conn_set_limits(c, config); /* nothing is charged yet: no budget can refuse */
@@ -193,15 +187,4 @@ void conn_report_close(struct conn *c, int reason)
     c->busy++;
     c->ops->on_close(c->ud, reason);
     (void)conn_leave(c);
-}
-
-void conn_watch(struct conn *c)
-{
-    bool room = c->state == CONN_FINISHING ? c->drop_left > 0 : c->in.len < c->config.in_max_bytes;
-    unsigned want = (room && !c->eof ? LOOP_READABLE : 0) | (c->blocked ? LOOP_WRITABLE : 0);
-
-    if (want != c->watching) {
-        c->watching = want;
-        loop_watch_set(c->watch, want);
-    }
 }

@@ -4,6 +4,7 @@
 #ifndef DARKBLOOM_NET_CONN_IMPL_H
 #define DARKBLOOM_NET_CONN_IMPL_H
 
+#include "base/check.h"
 #include "net/conn.h"
 #include "net/loop_ops.h"
 
@@ -36,12 +37,10 @@ struct conn {
 };
 
 /* conn.c */
-/* After a callback into the owner: false when the connection was freed in it. */
-bool conn_leave(struct conn *c);
+/* What a callback into the owner left to be done once none is on the stack. */
+void conn_leave_last(struct conn *c);
 /* Tell the owner once that the stream ended; the owner frees. */
 void conn_report_close(struct conn *c, int reason);
-/* Have the loop watch the socket for what is wanted now. */
-void conn_watch(struct conn *c);
 /* All was sent: count it among the lingering ones of its group. */
 void conn_linger(struct conn *c);
 
@@ -52,5 +51,29 @@ void conn_read(struct conn *c);
 /* conn_out.c */
 void conn_flush_out(void *ud);
 void conn_timer_in(struct conn *c, int64_t ms);
+
+/* After a callback into the owner: false when the connection was freed in it. */
+static inline bool conn_leave(struct conn *c)
+{
+    bool alive = c->state != CONN_DEAD;
+
+    CHECK(c->busy > 0);
+    c->busy--;
+    if (c->busy == 0 && (c->drop_in || !alive))
+        conn_leave_last(c);
+    return alive;
+}
+
+/* Have the loop watch the socket for what is wanted now. */
+static inline void conn_watch(struct conn *c)
+{
+    bool room = c->state == CONN_FINISHING ? c->drop_left > 0 : c->in.len < c->config.in_max_bytes;
+    unsigned want = (room && !c->eof ? LOOP_READABLE : 0) | (c->blocked ? LOOP_WRITABLE : 0);
+
+    if (want != c->watching) {
+        c->watching = want;
+        loop_watch_set(c->watch, want);
+    }
+}
 
 #endif

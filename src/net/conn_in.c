@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection's input: reading goes into the loop's scratch memory and is handed over in place;
  * only what the owner leaves is copied, so an idle connection holds no buffer. */
-#include "base/check.h"
 #include "net/conn_impl.h"
 
 enum { IN_KEEP_BYTES = 4 << 10 };

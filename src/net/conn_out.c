@@ -13,9 +13,8 @@ enum {
 static void conn_timer_over(void *ud)
 {
     struct conn *c = ud;
-    struct clock clock = loop_clock(c->loop);
     int64_t since = c->last_taken_us > c->blocked_us ? c->last_taken_us : c->blocked_us;
-    int64_t idle_ms = (clock_mono_us(&clock) - since) / 1000;
+    int64_t idle_ms = (clock_mono_us(&c->loop->clock) - since) / 1000;
 
     if (c->state == CONN_FINISHING)
         conn_free(c);
@@ -32,10 +31,10 @@ void conn_timer_in(struct conn *c, int64_t ms)
 
 /* The socket takes no more. The timer is set once and looks, when it fires, at how long nothing has
  * moved: slow progress does not move it in the heap. */
-static void conn_block(struct conn *c, const struct clock *clock)
+static void conn_block(struct conn *c)
 {
     if (!c->was_blocked)
-        c->blocked_us = clock_mono_us(clock);
+        c->blocked_us = clock_mono_us(&c->loop->clock);
     c->blocked = c->was_blocked = true;
     if (c->config.stall_ms > 0 && !c->timer.place)
         conn_timer_in(c, c->config.stall_ms);
@@ -67,7 +66,6 @@ static void conn_sent_all(struct conn *c)
 void conn_flush_out(void *ud)
 {
     struct conn *c = ud;
-    struct clock clock = loop_clock(c->loop);
 
     c->blocked = false;
     while (c->out.len > 0) {
@@ -75,7 +73,7 @@ void conn_flush_out(void *ud)
         ssize_t n = loop_sendv(c->loop, c->sock, &iov, 1);
 
         if (n == ERR_AGAIN) {
-            conn_block(c, &clock);
+            conn_block(c);
             return;
         }
         if (n < 0) {
@@ -86,7 +84,7 @@ void conn_flush_out(void *ud)
             return;
         }
         c->taken += (uint64_t)n;
-        c->last_taken_us = clock_mono_us(&clock);
+        c->last_taken_us = clock_mono_us(&c->loop->clock);
         buf_consume(&c->out, (size_t)n);
         if (c->state == CONN_FINISHING)
             conn_timer_in(c, FINISH_STALL_MS);

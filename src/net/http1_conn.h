@@ -67,7 +67,8 @@ struct http_server {
     struct conn_group conns;    /* those, WebSockets that they became, and what is finishing */
     bool draining;
     int64_t date_s; /* the second that `date` shows */
-    char date[64];
+    char date[64];  /* the whole line */
+    size_t date_n;
 };
 
 /* http1_parse.c */
@@ -89,7 +90,11 @@ void http_exchange_release(
     struct http_exchange *x); /* the connection belongs to somebody else now */
 
 /* http1_response.c */
+/* Status line, Date, `headers`, Connection where it closes; a value that cannot stand in a line is
+ * left out. 0 or ERR_LIMIT. */
 int http_head_append(struct http_exchange *x, int status, const struct http_header *headers,
                      size_t n, struct buf *out);
+/* Content-Length and the end of the head. */
+int http_length_append(size_t n, struct buf *out);
 
 #endif

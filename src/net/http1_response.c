@@ -45,25 +45,63 @@ const char *http_status_text(int status)
     return "Status";
 }
 
-/* IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
-static const char *http_date(struct http_server *s)
+/* "Date: " and an IMF-fixdate (RFC 9110 §5.6.7), made once a second. */
+static struct str http_date_line(struct http_server *s)
 {
     time_t now = (time_t)(clock_wall_us(&s->clock) / 1000000);
     struct tm tm;
 
     if (now != s->date_s) {
         gmtime_r(&now, &tm);
-        strftime(s->date, sizeof s->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        s->date_n = strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
         s->date_s = now;
     }
-    return s->date;
+    return (struct str){s->date, s->date_n};
+}
+
+/* --- writing in place --- */
+
+static char *http_put(char *at, const char *p, size_t n)
+{
+    if (n > 0)
+        memcpy(at, p, n);
+    return at + n;
+}
+
+static char *http_put_str(char *at, struct str s)
+{
+    return http_put(at, s.p, s.n);
+}
+
+enum { DECIMAL_MAX_BYTES = 20 };
+
+static char *http_put_decimal(char *at, uint64_t n)
+{
+    char digits[DECIMAL_MAX_BYTES];
+    size_t from = sizeof digits;
+
+    do
+        digits[--from] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return http_put(at, digits + from, sizeof digits - from);
 }
 
 /* A value from elsewhere must not end the line it stands in, nor make clients refuse the whole
  * answer: no control character but the tab (RFC 9110 §5.5). */
 static bool http_is_field_value(struct str v)
 {
-    for (size_t i = 0; i < v.n; i++) {
+    size_t i = 0;
+
+    for (; i + 8 <= v.n; i += 8) { /* a word without any is the common case */
+        const uint64_t ones = 0x0101010101010101U, tops = ones << 7;
+        uint64_t w, del;
+
+        memcpy(&w, v.p + i, sizeof w);
+        del = w ^ (ones * 0x7F);
+        if (((w - ones * 0x20) & ~w & tops) || ((del - ones) & ~del & tops))
+            break;
+    }
+    for (; i < v.n; i++) {
         unsigned char c = (unsigned char)v.p[i];
 
         if ((c < 0x20 && c != '\t') || c == 0x7F)
@@ -72,29 +110,45 @@ static bool http_is_field_value(struct str v)
     return true;
 }
 
-static int http_header_append(const struct http_header *h, struct buf *out)
+static char *http_put_header(char *at, const struct http_header *h)
 {
-    const struct str parts[] = {h->name, STR(": "), h->value, STR("\r\n")};
-    int rc = 0;
-
     if (!http_is_field_value(h->value))
-        return 0;
-    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
-        rc = buf_append_str(out, parts[i]);
-    return rc;
+        return at;
+    at = http_put(http_put_str(at, h->name), ": ", 2);
+    return http_put(http_put_str(at, h->value), "\r\n", 2);
 }
 
 int http_head_append(struct http_exchange *x, int status, const struct http_header *headers,
                      size_t n, struct buf *out)
 {
-    int rc = buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
-                        http_date(x->server));
+    const struct str version = STR("HTTP/1.1 "), close = STR("Connection: close\r\n");
+    struct str text = str_from(http_status_text(status)), date = http_date_line(x->server);
+    size_t room = version.n + DECIMAL_MAX_BYTES + 1 + text.n + 2 + date.n + close.n;
+    char *start, *at;
 
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = http_header_append(&headers[i], out);
-    if (rc == 0 && (!x->keep_alive || x->server->draining))
-        rc = buf_append_str(out, STR("Connection: close\r\n"));
-    return rc;
+    for (size_t i = 0; i < n; i++)
+        room += headers[i].name.n + headers[i].value.n + 4;
+    start = buf_reserve(out, room);
+    if (!start)
+        return ERR_LIMIT;
+    at = http_put(http_put_decimal(http_put_str(start, version), (uint64_t)status), " ", 1);
+    at = http_put(http_put_str(at, text), "\r\n", 2);
+    at = http_put_str(at, date);
+    for (size_t i = 0; i < n; i++)
+        at = http_put_header(at, &headers[i]);
+    if (!x->keep_alive || x->server->draining)
+        at = http_put_str(at, close);
+    buf_commit(out, (size_t)(at - start));
+    return 0;
+}
+
+int http_length_append(size_t n, struct buf *out)
+{
+    const struct str name = STR("Content-Length: "), end = STR("\r\n\r\n");
+    char line[64];
+    char *at = http_put_str(http_put_decimal(http_put_str(line, name), n), end);
+
+    return buf_append(out, line, (size_t)(at - line));
 }
 
 /* The output cannot even take a head: give the connection up. */
@@ -115,7 +169,7 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
     if (rc == 0 && bodiless)
         rc = buf_append_str(out, STR("\r\n"));
     else if (rc == 0)
-        rc = buf_printf(out, "Content-Length: %zu\r\n\r\n", body.n);
+        rc = http_length_append(body.n, out);
     if (rc == 0 && !bodiless && !x->is_head) {
         if (body.n >
             out->max_bytes - out->len) /* a whole answer may be larger than a stream's queue */
@@ -160,13 +214,6 @@ static char *http_put_hex(char *at, size_t n)
     for (size_t i = http_hex_digits(n); i > 0; i--)
         *at++ = digit[n >> (4 * (i - 1)) & 15];
     return at;
-}
-
-static char *http_put(char *at, const char *p, size_t n)
-{
-    if (n > 0)
-        memcpy(at, p, n);
-    return at + n;
 }
 
 int http_stream_write(struct http_exchange *x, const struct str *parts, int n)

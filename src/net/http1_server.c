@@ -92,7 +92,7 @@ void http_reject(struct http_exchange *x)
                                  headers + n);
     x->keep_alive = x->is_head = false;
     if (http_head_append(x, x->reject_status, headers, n, conn_out(x->conn)) == 0 &&
-        buf_printf(conn_out(x->conn), "Content-Length: %zu\r\n\r\n", body.len) == 0)
+        http_length_append(body.len, conn_out(x->conn)) == 0)
         (void)buf_append_str(conn_out(x->conn), buf_view(&body));
     buf_free(&body);
     conn_dirty(x->conn);

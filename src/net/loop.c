@@ -4,9 +4,10 @@
 
 #include "net/loop_ops.h"
 
-int loop_base_init(struct loop *l, const struct loop_ops *ops)
+int loop_base_init(struct loop *l, const struct loop_ops *ops, struct clock clock)
 {
     l->ops = ops;
+    l->clock = clock;
     l->deferred.end = &l->deferred.head;
     l->late.end = &l->late.head;
     l->turns.end = &l->turns.head;
@@ -61,8 +62,7 @@ static void loop_run_turns(struct loop *l)
 
 int64_t loop_run_due(struct loop *l)
 {
-    struct clock c = l->ops->clock(l);
-    int64_t now = clock_mono_us(&c);
+    int64_t now = clock_mono_us(&l->clock);
     struct loop_timer *t;
     int64_t next;
 
@@ -99,7 +99,7 @@ void loop_stop(struct loop *l)
 
 struct clock loop_clock(struct loop *l)
 {
-    return l->ops->clock(l);
+    return l->clock;
 }
 
 int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,
@@ -162,9 +162,7 @@ void loop_watch_remove(struct loop_watch *w)
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_us, void (*cb)(void *ud),
                     void *ud)
 {
-    struct clock c = l->ops->clock(l);
-
-    t->due_us = clock_mono_us(&c) + delay_us;
+    t->due_us = clock_mono_us(&l->clock) + delay_us;
     t->cb = cb;
     t->ud = ud;
     /* Growing the heap fails only when the machine is out of memory for pointers; a lost timer

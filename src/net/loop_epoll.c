@@ -53,12 +53,6 @@ static struct loop_epoll *loop_epoll_of(struct loop *l)
     return list_owner(l, struct loop_epoll, base);
 }
 
-static struct clock loop_epoll_time(struct loop *l)
-{
-    (void)l;
-    return clock_system();
-}
-
 static void loop_epoll_free_removed(struct loop_epoll *e)
 {
     while (e->removed) {
@@ -255,7 +249,6 @@ static void loop_epoll_free(struct loop *l)
 
 static const struct loop_ops loop_epoll_ops = {.free = loop_epoll_free,
                                                .run = loop_epoll_run,
-                                               .clock = loop_epoll_time,
                                                .listen = socket_listen,
                                                .accept = socket_accept,
                                                .connect = loop_epoll_connect,
@@ -275,7 +268,7 @@ int loop_epoll_new(struct loop **ret_loop, struct err *ret_err)
 {
     struct loop_epoll *e = calloc(1, sizeof *e);
 
-    if (!e || loop_base_init(&e->base, &loop_epoll_ops) < 0) {
+    if (!e || loop_base_init(&e->base, &loop_epoll_ops, clock_system()) < 0) {
         free(e);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the event loop");
     }

@@ -76,11 +76,6 @@ static int64_t loop_fake_wall(void *ud)
     return ((struct loop_fake *)ud)->wall_us;
 }
 
-static struct clock loop_fake_clock(struct loop *l)
-{
-    return (struct clock){loop_fake_mono, loop_fake_wall, loop_fake_of(l)};
-}
-
 /* --- sockets --- */
 
 static size_t loop_fake_socket_room(const struct loop_fake *f, const struct fake_socket *s)
@@ -422,7 +417,6 @@ static void loop_fake_free(struct loop *l)
 
 static const struct loop_ops loop_fake_ops = {.free = loop_fake_free,
                                               .run = loop_fake_run,
-                                              .clock = loop_fake_clock,
                                               .listen = loop_fake_listen,
                                               .accept = loop_fake_accept,
                                               .connect = loop_fake_connect,
@@ -442,7 +436,8 @@ int loop_fake_new(int64_t wall_us, struct loop **ret_loop)
 {
     struct loop_fake *f = calloc(1, sizeof *f);
 
-    if (!f || loop_base_init(&f->base, &loop_fake_ops) < 0) {
+    if (!f || loop_base_init(&f->base, &loop_fake_ops,
+                             (struct clock){loop_fake_mono, loop_fake_wall, f}) < 0) {
         free(f);
         return ERR_NOMEM;
     }

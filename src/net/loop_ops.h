@@ -13,7 +13,6 @@ enum { LOOP_SCRATCH_BYTES = 64 << 10, LOOP_BACKLOG = 1024 };
 struct loop_ops {
     void (*free)(struct loop *l);
     int (*run)(struct loop *l);
-    struct clock (*clock)(struct loop *l);
     int (*listen)(struct loop *l, const char *host, uint16_t port, int *ret_sock,
                   uint16_t *ret_port, struct err *ret_err);
     int (*accept)(struct loop *l, int listen_sock, char ret_peer[64]);
@@ -40,6 +39,7 @@ struct loop_queue {
 /* First member of every implementation. */
 struct loop {
     const struct loop_ops *ops;
+    struct clock clock;
     struct timer_heap timers;
     struct loop_queue deferred, late, turns;
     uint32_t turn;            /* counts iterations */
@@ -60,7 +60,7 @@ struct loop_orphan {
     void (*free)(struct loop_orphan *o);
 };
 
-int loop_base_init(struct loop *l, const struct loop_ops *ops);
+int loop_base_init(struct loop *l, const struct loop_ops *ops, struct clock clock);
 /* Ends orphans, releases timers and scratch. Before the implementation closes its own parts. */
 void loop_base_free(struct loop *l);
 

@@ -43,12 +43,6 @@ static struct loop_uv *loop_uv_of(struct loop *l)
     return list_owner(l, struct loop_uv, base);
 }
 
-static struct clock loop_uv_time(struct loop *l)
-{
-    (void)l;
-    return clock_system();
-}
-
 /* --- running --- */
 
 static void loop_uv_on_timer(uv_timer_t *t)
@@ -60,8 +54,7 @@ static void loop_uv_on_timer(uv_timer_t *t)
  * time: timers that are moved away, as each chunk moves some, cost one wake-up at most. */
 static void loop_uv_wake_in(struct loop_uv *u, int64_t wait_us)
 {
-    struct clock clock = clock_system();
-    int64_t due_us = clock_mono_us(&clock) + wait_us;
+    int64_t due_us = clock_mono_us(&u->base.clock) + wait_us;
 
     if (due_us >= u->wake_us)
         return;
@@ -310,7 +303,6 @@ static void loop_uv_free(struct loop *l)
 
 static const struct loop_ops loop_uv_ops = {.free = loop_uv_free,
                                             .run = loop_uv_run,
-                                            .clock = loop_uv_time,
                                             .listen = socket_listen,
                                             .accept = socket_accept,
                                             .connect = loop_uv_connect,
@@ -330,7 +322,7 @@ int loop_uv_new(struct loop **ret_loop, struct err *ret_err)
 {
     struct loop_uv *u = calloc(1, sizeof *u);
 
-    if (!u || loop_base_init(&u->base, &loop_uv_ops) < 0) {
+    if (!u || loop_base_init(&u->base, &loop_uv_ops, clock_system()) < 0) {
         free(u);
         return err_set(ret_err, ERR_NOMEM, "out of memory for the event loop");
     }

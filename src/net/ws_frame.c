@@ -29,12 +29,20 @@ void ws_parser_free(struct ws_parser *p)
 
 static void ws_frame_apply_mask(uint8_t *p, size_t n, const uint8_t mask[4])
 {
-    uint64_t wide, word;
+    uint64_t wide, word, words[4];
     uint32_t narrow;
     size_t i = 0;
 
     memcpy(&narrow, mask, 4);
     wide = (uint64_t)narrow << 32 | narrow;
+    for (; i + sizeof words <= n; i += sizeof words) {
+        memcpy(words, p + i, sizeof words);
+        words[0] ^= wide;
+        words[1] ^= wide;
+        words[2] ^= wide;
+        words[3] ^= wide;
+        memcpy(p + i, words, sizeof words);
+    }
     for (; i + 8 <= n; i += 8) {
         memcpy(&word, p + i, 8);
         word ^= wide;
