@@ -16,7 +16,12 @@ struct loop_fake_faults {
 
 /* Virtual wall time starts at `wall_us`. */
 int loop_fake_new(int64_t wall_us, struct loop **ret_loop);
+/* Another loop in the world of `l`: the same time, and sockets that either may watch. What settles,
+ * runs or advances one does so with all. */
+int loop_fake_beside(struct loop *l, struct loop **ret_loop);
 void loop_fake_set_faults(struct loop *l, struct loop_fake_faults faults);
+/* Who connects from now on does so from this address ("127.0.0.1" before). */
+void loop_fake_set_address(struct loop *l, const char *address);
 
 /* One iteration: whether anything happened. */
 bool loop_fake_step(struct loop *l);
