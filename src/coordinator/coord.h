@@ -18,6 +18,7 @@ struct box_slab;
 struct checkpoints;
 struct coord_sweep;
 struct emitter;
+struct keeper;
 struct metrics;
 struct monitor;
 struct ready;
@@ -35,6 +36,7 @@ struct coord {
     struct monitor *monitor; /* api/monitor.h; NULL: nobody asked for one */
     struct emitter *emitter; /* api/emitter.h; NULL: nobody asked for one */
     struct ready *ready;
+    struct keeper *keeper; /* records of providers' keys */
     int64_t started_wall_us;
     char boot_id[RAND_UUID_BYTES];
 

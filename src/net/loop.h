@@ -69,6 +69,10 @@ bool loop_is_address(const char *host);
  * address, and for a port in use says so. */
 int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,
                 struct err *ret_err);
+/* Listen on a Unix-domain socket at `path`, which only this user may connect to (mode 0600). A
+ * socket that nobody answers at any more is replaced. Not in virtual time. ERR_BUSY: somebody
+ * answers there; ERR_CONFIG: the path is too long; ERR_IO. */
+int loop_listen_path(const char *path, int *ret_sock, struct err *ret_err);
 /* One waiting connection: a socket, ERR_AGAIN, or ERR_IO (descriptors exhausted: the caller stops
  * watching for a while). `ret_peer` (may be NULL) gets the peer's address as text. */
 int loop_accept(struct loop *l, int listen_sock, char ret_peer[64]);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "net/loop_ops.h"
@@ -92,6 +94,39 @@ int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock
             ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&addr)->sin6_port
                                              : ((struct sockaddr_in *)(void *)&addr)->sin_port);
     return 0;
+}
+
+/* Whether a process accepts connections at the path. */
+static bool socket_answers(const struct sockaddr_un *addr)
+{
+    int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers = sock >= 0 && connect(sock, (const struct sockaddr *)addr, sizeof *addr) == 0;
+
+    if (sock >= 0)
+        close(sock);
+    return answers;
+}
+
+int loop_listen_path(const char *path, int *ret_sock, struct err *ret_err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct stat st;
+    mode_t mask;
+    int rc;
+
+    if (strlen(path) >= sizeof addr.sun_path)
+        return err_set(ret_err, ERR_CONFIG, "the path of a socket has at most %zu bytes: %.100s",
+                       sizeof addr.sun_path - 1, path);
+    memcpy(addr.sun_path, path, strlen(path) + 1);
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        if (socket_answers(&addr))
+            return err_set(ret_err, ERR_BUSY, "another process listens at %.150s", path);
+        (void)unlink(path);
+    }
+    mask = umask(0177);
+    rc = socket_open_listener((struct sockaddr *)&addr, sizeof addr, ret_sock);
+    (void)umask(mask);
+    return rc < 0 ? err_errno(ret_err, ERR_IO, errno, "cannot listen at %.150s", path) : 0;
 }
 
 int socket_accept(struct loop *l, int listen_sock, char ret_peer[64])

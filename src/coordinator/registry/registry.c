@@ -87,7 +87,7 @@ struct registry_work registry_work(const struct registry *reg)
 
 /* --- records for the store --- */
 
-int registry_next_record(struct registry *reg, struct buf *out, struct str *ret_key)
+int registry_next_record(struct registry *reg, struct buf *out, struct registry_saved *ret_saved)
 {
     struct record *r = record_next_dirty(&reg->records);
     int rc;
@@ -98,11 +98,29 @@ int registry_next_record(struct registry *reg, struct buf *out, struct str *ret_
     if (rc < 0)
         record_touch(&reg->records, r);
     else
-        *ret_key = str_from(r->key);
+        *ret_saved = (struct registry_saved){str_from(r->key),
+                                             r->distrusted ? trust_reason_code(r->reason) : ""};
     return rc;
 }
 
-int registry_load_record(struct registry *reg, struct str key, struct str text)
+bool registry_has_unsaved(const struct registry *reg)
+{
+    return !list_empty(&reg->records.dirty);
+}
+
+void registry_keep_record(struct registry *reg, struct str key)
+{
+    char name[RECORD_KEY_BYTES];
+    struct record *r;
+
+    snprintf(name, sizeof name, "%.*s", STR_ARG(key));
+    r = record_find(&reg->records, name);
+    if (r)
+        record_touch(&reg->records, r);
+}
+
+int registry_load_record(struct registry *reg, struct str key, struct str text,
+                         struct str distrusted)
 {
     char name[RECORD_KEY_BYTES];
     struct record *r;
@@ -115,6 +133,12 @@ int registry_load_record(struct registry *reg, struct str key, struct str text)
     if (!r)
         return ERR_NOMEM;
     rc = record_read(r, &reg->clock, &reg->scratch, text);
+    if (distrusted.n > 0) {
+        r->distrusted = true;
+        /* One that only a later version knows is a distrust all the same. */
+        if (trust_reason_parse(distrusted, &r->reason) < 0)
+            r->reason = TRUST_REASON_CHALLENGE_SIGNATURE;
+    }
     record_release(&reg->records, r);
     return rc;
 }

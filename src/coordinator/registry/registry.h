@@ -236,12 +236,20 @@ int registry_forgive(struct registry *reg, struct str key);
 
 /* --- records of keys, for the store --- */
 
-/* Of the records that changed, the one that has waited longest: append its text to `out` and name
- * its key (valid until the registry is next used). 0; ERR_NOT_FOUND: all are saved; ERR_NOMEM,
- * ERR_LIMIT: it waits on. */
-int registry_next_record(struct registry *reg, struct buf *out, struct str *ret_key);
-/* Before providers connect: a text that was saved. One that cannot be read is refused, and that key
- * begins anew. */
-int registry_load_record(struct registry *reg, struct str key, struct str text);
+struct registry_saved {
+    struct str key;         /* valid until the registry is next used */
+    const char *distrusted; /* reason code; "": it is not */
+};
+/* Of the records that changed, the one that has waited longest: append its text to `out` and count
+ * it as saved. 0; ERR_NOT_FOUND: all are saved; ERR_NOMEM, ERR_LIMIT: it waits on. */
+int registry_next_record(struct registry *reg, struct buf *out, struct registry_saved *ret_saved);
+bool registry_has_unsaved(const struct registry *reg);
+/* It was not saved after all. */
+void registry_keep_record(struct registry *reg, struct str key);
+/* Before providers connect: a text that was saved, and the reason code of the key's distrust
+ * (empty: none), which holds whatever the text says. A text that cannot be read is refused, and
+ * that key begins anew. */
+int registry_load_record(struct registry *reg, struct str key, struct str text,
+                         struct str distrusted);
 
 #endif
