@@ -145,6 +145,7 @@ static int daemon_open_provider(struct daemon *d)
                                            .url = d->url,
                                            .heartbeat_interval_ms =
                                                s->heartbeat_interval_secs * 1000,
+                                           .drain_timeout_ms = s->drain_timeout_secs * 1000,
                                            .max_jobs = (uint32_t)s->slots * (1 + WAITING_PER_SLOT)};
 
     return provider_new(&config, &d->provider);

@@ -10,7 +10,9 @@ struct provider {
     struct loop *loop;
     struct link *link;
     struct serve *serve;
-    struct loop_timer drain;
+    int64_t drain_timeout_ms;
+    struct loop_timer drain; /* the end of its patience; then, of the connection's last moment */
+    struct loop_timer sent;
     bool stopping, closed;
     void (*stopped)(void *ud);
     void *stopped_ud;
@@ -81,6 +83,7 @@ int provider_new(const struct provider_config *c, struct provider **ret_provider
     if (!p)
         return ERR_NOMEM;
     p->loop = c->loop;
+    p->drain_timeout_ms = c->drain_timeout_ms;
     rc = serve_new(&serve, &p->serve);
     if (rc == 0)
         rc = link_new(&link, &link_ops, p, &p->link);
@@ -112,29 +115,57 @@ static void provider_tell_stopped(void *ud)
 
 /* The close frame leaves at the end of an iteration: whoever ends the loop at once keeps it back.
  */
-static void provider_stop_now(void *ud)
+static void provider_close(struct provider *p)
 {
-    struct provider *p = ud;
-
     if (p->closed)
         return;
     p->closed = true;
+    loop_timer_clear(p->loop, &p->sent);
     link_stop(p->link);
     loop_timer_set(p->loop, &p->drain, PROVIDER_LINGER_MS * (int64_t)1000, provider_tell_stopped,
                    p);
 }
 
+/* The last answers may still wait for a slow socket: closing before they left would cut them. */
+static void provider_close_when_sent(void *ud)
+{
+    struct provider *p = ud;
+
+    if (link_is_up(p->link) && link_pending(p->link) > 0)
+        loop_timer_set(p->loop, &p->sent, PROVIDER_SENT_MS * (int64_t)1000,
+                       provider_close_when_sent, p);
+    else
+        provider_close(p);
+}
+
+static void provider_on_idle(void *ud)
+{
+    struct provider *p = ud;
+
+    loop_timer_set(p->loop, &p->sent, 0, provider_close_when_sent, p);
+}
+
+static void provider_give_up(void *ud)
+{
+    struct provider *p = ud;
+
+    if (!p->closed)
+        serve_give_up(p->serve);
+    provider_close(p);
+}
+
 void provider_stop(struct provider *p, void (*stopped)(void *ud), void *ud)
 {
     if (p->stopping) {
-        provider_stop_now(p);
+        provider_give_up(p);
         return;
     }
     p->stopping = true;
     p->stopped = stopped;
     p->stopped_ud = ud;
-    loop_timer_set(p->loop, &p->drain, PROVIDER_DRAIN_MS * (int64_t)1000, provider_stop_now, p);
-    serve_drain(p->serve, provider_stop_now, p);
+    loop_timer_set(p->loop, &p->drain, p->drain_timeout_ms * 1000, provider_give_up, p);
+    serve_drain(p->serve, provider_on_idle, p);
+    link_send_heartbeat(p->link);
 }
 
 void provider_free(struct provider *p)
@@ -142,6 +173,7 @@ void provider_free(struct provider *p)
     if (!p)
         return;
     loop_timer_clear(p->loop, &p->drain);
+    loop_timer_clear(p->loop, &p->sent);
     link_free(p->link);
     serve_free(p->serve);
     free(p);

@@ -10,8 +10,8 @@
 #include "seal/box.h"
 
 enum {
-    PROVIDER_DRAIN_MS = 5000, /* how long running requests may take when it stops */
-    PROVIDER_LINGER_MS = 100  /* for the close frame to leave */
+    PROVIDER_SENT_MS = 20,   /* between two looks whether the last output has left */
+    PROVIDER_LINGER_MS = 100 /* for the close frame to leave */
 };
 
 struct provider;
@@ -26,7 +26,8 @@ struct provider_config {
     struct engine_port engine;
     struct coordinator_url url;
     int64_t heartbeat_interval_ms;
-    uint32_t max_jobs; /* running and waiting together */
+    int64_t drain_timeout_ms; /* how long running requests may take when it stops */
+    uint32_t max_jobs;        /* running and waiting together */
 };
 
 /* `config`'s pointers are borrowed. 0 or ERR_NOMEM. */
@@ -38,8 +39,10 @@ void provider_start(struct provider *p);
 /* The engine has events: to be called on the loop's thread. */
 void provider_on_engine(struct provider *p);
 
-/* Take no new request, let the running ones end for up to PROVIDER_DRAIN_MS, close the connection
- * with 1001, then call `stopped` once. A second call ends the waiting. */
+/* Say in a heartbeat that nothing more is taken and refuse what comes all the same ("draining");
+ * let the running requests end and their output leave, for up to drain_timeout_ms, after which they
+ * end with the error "draining"; close the connection with 1001; call `stopped` once. A second call
+ * ends the waiting. */
 void provider_stop(struct provider *p, void (*stopped)(void *ud), void *ud);
 
 /* The signer has been closed before. NULL is allowed. */

@@ -19,6 +19,7 @@ struct provider_settings {
     /* [provider] */
     struct str name;            /* ignored: nothing on the wire carries it */
     double memory_reserve_gb;   /* kept back from memory_available_gb */
+    int64_t drain_timeout_secs; /* for running requests when it is stopped */
     bool auto_update;           /* ignored */
     int backend;                /* index into the announced backend names */
     int log_level;              /* enum log_level */

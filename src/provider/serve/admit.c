@@ -17,38 +17,30 @@ static int admit_open_envelope(struct job *j, const struct msg_inference_request
     int rc;
 
     if (!m->has_encrypted_body)
-        return api_error_set(ret_error, API_BAD_REQUEST, "encrypted_body",
-                             "missing encrypted body: this provider takes no plaintext");
+        return refusal_set(ret_error, REFUSAL_ENVELOPE);
     rc = box_public_parse(m->encrypted_body.ephemeral_public_key, peer);
     if (rc == 0)
         rc = box_session_accept(s->slab, s->config.pair, peer, &j->session);
     if (rc == 0)
         rc = box_open(j->session, m->encrypted_body.ciphertext, &s->plain);
     if (rc == ERR_NOMEM || rc == ERR_BUSY)
-        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider is out of memory");
-    if (rc < 0)
-        return api_error_set(ret_error, API_BAD_REQUEST, "encrypted_body",
-                             "the encrypted body does not open under this provider's key");
-    return 0;
+        return refusal_set(ret_error, REFUSAL_NO_MEMORY);
+    return rc < 0 ? refusal_set(ret_error, REFUSAL_ENVELOPE) : 0;
 }
 
-/* The parser's own texts may quote the request: only what it found and where is passed on. */
+/* The parser's own texts may quote the request: its code and its parameter are passed on, no more.
+ */
 static int admit_parse(struct serve *s, struct chat_request *ret_chat, struct api_error *ret_error)
 {
     struct api_error found = {0};
     struct str body = buf_view(&s->plain);
 
     if (chat_request_parse(body, &s->region, ret_chat, &found) < 0)
-        return api_error_set(ret_error, found.id, found.param[0] ? found.param : NULL,
-                             "the request is not one that this provider can answer");
+        return refusal_of_parse(&found, ret_error);
     if (ret_chat->beyond_text)
-        return api_error_set(ret_error, API_UNSUPPORTED, ret_chat->beyond_text,
-                             "%s asks for what this provider does not do: it answers text with "
-                             "plain text; leave it out",
-                             ret_chat->beyond_text);
+        return refusal_unsupported(ret_error, ret_chat->beyond_text);
     if (!str_eq(ret_chat->model, s->config.model_id))
-        return api_error_set(ret_error, API_MODEL_NOT_FOUND, "model",
-                             "this provider does not serve that model");
+        return refusal_set(ret_error, REFUSAL_OTHER_MODEL);
     return 0;
 }
 
@@ -73,7 +65,7 @@ static int admit_submit(struct job *j, const struct chat_request *chat, struct a
     const struct serve_config *c = &j->serve->config;
     int rc = c->engine.submit(c->engine.ud, job_tag(j), chat);
 
-    return rc < 0 ? refusal_of(rc, 0, c->context_tokens, ret_error) : 0;
+    return rc < 0 ? refusal_of_engine(rc, 0, c->context_tokens, ret_error) : 0;
 }
 
 /* Wiping covers the whole memory of a buffer, so a large one is not kept for the next request. */

@@ -1,43 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "provider/serve/refusal.h"
 
-static const struct {
-    int code;
-    enum api_error_id id;
-    const char *param, *text;
-} refusals[] = {
-    {ERR_PARSE, API_BAD_VALUE, "messages", "the model's template cannot render these messages"},
-    {ERR_BUSY, API_OVERLOADED, NULL, "this provider's queue is full; try another"},
-    {ERR_NOMEM, API_OVERLOADED, NULL, "this provider is out of memory; try another"},
+#include <stdio.h>
+
+static const struct refusal_row {
+    int status;
+    const char *code, *param;
+} refusal_rows[] = {
+#define REFUSAL_ROW(name, status_, code_, param_, class) \
+    [REFUSAL_##name] = {status_, code_, param_},
+    REFUSAL_TABLE(REFUSAL_ROW)
+#undef REFUSAL_ROW
 };
 
-/* The answer needs room for a token at least. */
-static int refusal_too_long(int64_t prompt_tokens, int64_t context_tokens,
-                            struct api_error *ret_error)
+/* The sentence of its code. Of a parameter that the parser named only what the table lists stays;
+ * those of refusal_rows, which blame no request, stay as they are. */
+static int refusal_word(struct api_error *e)
 {
-    if (prompt_tokens > 0)
-        (void)api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
-                            "the prompt has %lld tokens, and this provider's context holds %lld "
-                            "with the answer; shorten the messages",
-                            (long long)prompt_tokens, (long long)context_tokens);
-    else
-        (void)api_error_set(ret_error, API_CONTEXT_LENGTH, "messages",
-                            "the prompt has more tokens than this provider's context holds, which "
-                            "is %lld with the answer; shorten the messages",
-                            (long long)context_tokens);
-    ret_error->prompt_tokens = prompt_tokens;
-    ret_error->context_tokens = context_tokens;
+    const struct msg_inference_error m = {
+        .status_code = e->status,
+        .code = str_from(e->code),
+        .param = str_from(e->param),
+        .prompt_tokens = e->prompt_tokens > 0 ? e->prompt_tokens : PROTO_UNSET,
+        .context_tokens = e->context_tokens > 0 ? e->context_tokens : PROTO_UNSET};
+    struct provider_verdict v;
+
+    provider_error_judge(&m, &v);
+    memcpy(e->message, v.error.message, sizeof e->message);
+    if (v.class == PROVIDER_REQUEST_FAULT)
+        memcpy(e->param, v.error.param, sizeof e->param);
     return ERR_DENIED;
 }
 
-int refusal_of(int code, int64_t prompt_tokens, int64_t context_tokens, struct api_error *ret_error)
+static void refusal_fill(struct api_error *e, int status, const char *code, const char *param)
 {
-    if (code == ERR_LIMIT)
+    *e = (struct api_error){.status = status};
+    (void)snprintf(e->code, sizeof e->code, "%s", code);
+    (void)snprintf(e->param, sizeof e->param, "%s", param);
+}
+
+int refusal_set(struct api_error *ret_error, enum refusal why)
+{
+    const struct refusal_row *row = &refusal_rows[why];
+
+    refusal_fill(ret_error, row->status, row->code, row->param);
+    return refusal_word(ret_error);
+}
+
+int refusal_unsupported(struct api_error *ret_error, const char *param)
+{
+    refusal_fill(ret_error, 400, "unsupported_parameter", param);
+    return refusal_word(ret_error);
+}
+
+int refusal_of_parse(const struct api_error *found, struct api_error *ret_error)
+{
+    refusal_fill(ret_error, found->status, found->code, found->param);
+    return refusal_word(ret_error);
+}
+
+static int refusal_too_long(int64_t prompt_tokens, int64_t context_tokens,
+                            struct api_error *ret_error)
+{
+    const struct refusal_row *row = &refusal_rows[REFUSAL_TOO_LONG];
+
+    refusal_fill(ret_error, row->status, row->code, row->param);
+    ret_error->prompt_tokens = prompt_tokens;
+    ret_error->context_tokens = context_tokens;
+    return refusal_word(ret_error);
+}
+
+int refusal_of_engine(int code, int64_t prompt_tokens, int64_t context_tokens,
+                      struct api_error *ret_error)
+{
+    switch (code) {
+    case ERR_LIMIT:
         return refusal_too_long(prompt_tokens, context_tokens, ret_error);
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        if (refusals[i].code == code)
-            return api_error_set(ret_error, refusals[i].id, refusals[i].param, "%s",
-                                 refusals[i].text);
+    case ERR_PARSE:
+        return refusal_set(ret_error, REFUSAL_TEMPLATE);
+    case ERR_BUSY:
+        return refusal_set(ret_error, REFUSAL_QUEUE_FULL);
+    case ERR_NOMEM:
+        return refusal_set(ret_error, REFUSAL_NO_MEMORY);
+    default:
+        return refusal_set(ret_error, REFUSAL_ENGINE);
     }
-    return api_error_set(ret_error, API_INTERNAL, NULL, "this provider's engine failed");
 }

@@ -1,14 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the engine's error codes mean to a consumer. */
+/* Why a request is not run, in the closed codes of proto/provider_errors.def (FR-46). Both ends
+ * share that table: the words that leave with a code are its sentence, so none of them can hold
+ * text of a prompt. */
 #ifndef DARKBLOOM_PROVIDER_SERVE_REFUSAL_H
 #define DARKBLOOM_PROVIDER_SERVE_REFUSAL_H
 
-#include "proto/api_error.h"
+#include "proto/provider_error.h"
 
+/* X(name, HTTP status, code, parameter, class that the coordinator's table gives them) */
+#define REFUSAL_TABLE(X)                                                   \
+    X(DRAINING, 503, "draining", "", REFUSED_LOAD)                         \
+    X(ALL_PLACES_TAKEN, 503, "no_capacity", "", REFUSED_LOAD)              \
+    X(QUEUE_FULL, 503, "queue_full", "", REFUSED_LOAD)                     \
+    X(NO_MEMORY, 503, "overloaded", "", REFUSED_LOAD)                      \
+    X(ENVELOPE, 400, "invalid_request_error", "encrypted_body", FAULT)     \
+    X(REQUEST_ID, 400, "invalid_request_error", "request_id", FAULT)       \
+    X(OTHER_MODEL, 404, "model_not_found", "model", FAULT)                 \
+    X(ENGINE, 500, "internal_error", "", FAULT)                            \
+    X(TOO_LONG, 400, "context_length_exceeded", "messages", REQUEST_FAULT) \
+    X(TEMPLATE, 400, "invalid_value", "messages", REQUEST_FAULT)
+
+enum refusal {
+#define REFUSAL_ENUM(name, status, code, param, class) REFUSAL_##name,
+    REFUSAL_TABLE(REFUSAL_ENUM)
+#undef REFUSAL_ENUM
+        REFUSAL_COUNT
+};
+
+/* Each sets *ret_error whole and returns ERR_DENIED. */
+
+int refusal_set(struct api_error *ret_error, enum refusal why);
+/* The request asks for what this provider does not do, in the parameter of that name. */
+int refusal_unsupported(struct api_error *ret_error, const char *param);
+/* What chat_request_parse found: its code and its parameter, if that is one of the table. */
+int refusal_of_parse(const struct api_error *found, struct api_error *ret_error);
 /* `code` as engine_port.h's submit returns it or a FAILED event carries it, with the event's
- * `prompt_tokens` (0: not counted). ERR_DENIED with *ret_error, whose texts are constant but for
- * these numbers. */
-int refusal_of(int code, int64_t prompt_tokens, int64_t context_tokens,
-               struct api_error *ret_error);
+ * `prompt_tokens` (0: not counted). */
+int refusal_of_engine(int code, int64_t prompt_tokens, int64_t context_tokens,
+                      struct api_error *ret_error);
 
 #endif

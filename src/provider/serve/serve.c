@@ -87,29 +87,30 @@ static int serve_take_place(struct serve *s, struct str request_id, struct job *
     int rc;
 
     if (s->draining)
-        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider is stopping");
+        return refusal_set(ret_error, REFUSAL_DRAINING);
     rc = jobs_take(&s->jobs, request_id, ret_job);
     if (rc == ERR_EXISTS)
         return rc;
-    if (rc == ERR_LIMIT)
-        return api_error_set(ret_error, API_BAD_REQUEST, "request_id",
-                             "the request id is longer than %d bytes", JOB_ID_MAX_BYTES);
-    if (rc == ERR_PARSE)
-        return api_error_set(ret_error, API_BAD_REQUEST, "request_id",
-                             "the request id is empty or holds a quote, a backslash or a control "
-                             "character");
-    if (rc < 0)
-        return api_error_set(ret_error, API_OVERLOADED, NULL, "this provider runs %u requests",
-                             s->config.max_jobs);
-    return 0;
+    if (rc == ERR_LIMIT || rc == ERR_PARSE)
+        return refusal_set(ret_error, REFUSAL_REQUEST_ID);
+    if (rc == ERR_NOMEM)
+        return refusal_set(ret_error, REFUSAL_NO_MEMORY);
+    return rc < 0 ? refusal_set(ret_error, REFUSAL_ALL_PLACES_TAKEN) : 0;
 }
 
 void serve_on_request(struct serve *s, const struct msg_inference_request *m)
 {
     struct api_error error = {0};
     struct job *j = NULL;
-    int rc = serve_take_place(s, m->request_id, &j, &error);
+    int rc;
 
+    if (tombs_take(&s->tombs,
+                   m->request_id)) { /* nobody waits for an answer, not even for an error */
+        log_event(s->config.log, LOG_INFO, EV_JOB_DONE, KV_STR("request", m->request_id),
+                  KV_CSTR("finish", "cancelled_before_it_came"));
+        return;
+    }
+    rc = serve_take_place(s, m->request_id, &j, &error);
     if (rc == ERR_EXISTS)
         return; /* the first of that id goes on, and answers */
     if (rc < 0 || !j) {
@@ -129,10 +130,13 @@ void serve_on_cancel(struct serve *s, const struct msg_cancel *m)
 
     if (j)
         serve_job_abandon(j, "cancelled");
+    else
+        tombs_add(&s->tombs, m->request_id);
 }
 
 void serve_on_lost(struct serve *s)
 {
+    tombs_clear(&s->tombs);
     for (uint32_t i = 0; i < s->jobs.n; i++) {
         if (s->jobs.items[i].state != JOB_FREE)
             serve_job_abandon(&s->jobs.items[i], "lost");
@@ -176,7 +180,7 @@ static int serve_on_text(struct job *j, const struct engine_event *e)
     if (buf_append_str(&j->text, e->text) < 0) {
         struct api_error error = {0};
 
-        (void)api_error_set(&error, API_INTERNAL, NULL, "this provider is out of memory");
+        (void)refusal_set(&error, REFUSAL_NO_MEMORY);
         engine->cancel(engine->ud, job_tag(j));
         return serve_fail(j, &error);
     }
@@ -226,7 +230,7 @@ static int serve_on_failed(struct job *j, const struct engine_event *e)
 {
     struct api_error error = {0};
 
-    (void)refusal_of(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
+    (void)refusal_of_engine(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
     return serve_fail(j, &error);
 }
 
@@ -293,6 +297,7 @@ struct load serve_load(const struct serve *s)
     engine->load(engine->ud, &load);
     load.requests_served = s->requests_served;
     load.tokens_generated = s->completion_tokens;
+    load.draining = s->draining;
     return load;
 }
 
@@ -303,6 +308,22 @@ void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud)
     s->idle_ud = ud;
     if (!s->jobs.in_use)
         serve_tell_idle(s);
+}
+
+void serve_give_up(struct serve *s)
+{
+    struct api_error error = {0};
+
+    (void)refusal_set(&error, REFUSAL_DRAINING);
+    for (uint32_t i = 0; i < s->jobs.n; i++) {
+        struct job *j = &s->jobs.items[i];
+
+        if (j->state != JOB_RUNNING)
+            continue; /* free, or its answer is out and its completion follows by itself */
+        s->config.engine.cancel(s->config.engine.ud, job_tag(j));
+        if (serve_fail(j, &error) < 0)
+            return; /* the connection is gone, and all jobs with it */
+    }
 }
 
 void serve_free(struct serve *s)

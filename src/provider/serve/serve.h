@@ -20,7 +20,7 @@ struct serve_config {
     const struct box_pair *pair;
     struct str model_id;
     int64_t context_tokens; /* that the engine holds for a request */
-    uint32_t max_jobs;      /* running and waiting; beyond it requests are answered 503 */
+    uint32_t max_jobs;      /* running and waiting; beyond it requests are refused */
 };
 
 /* `config`'s pointers are borrowed. 0 or ERR_NOMEM. */
@@ -39,9 +39,12 @@ struct load serve_load(const struct serve *s);
 /* The engine has events: call on the loop's thread after its wake-up. */
 void serve_on_events(struct serve *s);
 
-/* From now on refuse new requests (503); `idle` is called once when the last job has ended, maybe
- * from inside the call. */
+/* From now on refuse new requests ("draining") and say so in the load; `idle` is called once when
+ * the last job has ended, maybe from inside the call. */
 void serve_drain(struct serve *s, void (*idle)(void *ud), void *ud);
+
+/* End what runs with the error "draining": its answers stay as far as they are. */
+void serve_give_up(struct serve *s);
 
 /* Cancels what runs. The signer has been closed before. NULL is allowed. */
 void serve_free(struct serve *s);

@@ -6,12 +6,14 @@
 #include "base/arena.h"
 #include "provider/serve/job.h"
 #include "provider/serve/serve.h"
+#include "provider/serve/tombs.h"
 
 struct serve {
     struct serve_config config;
     struct clock clock;
     struct link *link;
     struct jobs jobs;
+    struct tombs tombs;
     struct box_slab *slab;
     /* Plaintext for the time of one call: an opened request and its parse, and one plain chunk.
      * Wiped before the call returns to the loop. */

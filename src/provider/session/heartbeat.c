@@ -4,13 +4,22 @@
 
 #include "provider/session/metrics.h"
 
+/* The wire has no word for a provider that stops. "reloading" is one that coordinators of either
+ * kind route nothing to, and that, unlike "crashed", is no fault. */
+static struct str heartbeat_slot_state(const struct load *load)
+{
+    if (load->crashed)
+        return STR("crashed");
+    return load->draining ? STR("reloading") : STR("running");
+}
+
 int heartbeat_write(const struct machine *machine, const struct load *load, struct buf *out)
 {
     bool serving = load->running + load->waiting > 0;
     struct str model = machine->model.id;
     struct msg_slot slot = {
         .model = model,
-        .state = load->crashed ? STR("crashed") : STR("running"),
+        .state = heartbeat_slot_state(load),
         .num_running = load->running,
         .num_waiting = load->waiting,
         .active_tokens = load->active_tokens,
@@ -24,13 +33,13 @@ int heartbeat_write(const struct machine *machine, const struct load *load, stru
             .stats = {.requests_served = load->requests_served,
                       .tokens_generated = load->tokens_generated,
                       .forward_passes = load->forward_passes},
-            .warm_models = {&model, load->crashed ? 0 : 1},
+            .warm_models = {&model, load->crashed || load->draining ? 0 : 1},
             .system_metrics = metrics_read(machine->root),
             .has_backend_capacity = true,
             .backend_capacity = {.slots = &slot,
                                  .n_slots = 1,
                                  .total_memory_gb = metrics_total_memory_gb(machine->root),
-                                 .max_running = machine->max_running}}};
+                                 .max_running = load->draining ? 0 : machine->max_running}}};
 
     return provider_msg_encode(&msg, out);
 }

@@ -159,6 +159,12 @@ static void link_on_heartbeat_due(void *ud)
         (void)link_send_out(l);
 }
 
+void link_send_heartbeat(struct link *l)
+{
+    if (l->state == LINK_UP)
+        link_on_heartbeat_due(l);
+}
+
 static void link_on_ping_due(void *ud)
 {
     struct link *l = ud;

@@ -78,6 +78,9 @@ void link_send_end(struct link *l, char *payload, size_t n);
 /* End the connection (a frame that was begun cannot be finished) and connect again later. */
 void link_drop(struct link *l, int reason, const char *text);
 
+/* Send a heartbeat now: the load has changed in a way that must not wait for the next one. */
+void link_send_heartbeat(struct link *l);
+
 /* Output that waits for the socket, in bytes. */
 size_t link_pending(const struct link *l);
 

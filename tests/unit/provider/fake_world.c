@@ -93,6 +93,7 @@ struct fake_world *fake_world_new(enum fake_manner manner)
         .engine = fake_engine_port(&w->engine),
         .url = {.host = "127.0.0.1", .port = w->coordinator.port, .path = "/ws/provider"},
         .heartbeat_interval_ms = 5000,
+        .drain_timeout_ms = FAKE_DRAIN_MS,
         .max_jobs = FAKE_MAX_JOBS};
     assert_int_equal(provider_new(&config, &w->provider), 0);
     provider_start(w->provider);

@@ -249,7 +249,7 @@ static void stopping_without_requests_closes_at_once(void **state)
     struct fake_world *w = *state;
 
     fake_world_stop(w);
-    fake_world_advance_ms(w, PROVIDER_LINGER_MS);
+    fake_world_advance_ms(w, PROVIDER_LINGER_MS + PROVIDER_SENT_MS);
     assert_true(w->stopped);
     assert_true(w->coordinator.closed);
     assert_non_null(strstr(w->coordinator.close_text, "1001"));
