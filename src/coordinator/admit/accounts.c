@@ -91,7 +91,8 @@ static struct account *account_get_or_add(struct accounts *as, const char *name)
 }
 
 struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES],
-                               const char *name, int64_t balance_micro_usd)
+                               const char *name, int64_t balance_micro_usd,
+                               const struct account_settings *settings)
 {
     struct account *a = account_get_or_add(as, name);
     struct known_key *k;
@@ -99,6 +100,7 @@ struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KE
     if (!a)
         return NULL;
     account_balance_is(a, balance_micro_usd);
+    a->settings = *settings;
     if (map_get(&as->keys, hash_str(hash)))
         return a;
     if (as->keys.used >= KEYS_MAX)

@@ -13,6 +13,7 @@ struct account {
     char name[ACCOUNT_MAX_BYTES + 1];
     /* What the store said last, less what has been submitted since: never more than is there,
      * unless another process spends too. Only the store decides. */
+    struct account_settings settings; /* its own limits of time */
     bool balance_known;
     int64_t balance_micro_usd;
     int64_t pending_micro_usd; /* holds submitted and not committed */
@@ -32,7 +33,8 @@ struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static K
 
 /* Remember what the store answered. NULL without memory. */
 struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES],
-                               const char *name, int64_t balance_micro_usd);
+                               const char *name, int64_t balance_micro_usd,
+                               const struct account_settings *settings);
 
 /* Another process changed the store: keys and balances must be asked for again. */
 void accounts_forget(struct accounts *as);

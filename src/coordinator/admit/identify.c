@@ -27,7 +27,7 @@ static void lookup_done(struct store_op *op)
     q->rc = op->rc;
     if (q->rc == 0) {
         q->account = accounts_learn(q->coord->accounts, q->lookup.hash, q->lookup.account,
-                                    q->lookup.balance_micro_usd);
+                                    q->lookup.balance_micro_usd, &q->lookup.settings);
         q->rc = q->account ? 0 : ERR_NOMEM;
     }
     q->done(q);

@@ -40,6 +40,8 @@ enum flow_verdict flow_auth(struct request *r)
         return FLOW_FAIL;
     }
     r->account = r->identify.account;
+    if (r->account->settings.first_content_ms > 0 || r->account->settings.request_deadline_ms > 0)
+        flow_set_limits(r);
     if (accounts_take(r->coord->accounts, r->account, &retry_after_s) < 0)
         return auth_over_the_rate(r, retry_after_s);
     return r->error.id == API_OK ? FLOW_NEXT : FLOW_FAIL; /* what enter found wrong with the body */

@@ -67,10 +67,27 @@ static bool dispatch_seen(const struct request *r)
     return r->reply.state == REPLY_CONTENT && !r->reply.ops->restart;
 }
 
+/* A prompt takes its time to be read: each token earns a little more. */
+static int64_t dispatch_prompt_us(const struct request *r)
+{
+    int64_t tokens = r->tries.prompt_tokens > 0
+                         ? r->tries.prompt_tokens
+                         : (int64_t)r->chat.prompt_bytes / DISPATCH_BYTES_PER_TOKEN;
+
+    return tokens * r->coord->settings->first_token_per_token_us;
+}
+
+/* When the consumer's patience ends. */
+static int64_t dispatch_content_limit(const struct request *r)
+{
+    return num_min(r->times.content_limit + dispatch_prompt_us(r), r->times.deadline);
+}
+
 static bool dispatch_may_retry(const struct request *r)
 {
-    return !dispatch_seen(r) && r->reply.x && !r->coord->stopping &&
-           r->tries.n < FLOW_MAX_ATTEMPTS && r->tries.n_lost < FLOW_MAX_LOST;
+    return !dispatch_seen(r) && clock_mono_us(&r->coord->clock) < dispatch_content_limit(r) &&
+           r->reply.x && !r->coord->stopping && r->tries.n < FLOW_MAX_ATTEMPTS &&
+           r->tries.n_lost < FLOW_MAX_LOST;
 }
 
 void flow_attempt_failed(struct request *r, enum metrics_ATTEMPT result, const char *why,
@@ -100,16 +117,6 @@ void flow_attempt_failed(struct request *r, enum metrics_ATTEMPT result, const c
 
 static void dispatch_arm(struct request *r, int64_t us);
 
-/* A prompt takes its time to be read: each token earns a little more. */
-static int64_t dispatch_prompt_us(const struct request *r)
-{
-    int64_t tokens = r->tries.prompt_tokens > 0
-                         ? r->tries.prompt_tokens
-                         : (int64_t)r->chat.prompt_bytes / DISPATCH_BYTES_PER_TOKEN;
-
-    return tokens * r->coord->settings->first_token_per_token_us;
-}
-
 static bool dispatch_another_is_free(const struct request *r)
 {
     uint64_t exclude[FLOW_MAX_ATTEMPTS + 1];
@@ -135,10 +142,8 @@ static void dispatch_timed_out(struct request *r, enum metrics_ATTEMPT result, c
  * for, up to the request's own limit: a slow machine is better than none. */
 static void dispatch_first_content_overdue(struct request *r)
 {
-    const struct settings *s = r->coord->settings;
     int64_t now = clock_mono_us(&r->coord->clock);
-    int64_t until = num_min(r->times.received + s->first_content_ms * 1000 + dispatch_prompt_us(r),
-                            r->times.deadline);
+    int64_t until = dispatch_content_limit(r);
 
     if (now >= until || (dispatch_may_retry(r) && dispatch_another_is_free(r)))
         dispatch_timed_out(r, METRIC_ATTEMPT_FIRST_TOKEN_TIMEOUT, "first_token_timeout",
@@ -187,10 +192,14 @@ static void dispatch_arm(struct request *r, int64_t us)
 /* It has taken the request on, in words or by answering. */
 static void dispatch_note_accepted(struct request *r)
 {
+    int64_t limit_us, left_us;
+
     if (r->tries.state != ATTEMPT_SENT)
         return;
     attempt_move(r, ATTEMPT_ACCEPTED);
-    dispatch_arm(r, r->coord->settings->first_token_timeout_ms * 1000 + dispatch_prompt_us(r));
+    limit_us = r->coord->settings->first_token_timeout_ms * 1000 + dispatch_prompt_us(r);
+    left_us = dispatch_content_limit(r) - clock_mono_us(&r->coord->clock);
+    dispatch_arm(r, num_count(left_us, limit_us));
 }
 
 void flow_note_content(struct request *r)

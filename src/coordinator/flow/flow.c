@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/num.h"
 #include "base/state.h"
 
 #define TO(stage) STATE_BIT(STAGE_##stage)
@@ -78,6 +79,8 @@ void flow_fail(struct request *r, enum ledger_outcome outcome)
     flow_move(r, STAGE_SETTLE);
 }
 
+static void flow_on_deadline(void *ud);
+
 static void flow_on_abort(void *ud, int reason)
 {
     struct request *r = ud;
@@ -89,6 +92,22 @@ static void flow_on_abort(void *ud, int reason)
         flow_fail(r, LEDGER_CONSUMER_GONE);
     else
         flow_release(r);
+}
+
+void flow_set_limits(struct request *r)
+{
+    const struct settings *s = r->coord->settings;
+    const struct account_settings *own = r->account ? &r->account->settings : NULL;
+    int64_t content_ms =
+        own && own->first_content_ms > 0 ? own->first_content_ms : s->first_content_ms;
+    int64_t deadline_ms =
+        own && own->request_deadline_ms > 0 ? own->request_deadline_ms : s->request_deadline_ms;
+
+    r->times.content_limit = r->times.received + content_ms * 1000;
+    r->times.deadline = r->times.received + deadline_ms * 1000;
+    loop_timer_set(r->coord->loop, &r->deadline_timer,
+                   num_count(r->times.deadline - clock_mono_us(&r->coord->clock), INT64_MAX),
+                   flow_on_deadline, r);
 }
 
 static void flow_on_deadline(void *ud)
@@ -104,7 +123,6 @@ static void flow_on_deadline(void *ud)
 void flow_start(struct coord *c, struct http_exchange *x)
 {
     struct request *r = calloc(1, sizeof *r);
-    int64_t now = clock_mono_us(&c->clock);
 
     if (!r) {
         answer_no_memory(c, x);
@@ -119,11 +137,10 @@ void flow_start(struct coord *c, struct http_exchange *x)
     reply_init(&r->reply, c, x, &r->region);
     rand_uuid_ordered(&c->rand, clock_wall_us(&c->clock), r->id);
     r->times.received = http_request_of(x)->received_us;
-    r->times.deadline = r->times.received + c->settings->request_deadline_ms * 1000;
     list_push_back(&c->requests, &r->link);
     c->n_requests++;
     http_on_abort(x, flow_on_abort, r);
-    loop_timer_set(c->loop, &r->deadline_timer, r->times.deadline - now, flow_on_deadline, r);
+    flow_set_limits(r);
     flow_run(r);
 }
 

@@ -49,6 +49,10 @@ enum flow_verdict flow_settle(struct request *r);
 /* Take on a POST /v1/chat/completions; it ends by itself. */
 void flow_start(struct coord *c, struct http_exchange *x);
 
+/* Its deadline and the limit to its first content, from its receipt: the coordinator's or, once the
+ * account is known, the account's own (FR-40). */
+void flow_set_limits(struct request *r);
+
 /* Go on from the present stage (called by events). */
 void flow_resume(struct request *r);
 /* Move to another stage than the following one, by a legal transition, and go on. */

@@ -15,6 +15,10 @@ struct relay_early {
 /* A provider may go on past the limit by what its last step held; beyond that it is stopped. */
 enum { RELAY_OVERRUN_TOKENS = 64 };
 
+/* The early head of a stream leaves so long before its limit to first content, whatever the account
+ * has set. */
+enum { RELAY_HEAD_BEFORE_US = 200000 };
+
 static bool relay_may_leave(const struct request *r)
 {
     return r->hold.state == HOLD_COMMITTED;
@@ -253,8 +257,9 @@ static void relay_on_head_timer(void *ud)
  * up. */
 void flow_watch_head(struct request *r)
 {
-    int64_t due = r->times.received + r->coord->settings->head_after_ms * 1000 -
-                  clock_mono_us(&r->coord->clock);
+    int64_t after = num_min(r->times.received + r->coord->settings->head_after_ms * 1000,
+                            r->times.content_limit - RELAY_HEAD_BEFORE_US);
+    int64_t due = after - clock_mono_us(&r->coord->clock);
 
     if (r->reply.ops->comment)
         loop_timer_set(r->coord->loop, &r->head_timer, due > 0 ? due : 0, relay_on_head_timer, r);

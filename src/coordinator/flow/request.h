@@ -105,6 +105,7 @@ struct request_times {
     int64_t reserve_start, queued_at; /* submitted; found no slot */
     int64_t first_content;            /* handed to the reply */
     int64_t settle_start;             /* submitted */
+    int64_t content_limit;            /* when it should have content, but for a long prompt */
     int64_t deadline;                 /* when the request ends, however far it is */
 };
 

@@ -26,7 +26,7 @@ static void route_expired(struct queue_ticket *t)
                   "no provider of `%s` at trust level %s had a free slot within %lld ms; try again "
                   "later",
                   r->model->id, trust_name(r->min_trust),
-                  (long long)r->coord->settings->queue_wait_ms);
+                  (long long)(clock_mono_us(&r->coord->clock) - r->times.received) / 1000);
     (void)route_no_capacity(r);
     flow_fail(r, LEDGER_RELEASED);
 }
@@ -38,7 +38,8 @@ static enum flow_verdict route_wait(struct request *r)
     const struct settings *s = r->coord->settings;
     const struct queue_limits limits = {s->queue_max, s->queue_max_per_account};
     int64_t now = clock_mono_us(&r->coord->clock);
-    int64_t until = num_min(r->times.received + s->queue_wait_ms * 1000, r->times.deadline);
+    int64_t until = num_min(r->times.received + s->queue_wait_ms * 1000,
+                            num_min(r->times.content_limit, r->times.deadline));
     int rc;
 
     if (queue_waits(&r->ticket))
