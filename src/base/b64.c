@@ -25,7 +25,8 @@ static const uint8_t value_plus_one[256] = {
 
 /* Four characters to 24 bits; a character outside the alphabet wraps to a value with high bits.
  * Inlined by force: the call would cost as much as the work, and each relayed token comes here. */
-static inline __attribute__((always_inline)) uint32_t quad(const unsigned char *p, uint32_t *bad)
+static inline __attribute__((always_inline)) uint32_t b64_quad(const unsigned char *p,
+                                                               uint32_t *bad)
 {
     uint32_t a = value_plus_one[p[0]] - 1U, b = value_plus_one[p[1]] - 1U;
     uint32_t c = value_plus_one[p[2]] - 1U, d = value_plus_one[p[3]] - 1U;
@@ -35,7 +36,7 @@ static inline __attribute__((always_inline)) uint32_t quad(const unsigned char *
 }
 
 /* The last four characters: up to two '=' , and no stray bits in what they cut off. */
-static int last_quad(const unsigned char *p, uint8_t *out, size_t *ret_n)
+static int b64_last_quad(const unsigned char *p, uint8_t *out, size_t *ret_n)
 {
     unsigned char text[4] = {p[0], p[1], p[2], p[3]};
     size_t n = 3;
@@ -47,7 +48,7 @@ static int last_quad(const unsigned char *p, uint8_t *out, size_t *ret_n)
         if (n == 1)
             text[2] = 'A';
     }
-    bits = quad(text, &bad);
+    bits = b64_quad(text, &bad);
     if (bad & ~63U || (n == 2 && bits & 0xFF) || (n == 1 && bits & 0xFFFF))
         return ERR_PARSE;
     for (size_t i = 0; i < n; i++)
@@ -71,13 +72,13 @@ int b64_decode(struct str text, void *ret_bytes, size_t cap, size_t *ret_n)
         return 0;
     }
     whole = text.n / 4 - 1;
-    if (last_quad(p + 4 * whole, last, &tail_n) < 0)
+    if (b64_last_quad(p + 4 * whole, last, &tail_n) < 0)
         return ERR_PARSE;
     if (whole * 3 + tail_n > cap)
         return ERR_LIMIT;
     /* `last` is written after the loop: text and bytes may be the same memory. */
     for (size_t i = 0; i < whole; i++) {
-        uint32_t bits = quad(p + 4 * i, &bad);
+        uint32_t bits = b64_quad(p + 4 * i, &bad);
 
         out[3 * i] = (uint8_t)(bits >> 16);
         out[3 * i + 1] = (uint8_t)(bits >> 8);

@@ -21,7 +21,7 @@ struct load {
     struct err *e;
 };
 
-static const struct cfg_key *find_key(const struct cfg_key *keys, struct str name)
+static const struct cfg_key *cfg_find_key(const struct cfg_key *keys, struct str name)
 {
     for (; keys->key; keys++) {
         if (str_is(name, keys->key))
@@ -32,8 +32,8 @@ static const struct cfg_key *find_key(const struct cfg_key *keys, struct str nam
 
 /* --- unknown keys --- */
 
-static int unknown_key(const struct load *l, const struct cfg_key *keys, const struct toml_value *v,
-                       struct str name)
+static int cfg_unknown_key(const struct load *l, const struct cfg_key *keys,
+                           const struct toml_value *v, struct str name)
 {
     const struct cfg_key *nearest = NULL;
     size_t best = TYPO_DISTANCE + 1;
@@ -58,7 +58,8 @@ static int unknown_key(const struct load *l, const struct cfg_key *keys, const s
 /* --- arrays of tables --- */
 
 /* "model[2].id" → index 2 and "id", when the array is called "model". */
-static bool split_index(struct str path, const char *array, size_t *ret_index, struct str *ret_rest)
+static bool cfg_split_index(struct str path, const char *array, size_t *ret_index,
+                            struct str *ret_rest)
 {
     struct str name = str_from(array);
     struct str rest;
@@ -77,7 +78,7 @@ static bool split_index(struct str path, const char *array, size_t *ret_index, s
     return true;
 }
 
-static int set_defaults(const struct cfg_key *keys, struct load *l, void *base)
+static int cfg_set_defaults(const struct cfg_key *keys, struct load *l, void *base)
 {
     for (; keys->key; keys++) {
         int rc = keys->deflt
@@ -91,7 +92,7 @@ static int set_defaults(const struct cfg_key *keys, struct load *l, void *base)
     return 0;
 }
 
-static int add_element(const struct cfg_array *a, struct load *l)
+static int cfg_add_element(const struct cfg_array *a, struct load *l)
 {
     char **items = (char **)((char *)l->settings + a->items_offset);
     size_t *count = (size_t *)((char *)l->settings + a->count_offset);
@@ -102,16 +103,16 @@ static int add_element(const struct cfg_array *a, struct load *l)
     if (*count > 0)
         memcpy(grown, *items, *count * a->size);
     *items = grown;
-    return set_defaults(a->rows, l, grown + (*count)++ * a->size);
+    return cfg_set_defaults(a->rows, l, grown + (*count)++ * a->size);
 }
 
 /* The element at `index`. Those before it that hold nothing were not seen yet. */
-static void *element(const struct cfg_array *a, size_t index, struct load *l)
+static void *cfg_element(const struct cfg_array *a, size_t index, struct load *l)
 {
     const size_t *count = (const size_t *)((char *)l->settings + a->count_offset);
 
     while (*count <= index) {
-        if (add_element(a, l) < 0)
+        if (cfg_add_element(a, l) < 0)
             return NULL;
     }
     return *(char **)((char *)l->settings + a->items_offset) + index * a->size;
@@ -119,7 +120,7 @@ static void *element(const struct cfg_array *a, size_t index, struct load *l)
 
 /* --- the file --- */
 
-static int on_toml_value(void *ud, const struct toml_value *v)
+static int cfg_on_toml_value(void *ud, const struct toml_value *v)
 {
     struct load *l = ud;
     const struct cfg_table *t = l->src->table;
@@ -131,22 +132,22 @@ static int on_toml_value(void *ud, const struct toml_value *v)
     for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
         size_t index;
 
-        if (split_index(v->path, a->name, &index, &name)) {
+        if (cfg_split_index(v->path, a->name, &index, &name)) {
             keys = a->rows;
-            base = element(a, index, l);
+            base = cfg_element(a, index, l);
             if (!base)
                 return err_set(l->e, ERR_NOMEM, "out of memory while reading the settings");
         }
     }
-    key = find_key(keys, name);
+    key = cfg_find_key(keys, name);
     if (!key)
-        return unknown_key(l, keys, v, name);
+        return cfg_unknown_key(l, keys, v, name);
     return cfg_set_toml(key, v, (struct cfg_origin){l->toml_name, v->line}, l->region, base, l->e);
 }
 
 /* --- environment --- */
 
-static int set_env(struct load *l, const struct cfg_key *key, const char *name)
+static int cfg_set_env(struct load *l, const struct cfg_key *key, const char *name)
 {
     const char *value = name && l->src->getenv ? l->src->getenv(name) : NULL;
     char where[128];
@@ -159,20 +160,20 @@ static int set_env(struct load *l, const struct cfg_key *key, const char *name)
 }
 
 /* The existing system takes an empty variable for one that is not set. */
-static int set_env_old(struct load *l, const struct cfg_key *key)
+static int cfg_set_env_old(struct load *l, const struct cfg_key *key)
 {
     const char *value = key->env_old && l->src->getenv ? l->src->getenv(key->env_old) : NULL;
 
-    return value && value[0] ? set_env(l, key, key->env_old) : 0;
+    return value && value[0] ? cfg_set_env(l, key, key->env_old) : 0;
 }
 
-static int apply_env(struct load *l)
+static int cfg_apply_env(struct load *l)
 {
     for (const struct cfg_key *key = l->src->table->keys; key->key; key++) {
-        int rc = set_env_old(l, key);
+        int rc = cfg_set_env_old(l, key);
 
         if (rc == 0)
-            rc = set_env(l, key, key->env);
+            rc = cfg_set_env(l, key, key->env);
         if (rc < 0)
             return rc;
     }
@@ -181,15 +182,10 @@ static int apply_env(struct load *l)
 
 /* --- all together --- */
 
-static void zero_settings(const struct cfg_table *t, void *settings)
+static void cfg_zero_settings(const struct cfg_table *t, void *settings)
 {
-    static const size_t sizes[] = {
-        [CFG_STR] = sizeof(struct str), [CFG_INT] = sizeof(int64_t),
-        [CFG_FLOAT] = sizeof(double),   [CFG_BOOL] = sizeof(bool),
-        [CFG_ENUM] = sizeof(int),       [CFG_LIST] = sizeof(struct cfg_list)};
-
     for (const struct cfg_key *key = t->keys; key->key; key++)
-        memset((char *)settings + key->offset, 0, sizes[key->type]);
+        memset((char *)settings + key->offset, 0, cfg_size(key->type));
     for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
         memset((char *)settings + a->items_offset, 0, sizeof(void *));
         memset((char *)settings + a->count_offset, 0, sizeof(size_t));
@@ -203,14 +199,14 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
     struct load l = {src, toml_name, region, ret_settings, &e};
     int rc;
 
-    zero_settings(src->table, ret_settings);
-    rc = set_defaults(src->table->keys, &l, ret_settings);
+    cfg_zero_settings(src->table, ret_settings);
+    rc = cfg_set_defaults(src->table->keys, &l, ret_settings);
     if (rc == 0 && toml.p)
-        rc = toml_walk(toml, on_toml_value, &l, &e);
+        rc = toml_walk(toml, cfg_on_toml_value, &l, &e);
     if (rc == ERR_PARSE)
         return err_set(ret_err, ERR_CONFIG, "%s is not valid TOML: %s", toml_name, e.text);
     if (rc == 0)
-        rc = apply_env(&l);
+        rc = cfg_apply_env(&l);
     if (rc == 0)
         rc = cfg_apply_flags(src, region, ret_settings, &e);
     if (rc < 0 && !e.code)
@@ -221,7 +217,7 @@ int cfg_load(const struct cfg_source *src, struct str toml, const char *toml_nam
 }
 
 /* A pipe or a device would be waited for, or never end. */
-static int open_regular(const char *path, int *ret_fd, struct err *ret_err)
+static int cfg_open_regular(const char *path, int *ret_fd, struct err *ret_err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
@@ -249,7 +245,7 @@ int cfg_load_file(const struct cfg_source *src, const char *path, struct arena *
     size_t n = 0;
     ssize_t got = 0;
     int fd = -1;
-    int rc = open_regular(path, &fd, ret_err);
+    int rc = cfg_open_regular(path, &fd, ret_err);
 
     if (rc < 0)
         return rc;

@@ -28,7 +28,10 @@ struct cfg_list {
     size_t n;
 };
 
-enum { CFG_IGNORED = 1 /* read and checked, has no effect here */ };
+enum {
+    CFG_IGNORED = 1,   /* read and checked, has no effect here */
+    CFG_RELOADABLE = 2 /* may change while the program runs: see cfg_keep_fixed */
+};
 
 struct cfg_key {
     const char *key;     /* "server.port"; NULL ends the table */
@@ -51,6 +54,7 @@ struct cfg_array {
     size_t size;                /* sizeof one element */
     size_t items_offset;        /* offsetof a pointer to the elements in the settings struct */
     size_t count_offset;        /* offsetof a size_t */
+    unsigned flags;             /* CFG_RELOADABLE */
 };
 
 struct cfg_table {
@@ -101,5 +105,13 @@ bool cfg_has_effect(const struct cfg_key *rows);
 typedef void cfg_ignored_cb(void *ud, const char *setting, const char *why);
 void cfg_each_ignored(const struct cfg_table *table, const void *settings, struct arena *region,
                       cfg_ignored_cb *found, void *ud);
+
+/* Settings loaded a second time. Call `found` for each setting and each array that differs; then
+ * put the old values of what may not change while the program runs (no CFG_RELOADABLE) into
+ * `fresh`: their strings stay where they are, in the region of `old`. */
+typedef void cfg_change_cb(void *ud, const char *setting, bool reloadable);
+void cfg_each_change(const struct cfg_table *table, const void *old, const void *fresh,
+                     cfg_change_cb *found, void *ud);
+void cfg_keep_fixed(const struct cfg_table *table, const void *old, void *fresh);
 
 #endif

@@ -16,7 +16,7 @@ struct flag {
 static const char *const common_with_value[] = {"--config", NULL};
 static const char *const common_plain[] = {"--help", "-h", "--version", "--check-config", NULL};
 
-static bool listed(const char *const *names, struct str name)
+static bool cfg_listed(const char *const *names, struct str name)
 {
     for (; *names; names++) {
         if (str_is(name, *names))
@@ -25,7 +25,7 @@ static bool listed(const char *const *names, struct str name)
     return false;
 }
 
-static const struct cfg_key *key_of_flag(const struct cfg_table *t, struct str name)
+static const struct cfg_key *cfg_key_of_flag(const struct cfg_table *t, struct str name)
 {
     for (const struct cfg_key *key = t->keys; key->key; key++) {
         if (key->flag && str_is(name, key->flag))
@@ -35,8 +35,8 @@ static const struct cfg_key *key_of_flag(const struct cfg_table *t, struct str n
 }
 
 /* The flag at argument *at, which moves behind it. 1, 0 where flags end, or ERR_USAGE. */
-static int next_flag(const struct cfg_source *src, int *at, struct flag *ret_flag,
-                     struct err *ret_err)
+static int cfg_next_flag(const struct cfg_source *src, int *at, struct flag *ret_flag,
+                         struct err *ret_err)
 {
     struct str arg = *at < src->argc ? str_from(src->argv[*at]) : (struct str){0};
     struct flag f = {.name = arg};
@@ -50,12 +50,12 @@ static int next_flag(const struct cfg_source *src, int *at, struct flag *ret_fla
         f.name.n = (size_t)(equals - arg.p);
         f.value = (struct str){equals + 1, arg.n - f.name.n - 1};
     }
-    f.key = key_of_flag(src->table, f.name);
-    if (!f.key && !listed(common_plain, f.name) && !listed(common_with_value, f.name))
+    f.key = cfg_key_of_flag(src->table, f.name);
+    if (!f.key && !cfg_listed(common_plain, f.name) && !cfg_listed(common_with_value, f.name))
         return err_set(ret_err, ERR_USAGE, "%.*s is not a flag of %s; --help lists them",
                        STR_ARG(f.name), src->table->program);
     ++*at;
-    wants_value = f.key ? f.key->type != CFG_BOOL : listed(common_with_value, f.name);
+    wants_value = f.key ? f.key->type != CFG_BOOL : cfg_listed(common_with_value, f.name);
     if (wants_value && !equals) {
         if (*at >= src->argc)
             return err_set(ret_err, ERR_USAGE, "%.*s needs a value: %.*s VALUE", STR_ARG(f.name),
@@ -66,7 +66,7 @@ static int next_flag(const struct cfg_source *src, int *at, struct flag *ret_fla
     return 1;
 }
 
-static void note_common(const struct flag *f, struct cfg_args *args)
+static void cfg_note_common(const struct flag *f, struct cfg_args *args)
 {
     if (str_is(f->name, "--config"))
         args->file = f->value;
@@ -82,9 +82,9 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
     struct flag f = {0};
     int i = 1, rc;
 
-    while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {
+    while ((rc = cfg_next_flag(src, &i, &f, ret_err)) > 0) {
         if (!f.key)
-            note_common(&f, &args);
+            cfg_note_common(&f, &args);
     }
     if (rc < 0)
         return rc;
@@ -97,25 +97,25 @@ int cfg_parse_args(const struct cfg_source *src, struct arena *region, struct cf
 }
 
 /* Whether a flag before argument `at` set the same setting. */
-static bool given_before(const struct cfg_source *src, int at, const struct cfg_key *key)
+static bool cfg_given_before(const struct cfg_source *src, int at, const struct cfg_key *key)
 {
     struct flag f = {0};
     int i = 1;
 
-    while (i < at && next_flag(src, &i, &f, NULL) > 0) {
+    while (i < at && cfg_next_flag(src, &i, &f, NULL) > 0) {
         if (f.key == key)
             return true;
     }
     return false;
 }
 
-static int apply_flag(const struct cfg_source *src, int at, const struct flag *f,
-                      struct arena *region, void *settings, struct err *ret_err)
+static int cfg_apply_flag(const struct cfg_source *src, int at, const struct flag *f,
+                          struct arena *region, void *settings, struct err *ret_err)
 {
     struct str value = f->value.p ? f->value : STR("true");
     char name[64];
 
-    if (f->key->type == CFG_LIST && given_before(src, at, f->key))
+    if (f->key->type == CFG_LIST && cfg_given_before(src, at, f->key))
         return cfg_list_add_text((void *)((char *)settings + f->key->offset), value, region);
     snprintf(name, sizeof name, "%.*s", STR_ARG(f->name));
     return cfg_set_text(f->key, value, (struct cfg_origin){name, 0}, region, settings, ret_err);
@@ -127,8 +127,8 @@ int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *se
     struct flag f = {0};
     int i = 1, at = i, rc;
 
-    while ((rc = next_flag(src, &i, &f, ret_err)) > 0) {
-        rc = f.key ? apply_flag(src, at, &f, region, settings, ret_err) : 0;
+    while ((rc = cfg_next_flag(src, &i, &f, ret_err)) > 0) {
+        rc = f.key ? cfg_apply_flag(src, at, &f, region, settings, ret_err) : 0;
         if (rc < 0)
             break;
         at = i;
@@ -136,7 +136,7 @@ int cfg_apply_flags(const struct cfg_source *src, struct arena *region, void *se
     return rc;
 }
 
-static void help_common(int fd)
+static void cfg_help_common(int fd)
 {
     static const struct {
         const char *flag, *help;
@@ -149,7 +149,7 @@ static void help_common(int fd)
         dprintf(fd, "  %-46s %s\n", rows[i].flag, rows[i].help);
 }
 
-static void help_key(const struct cfg_key *key, int fd)
+static void cfg_help_key(const struct cfg_key *key, int fd)
 {
     char left[64];
 
@@ -167,10 +167,10 @@ static void help_key(const struct cfg_key *key, int fd)
 
 void cfg_help(const struct cfg_table *table, int fd)
 {
-    help_common(fd);
+    cfg_help_common(fd);
     for (const struct cfg_key *key = table->keys; key->key; key++) {
         if (!(key->flags & CFG_IGNORED))
-            help_key(key, fd);
+            cfg_help_key(key, fd);
     }
     for (const struct cfg_array *a = table->arrays; a && a->name; a++) {
         if (!cfg_has_effect(a->rows))

@@ -3,7 +3,7 @@
 #include "base/cfg_value.h"
 
 /* A field of any type, as the settings struct holds it. */
-union field {
+union cfg_field {
     struct str text;
     int64_t number;
     double real;
@@ -12,37 +12,16 @@ union field {
     struct cfg_list list;
 };
 
-static bool same_lists(const struct cfg_list *a, const struct cfg_list *b)
-{
-    for (size_t i = 0; i < a->n && a->n == b->n; i++) {
-        if (!str_eq(a->items[i], b->items[i]))
-            return false;
-    }
-    return a->n == b->n;
-}
-
-static bool same(enum cfg_type type, const void *a, const void *b)
-{
-    static const size_t sizes[] = {[CFG_INT] = sizeof(int64_t),
-                                   [CFG_FLOAT] = sizeof(double),
-                                   [CFG_BOOL] = sizeof(bool),
-                                   [CFG_ENUM] = sizeof(int)};
-
-    if (type == CFG_STR)
-        return str_eq(*(const struct str *)a, *(const struct str *)b);
-    return type == CFG_LIST ? same_lists(a, b) : memcmp(a, b, sizes[type]) == 0;
-}
-
-static bool is_default(const struct cfg_key *key, const void *settings, struct arena *region)
+static bool cfg_is_default(const struct cfg_key *key, const void *settings, struct arena *region)
 {
     struct cfg_key alone = *key;
-    union field deflt = {0};
+    union cfg_field deflt = {0};
 
     alone.offset = 0;
     if (key->deflt && cfg_set_text(&alone, str_from(key->deflt), (struct cfg_origin){"default", 0},
                                    region, &deflt, NULL) < 0)
         return true; /* a default is checked when the settings are loaded */
-    return same(key->type, (const char *)settings + key->offset, &deflt);
+    return cfg_same(key->type, (const char *)settings + key->offset, &deflt);
 }
 
 bool cfg_has_effect(const struct cfg_key *rows)
@@ -56,7 +35,7 @@ void cfg_each_ignored(const struct cfg_table *table, const void *settings, struc
                       cfg_ignored_cb *found, void *ud)
 {
     for (const struct cfg_key *key = table->keys; key->key; key++) {
-        if (key->flags & CFG_IGNORED && !is_default(key, settings, region))
+        if (key->flags & CFG_IGNORED && !cfg_is_default(key, settings, region))
             found(ud, key->key, key->help);
     }
     for (const struct cfg_array *a = table->arrays; a && a->name; a++) {

@@ -7,13 +7,13 @@
 
 enum { SHOWN_BYTES = 60, WHERE_BYTES = 96, RANGE_BYTES = 128 };
 
-static void *field(const struct cfg_key *key, void *base)
+static void *cfg_field(const struct cfg_key *key, void *base)
 {
     return (char *)base + key->offset;
 }
 
 /* "must be a number from 1 to 65535" */
-static void describe(const struct cfg_key *key, char ret_text[static RANGE_BYTES])
+static void cfg_describe(const struct cfg_key *key, char ret_text[static RANGE_BYTES])
 {
     size_t n = 0;
 
@@ -43,12 +43,12 @@ static void describe(const struct cfg_key *key, char ret_text[static RANGE_BYTES
 }
 
 /* `quoted`: in the file it is a string where none belongs, e.g. port = "8080". */
-static int refuse_as(const struct cfg_key *key, struct str given, bool quoted,
-                     struct cfg_origin from, struct err *ret_err)
+static int cfg_refuse_as(const struct cfg_key *key, struct str given, bool quoted,
+                         struct cfg_origin from, struct err *ret_err)
 {
     char allowed[RANGE_BYTES], where[WHERE_BYTES], example[48] = "";
 
-    describe(key, allowed);
+    cfg_describe(key, allowed);
     if (from.line > 0)
         snprintf(where, sizeof where, "%s line %d", from.what, from.line);
     else
@@ -61,23 +61,23 @@ static int refuse_as(const struct cfg_key *key, struct str given, bool quoted,
                    allowed, quoted ? "; write it without quotes" : "", example);
 }
 
-static int refuse(const struct cfg_key *key, struct str given, struct cfg_origin from,
-                  struct err *ret_err)
+static int cfg_refuse(const struct cfg_key *key, struct str given, struct cfg_origin from,
+                      struct err *ret_err)
 {
-    return refuse_as(key, given, false, from, ret_err);
+    return cfg_refuse_as(key, given, false, from, ret_err);
 }
 
-static int set_str(const struct cfg_key *key, struct str s, struct arena *region, void *base)
+static int cfg_set_str(const struct cfg_key *key, struct str s, struct arena *region, void *base)
 {
     struct str copy = arena_dup(region, s);
 
     if (!copy.p)
         return ERR_NOMEM;
-    *(struct str *)field(key, base) = copy;
+    *(struct str *)cfg_field(key, base) = copy;
     return 0;
 }
 
-static int find_choice(const struct cfg_key *key, struct str s)
+static int cfg_find_choice(const struct cfg_key *key, struct str s)
 {
     for (int i = 0; key->choices[i]; i++) {
         if (str_is(s, key->choices[i]))
@@ -86,7 +86,7 @@ static int find_choice(const struct cfg_key *key, struct str s)
     return -1;
 }
 
-static int parse_bool(struct str s, bool *ret_value)
+static int cfg_parse_bool(struct str s, bool *ret_value)
 {
     static const struct {
         const char *text;
@@ -103,7 +103,7 @@ static int parse_bool(struct str s, bool *ret_value)
     return ERR_PARSE;
 }
 
-static int parse_double(struct str s, double *ret_value)
+static int cfg_parse_double(struct str s, double *ret_value)
 {
     char text[64];
     char *end;
@@ -116,7 +116,7 @@ static int parse_double(struct str s, double *ret_value)
     return *end == 0 && isfinite(*ret_value) ? 0 : ERR_PARSE;
 }
 
-static bool within(const struct cfg_key *key, double v)
+static bool cfg_within(const struct cfg_key *key, double v)
 {
     return v >= key->min && v <= key->max;
 }
@@ -155,33 +155,33 @@ int cfg_list_add_text(struct cfg_list *list, struct str s, struct arena *region)
 int cfg_set_text(const struct cfg_key *key, struct str text, struct cfg_origin from,
                  struct arena *region, void *base, struct err *ret_err)
 {
-    void *at = field(key, base);
+    void *at = cfg_field(key, base);
     int64_t i;
     double f;
     int choice;
 
     switch (key->type) {
     case CFG_STR:
-        return set_str(key, text, region, base);
+        return cfg_set_str(key, text, region, base);
     case CFG_LIST:
         *(struct cfg_list *)at = (struct cfg_list){0};
         return cfg_list_add_text(at, text, region);
     case CFG_BOOL:
-        return parse_bool(text, at) == 0 ? 0 : refuse(key, text, from, ret_err);
+        return cfg_parse_bool(text, at) == 0 ? 0 : cfg_refuse(key, text, from, ret_err);
     case CFG_INT:
-        if (str_to_i64(text, &i) < 0 || !within(key, (double)i))
-            return refuse(key, text, from, ret_err);
+        if (str_to_i64(text, &i) < 0 || !cfg_within(key, (double)i))
+            return cfg_refuse(key, text, from, ret_err);
         *(int64_t *)at = i;
         return 0;
     case CFG_FLOAT:
-        if (parse_double(text, &f) < 0 || !within(key, f))
-            return refuse(key, text, from, ret_err);
+        if (cfg_parse_double(text, &f) < 0 || !cfg_within(key, f))
+            return cfg_refuse(key, text, from, ret_err);
         *(double *)at = f;
         return 0;
     case CFG_ENUM:
-        choice = find_choice(key, text);
+        choice = cfg_find_choice(key, text);
         if (choice < 0)
-            return refuse(key, text, from, ret_err);
+            return cfg_refuse(key, text, from, ret_err);
         *(int *)at = choice;
         return 0;
     }
@@ -189,7 +189,7 @@ int cfg_set_text(const struct cfg_key *key, struct str text, struct cfg_origin f
 }
 
 /* What a TOML value looks like, for messages and for types that share cfg_set_text. */
-static struct str toml_text(const struct toml_value *v, char *scratch, size_t cap)
+static struct str cfg_toml_text(const struct toml_value *v, char *scratch, size_t cap)
 {
     switch (v->type) {
     case TOML_STR:
@@ -226,15 +226,16 @@ int cfg_set_toml(const struct cfg_key *key, const struct toml_value *v, struct c
         [CFG_LIST] = 1U << TOML_ITEM | 1U << TOML_EMPTY,
     };
     char scratch[64];
-    struct str text = toml_text(v, scratch, sizeof scratch);
+    struct str text = cfg_toml_text(v, scratch, sizeof scratch);
 
     if (!(fits[key->type] & 1U << v->type))
-        return refuse_as(key, text, v->type == TOML_STR && key->type != CFG_LIST, from, ret_err);
+        return cfg_refuse_as(key, text, v->type == TOML_STR && key->type != CFG_LIST, from,
+                             ret_err);
     if (v->type == TOML_EMPTY || v->first) /* replaces the default */
-        *(struct cfg_list *)field(key, base) = (struct cfg_list){0};
+        *(struct cfg_list *)cfg_field(key, base) = (struct cfg_list){0};
     if (v->type == TOML_EMPTY)
         return 0;
     if (v->type == TOML_ITEM)
-        return cfg_list_add(field(key, base), text, region);
+        return cfg_list_add(cfg_field(key, base), text, region);
     return cfg_set_text(key, text, from, region, base, ret_err);
 }

@@ -27,4 +27,9 @@ int cfg_list_add(struct cfg_list *list, struct str item, struct arena *region);
 /* Append what stands between commas, blanks around items dropped, empty items left out. */
 int cfg_list_add_text(struct cfg_list *list, struct str text, struct arena *region);
 
+/* Bytes of a setting's field. */
+size_t cfg_size(enum cfg_type type);
+/* Whether two fields of that type hold the same value. */
+bool cfg_same(enum cfg_type type, const void *a, const void *b);
+
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static int64_t read_us(clockid_t id)
+static int64_t clock_read_us(clockid_t id)
 {
     struct timespec ts;
 
@@ -12,21 +12,21 @@ static int64_t read_us(clockid_t id)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static int64_t system_mono_us(void *ud)
+static int64_t clock_system_mono_us(void *ud)
 {
     (void)ud;
-    return read_us(CLOCK_MONOTONIC);
+    return clock_read_us(CLOCK_MONOTONIC);
 }
 
-static int64_t system_wall_us(void *ud)
+static int64_t clock_system_wall_us(void *ud)
 {
     (void)ud;
-    return read_us(CLOCK_REALTIME);
+    return clock_read_us(CLOCK_REALTIME);
 }
 
 struct clock clock_system(void)
 {
-    return (struct clock){system_mono_us, system_wall_us, NULL};
+    return (struct clock){clock_system_mono_us, clock_system_wall_us, NULL};
 }
 
 void clock_rfc3339(int64_t wall_us, char ret_text[static CLOCK_RFC3339_BYTES])

@@ -5,7 +5,7 @@
 
 #include "base/b64.h"
 
-static void system_fill(void *ud, void *ret_bytes, size_t n)
+static void rand_system_fill(void *ud, void *ret_bytes, size_t n)
 {
     (void)ud;
     randombytes_buf(ret_bytes, n);
@@ -13,7 +13,7 @@ static void system_fill(void *ud, void *ret_bytes, size_t n)
 
 struct rand_src rand_system(void)
 {
-    return (struct rand_src){system_fill, NULL};
+    return (struct rand_src){rand_system_fill, NULL};
 }
 
 /* Multiply and shift (Lemire 2019) without its rejection step: a bias of at most bound / 2^32,
@@ -29,8 +29,8 @@ uint32_t rand_below(const struct rand_src *r, uint32_t bound)
     return (uint32_t)((uint64_t)v * bound >> 32);
 }
 
-static void write_uuid(uint8_t bytes[static 16], uint8_t version,
-                       char ret_text[static RAND_UUID_BYTES])
+static void rand_write_uuid(uint8_t bytes[static 16], uint8_t version,
+                            char ret_text[static RAND_UUID_BYTES])
 {
     static const size_t group_bytes[] = {4, 2, 2, 2, 6};
     size_t at = 0;
@@ -51,7 +51,7 @@ void rand_uuid(const struct rand_src *r, char ret_text[static RAND_UUID_BYTES])
     uint8_t bytes[16];
 
     rand_fill(r, bytes, sizeof bytes);
-    write_uuid(bytes, 4, ret_text);
+    rand_write_uuid(bytes, 4, ret_text);
 }
 
 void rand_uuid_ordered(const struct rand_src *r, int64_t wall_us,
@@ -63,5 +63,5 @@ void rand_uuid_ordered(const struct rand_src *r, int64_t wall_us,
     rand_fill(r, bytes, sizeof bytes);
     for (size_t i = 0; i < 6; i++)
         bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
-    write_uuid(bytes, 7, ret_text);
+    rand_write_uuid(bytes, 7, ret_text);
 }

@@ -5,7 +5,7 @@
 
 enum { NAME_MAX_BYTES = 64 }; /* what str_distance compares */
 
-static unsigned char lower(char c)
+static unsigned char str_lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
@@ -15,24 +15,24 @@ bool str_ieq(struct str a, struct str b)
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++) {
-        if (lower(a.p[i]) != lower(b.p[i]))
+        if (str_lower(a.p[i]) != str_lower(b.p[i]))
             return false;
     }
     return true;
 }
 
-static bool blank(char c)
+static bool str_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
 struct str str_trim(struct str s)
 {
-    while (s.n > 0 && blank(s.p[0])) {
+    while (s.n > 0 && str_blank(s.p[0])) {
         s.p++;
         s.n--;
     }
-    while (s.n > 0 && blank(s.p[s.n - 1]))
+    while (s.n > 0 && str_blank(s.p[s.n - 1]))
         s.n--;
     return s;
 }
@@ -47,7 +47,7 @@ struct str str_cut(struct str s, size_t max_bytes)
 }
 
 /* Bytes of the well-formed sequence at `p`, 0 when there is none (RFC 3629 §4). */
-static size_t utf8_sequence(const unsigned char *p, size_t n)
+static size_t str_utf8_sequence(const unsigned char *p, size_t n)
 {
     unsigned char lo = 0x80, hi = 0xBF;
     size_t len;
@@ -101,7 +101,7 @@ bool str_is_utf8(struct str s)
                 continue;
             }
         }
-        len = utf8_sequence(p, n);
+        len = str_utf8_sequence(p, n);
         if (len == 0)
             return false;
         p += len;

@@ -280,6 +280,13 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
     return 0;
 }
 
+int coord_take_settings(struct coord *c, const struct settings *settings)
+{
+    c->settings = settings;
+    accounts_limit_rate(c->accounts, settings->rate_per_s, settings->rate_burst);
+    return registry_take_settings(c->registry, settings);
+}
+
 /* --- stopping --- */
 
 static void coord_report_drained(void *ud)

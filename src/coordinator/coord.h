@@ -81,6 +81,10 @@ struct coord_config {
  */
 int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err);
 
+/* These settings from now on; what runs goes on under the limits that it began with where they are
+ * timers already set. The struct outlives the coordinator or the next call. 0 or ERR_NOMEM. */
+int coord_take_settings(struct coord *c, const struct settings *settings);
+
 /* Submit to the store. Its thread is woken at the end of the loop's iteration, behind what is about
  * to be sent: on a busy core it would otherwise run first, and requests would wait for its disk. */
 void coord_submit(struct coord *c, struct store_op *op);

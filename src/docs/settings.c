@@ -46,7 +46,10 @@ static void row(struct page *p, const struct cfg_key *k)
     value(p, k);
     page_add(p, " | ");
     code(p, k->deflt, "");
-    page_add(p, " | %s%s |\n", k->help, k->flags & CFG_IGNORED ? " (no effect)" : "");
+    page_add(p, " | %s%s |\n", k->help,
+             k->flags & CFG_IGNORED      ? " (no effect)"
+             : k->flags & CFG_RELOADABLE ? " (SIGHUP)"
+                                         : "");
 }
 
 static void rows(struct page *p, const struct cfg_key *keys)
@@ -63,14 +66,18 @@ static void program(struct page *p, const struct cfg_table *t)
     page_add(p, "# %s\n\n", t->program);
     rows(p, t->keys);
     for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
-        page_add(p, "## `[[%s]]`, any number of\n\n", a->name);
+        page_add(p, "## `[[%s]]`, any number of%s\n\n", a->name,
+                 a->flags & CFG_RELOADABLE ? " (SIGHUP)" : "");
         rows(p, a->rows);
     }
 }
 
 void docs_settings(struct page *p)
 {
-    page_add(p, "Later wins: default, TOML file (`--config`), environment, flag.\n\n");
+    page_add(
+        p,
+        "Later wins: default, TOML file (`--config`), environment, flag. Those marked (SIGHUP) are "
+        "read again on that signal, all at once or none; the others take a restart.\n\n");
     program(p, &settings_table);
     program(p, &provider_settings_table);
 }

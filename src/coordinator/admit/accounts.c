@@ -33,10 +33,15 @@ struct accounts *accounts_new(const struct clock *clock, double rate_per_s, int6
 
     if (as) {
         as->clock = *clock;
-        as->rate_per_s = rate_per_s;
-        as->burst = (double)rate_burst;
+        accounts_limit_rate(as, rate_per_s, rate_burst);
     }
     return as;
+}
+
+void accounts_limit_rate(struct accounts *as, double rate_per_s, int64_t rate_burst)
+{
+    as->rate_per_s = rate_per_s;
+    as->burst = (double)rate_burst;
 }
 
 static void forget_keys(struct accounts *as)

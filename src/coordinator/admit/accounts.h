@@ -28,6 +28,9 @@ struct accounts;
 struct accounts *accounts_new(const struct clock *clock, double rate_per_s, int64_t rate_burst);
 void accounts_free(struct accounts *as);
 
+/* Other limits from now on, for every account. */
+void accounts_limit_rate(struct accounts *as, double rate_per_s, int64_t rate_burst);
+
 /* The account of a key whose owner is known, or NULL: ask the store. */
 struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES]);
 

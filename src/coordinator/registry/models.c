@@ -76,14 +76,28 @@ struct model *model_add(struct registry *reg, struct str id)
     return m;
 }
 
-int models_add_configured(struct registry *reg)
+/* One that the settings no longer name has the price of those that they never did. */
+static void model_unconfigure(struct model *m)
+{
+    m->configured = false;
+    m->price = (struct price){PRICE_DEFAULT_INPUT, PRICE_DEFAULT_OUTPUT};
+    m->display_name[0] = 0;
+}
+
+int models_configure(struct registry *reg)
 {
     const struct settings *s = reg->config.settings;
+    struct model *known;
+    size_t cursor = 0;
 
+    while ((known = map_next(&reg->models, &cursor)))
+        model_unconfigure(known);
     for (size_t i = 0; i < s->n_models; i++) {
         const struct settings_model *sm = &s->models[i];
-        struct model *m = model_add(reg, sm->id);
+        struct model *m = registry_model(reg, sm->id);
 
+        if (!m)
+            m = model_add(reg, sm->id);
         if (!m)
             return ERR_NOMEM;
         m->configured = true;

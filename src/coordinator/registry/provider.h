@@ -230,7 +230,7 @@ struct provider *provider_key_proven(struct provider *p);
 void provider_count(struct provider *p, bool connected, bool trusted, bool routable);
 
 /* models.c */
-int models_add_configured(struct registry *reg); /* 0 or ERR_NOMEM */
+int models_configure(struct registry *reg); /* 0 or ERR_NOMEM */
 void models_free(struct registry *reg);
 /* A model that is not there yet. NULL: no memory, or too many. */
 struct model *model_add(struct registry *reg, struct str id);

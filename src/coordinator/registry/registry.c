@@ -36,7 +36,7 @@ int registry_new(const struct registry_config *config, struct registry **ret_reg
     reg->records.ud = reg;
     buf_init(&reg->out, OUT_MAX_BYTES);
     if (proto_scratch_init(&reg->scratch, 2 * (size_t)PROVIDER_FRAME_MAX_BYTES) < 0 ||
-        models_add_configured(reg) < 0) {
+        models_configure(reg) < 0) {
         registry_free(reg);
         return ERR_NOMEM;
     }
@@ -66,6 +66,17 @@ void registry_free(struct registry *reg)
     proto_scratch_free(&reg->scratch);
     buf_free(&reg->out);
     free(reg);
+}
+
+int registry_take_settings(struct registry *reg, const struct settings *settings)
+{
+    int rc;
+
+    reg->config.settings = settings;
+    rc = models_configure(reg);
+    for (struct list_node *n = reg->providers.next; n != &reg->providers; n = n->next)
+        offers_update(list_owner(n, struct provider, link));
+    return rc;
 }
 
 /* --- counts --- */

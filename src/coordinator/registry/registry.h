@@ -137,6 +137,10 @@ void registry_free(struct registry *reg);
  * ERR_NOMEM: it is the caller's to answer. */
 int registry_accept(struct registry *reg, struct http_exchange *x);
 
+/* From now on these settings count: models and their prices, the trust that routing demands, times.
+ * What runs goes on as it is. 0, or ERR_NOMEM: not every model of theirs is known. */
+int registry_take_settings(struct registry *reg, const struct settings *settings);
+
 /* Providers by state, kept as they change. `routable`: a request could be sent to it, now or once
  * it has room. */
 struct registry_counts {
