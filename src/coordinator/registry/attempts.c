@@ -82,15 +82,17 @@ static void attempt_judge(const struct attempt *a, const struct attempt_result *
     struct provider *p = a->provider;
     struct record *r = p->record;
     int64_t now = clock_mono_us(&p->reg->clock);
+    bool urgent = false;
 
     switch (result->end) {
     case ATTEMPT_SERVED:
-        (void)record_served(r, now, a->probe);
+        urgent = record_served(r, now, a->probe);
         p->refused_in_row = 0;
         attempt_was_measured(a, result, now);
         break;
     case ATTEMPT_FAULT:
-        if (record_failed(r, now, a->probe))
+        urgent = record_failed(r, now, a->probe);
+        if (urgent)
             log_event(p->reg->config.log, LOG_WARN, EV_PROVIDER_FAILING, KV_CSTR("provider", p->id),
                       KV_INT("again_in_ms", (r->breaker.open_until_us - now) / 1000));
         break;
@@ -103,7 +105,7 @@ static void attempt_judge(const struct attempt *a, const struct attempt_result *
         return;
     }
     provider_rate_failures(p, now);
-    record_touch(&p->reg->records, r);
+    record_touch(&p->reg->records, r, urgent);
 }
 
 void registry_detach(struct attempt *a, const struct attempt_result *result, bool cancel)

@@ -130,7 +130,7 @@ void provider_distrust(struct provider *p, enum trust_reason reason)
         return;
     r->distrusted = true;
     r->reason = reason;
-    record_touch(&p->reg->records, r);
+    record_touch(&p->reg->records, r, true);
     metrics_add(p->reg->config.metrics, M_DISTRUSTED, reason, 0, 1);
     challenge_stop(p);
     provider_set_trust(p, TRUST_NONE, reason);
@@ -166,7 +166,7 @@ int registry_forgive(struct registry *reg, struct str key)
     if (!r || !r->distrusted)
         return ERR_NOT_FOUND;
     r->distrusted = false;
-    record_touch(&reg->records, r);
+    record_touch(&reg->records, r, true);
     if (p) {
         provider_set_trust(p, TRUST_NONE, TRUST_REASON_NEW);
         challenge_start(p);

@@ -31,6 +31,7 @@ void record_book_init(struct record_book *b)
     list_init(&b->idle);
     list_init(&b->idle_distrusted);
     list_init(&b->dirty);
+    list_init(&b->urgent);
 }
 
 static void record_free(struct record *r)
@@ -134,26 +135,27 @@ void record_release(struct record_book *b, struct record *r)
     }
 }
 
-void record_touch(struct record_book *b, struct record *r)
+void record_touch(struct record_book *b, struct record *r, bool urgent)
 {
-    bool first = list_empty(&b->dirty);
+    bool first = list_empty(&b->dirty) && list_empty(&b->urgent);
 
-    if (!r->key[0] || list_linked(&r->dirty))
+    if (!r->key[0] || (list_linked(&r->dirty) && (r->urgent || !urgent)))
         return;
-    list_push_back(&b->dirty, &r->dirty);
+    list_remove(&r->dirty);
+    list_push_back(urgent ? &b->urgent : &b->dirty, &r->dirty);
+    r->urgent = urgent;
     if (first && b->dirtied)
         b->dirtied(b->ud);
 }
 
 struct record *record_next_dirty(struct record_book *b)
 {
-    struct record *r;
+    struct list_node *first = list_empty(&b->urgent) ? b->dirty.next : b->urgent.next;
 
-    if (list_empty(&b->dirty))
+    if (first == &b->dirty)
         return NULL;
-    r = list_owner(b->dirty.next, struct record, dirty);
-    list_remove(&r->dirty);
-    return r;
+    list_remove(first);
+    return list_owner(first, struct record, dirty);
 }
 
 bool record_served(struct record *r, int64_t now_us, bool probe)

@@ -38,14 +38,15 @@ struct record {
     unsigned holders;       /* connections */
     struct list_node idle;  /* while nobody holds it */
     struct list_node dirty; /* while it has changes that are not saved */
+    bool urgent;            /* of these some that decide who is asked */
 };
 
 struct record_book {
     struct map by_key;
     struct list_node idle, idle_distrusted; /* held longest ago first */
     size_t n_idle;
-    struct list_node dirty;    /* changed first, first */
-    void (*dirtied)(void *ud); /* the first record became dirty; may be NULL */
+    struct list_node dirty, urgent; /* to be saved; changed first, first */
+    void (*dirtied)(void *ud);      /* the first one joined them; may be NULL */
     void *ud;
 };
 
@@ -66,8 +67,9 @@ void record_release(struct record_book *b, struct record *r);
 struct record *record_find(const struct record_book *b, const char *key);
 
 /* It has changed and should be saved. */
-void record_touch(struct record_book *b, struct record *r);
-/* The record that has waited longest to be saved, which is then clean; NULL: none. */
+void record_touch(struct record_book *b, struct record *r, bool urgent);
+/* The record that has waited longest to be saved, the urgent first; it is then clean. NULL: none.
+ */
 struct record *record_next_dirty(struct record_book *b);
 
 /* The outcome of one request, for breaker and reputation. True: the breaker's state changed. */

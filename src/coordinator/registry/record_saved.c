@@ -14,7 +14,6 @@ struct saved_model {
 
 struct saved {
     int64_t at_us; /* wall */
-    struct str distrusted;
     bool open;
     int64_t open_until_us; /* wall */
     int64_t level, window, failed_in_row, served_in_row;
@@ -45,7 +44,6 @@ static const struct shape *saved_model_shape(void)
 
 static const struct shape_field saved_fields[] = {
     FIELD(saved, I64, at_us, SHAPE_REQUIRED),
-    FIELD(saved, STR, distrusted, OPT),
     FIELD(saved, BOOL, open, OPT),
     FIELD(saved, I64, open_until_us, OPT),
     FIELD(saved, I64, level, OPT),
@@ -99,8 +97,6 @@ int record_write(const struct record *r, const struct clock *clock, struct buf *
     for (const struct record_model *m = r->models; m && n < RECORD_MODELS_MAX; m = m->next)
         saved_from_model(&models[n++], m, now);
     s = (struct saved){.at_us = wall,
-                       .distrusted =
-                           r->distrusted ? str_from(trust_reason_code(r->reason)) : (struct str){0},
                        .open = b.open,
                        .open_until_us = b.level > 0 ? wall + (b.open_until_us - now) : 0,
                        .level = b.level,
@@ -174,11 +170,8 @@ int record_read(struct record *r, const struct clock *clock, struct proto_scratc
     struct saved s;
     int rc = shape_decode(scratch, &saved_shape, text, &s, NULL);
 
-    if (rc == 0 && s.distrusted.n > 0)
-        rc = trust_reason_parse(s.distrusted, &r->reason);
     if (rc < 0)
         return rc;
-    r->distrusted = s.distrusted.n > 0;
     saved_to_breaker(&r->breaker, &s, clock);
     r->reputation = (struct tally){.served = saved_number(s.served, TALLY_MAX),
                                    .failed = saved_number(s.failed, TALLY_MAX),

@@ -10,7 +10,8 @@
 #include "coordinator/registry/record.h"
 #include "proto/shape.h"
 
-/* Append the record's state (its key is not part of it). 0, ERR_LIMIT or ERR_NOMEM. */
+/* Append the record's state (its key and its distrust are columns of their own). 0, ERR_LIMIT or
+ * ERR_NOMEM. */
 int record_write(const struct record *r, const struct clock *clock, struct buf *out);
 
 /* Set a record that record_init has made from such a text. 0 or a negative code; then it is as

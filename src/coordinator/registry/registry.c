@@ -107,7 +107,7 @@ int registry_next_record(struct registry *reg, struct buf *out, struct registry_
         return ERR_NOT_FOUND;
     rc = record_write(r, &reg->clock, out);
     if (rc < 0)
-        record_touch(&reg->records, r);
+        record_touch(&reg->records, r, r->urgent);
     else
         *ret_saved = (struct registry_saved){str_from(r->key),
                                              r->distrusted ? trust_reason_code(r->reason) : ""};
@@ -116,7 +116,7 @@ int registry_next_record(struct registry *reg, struct buf *out, struct registry_
 
 bool registry_has_unsaved(const struct registry *reg)
 {
-    return !list_empty(&reg->records.dirty);
+    return !list_empty(&reg->records.dirty) || !list_empty(&reg->records.urgent);
 }
 
 void registry_keep_record(struct registry *reg, struct str key)
@@ -127,7 +127,7 @@ void registry_keep_record(struct registry *reg, struct str key)
     snprintf(name, sizeof name, "%.*s", STR_ARG(key));
     r = record_find(&reg->records, name);
     if (r)
-        record_touch(&reg->records, r);
+        record_touch(&reg->records, r, r->urgent);
 }
 
 int registry_load_record(struct registry *reg, struct str key, struct str text,

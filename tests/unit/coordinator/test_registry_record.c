@@ -167,14 +167,20 @@ static void changes_wait_to_be_saved_once_each_in_their_order(void **state)
     n_dirtied = 0;
     book.dirtied = count_dirtied;
     record_init(&own, mono_us);
-    record_touch(&book, &own); /* of a connection: nothing to save */
-    record_touch(&book, b);
-    record_touch(&book, a);
-    record_touch(&book, b);
+    record_touch(&book, &own, true); /* of a connection: nothing to save */
+    record_touch(&book, b, false);
+    record_touch(&book, a, false);
+    record_touch(&book, b, false);
     assert_int_equal(n_dirtied, 1);
     assert_ptr_equal(record_next_dirty(&book), b);
     assert_ptr_equal(record_next_dirty(&book), a);
     assert_null(record_next_dirty(&book));
+    record_touch(&book, a, false);
+    record_touch(&book, b, false);
+    record_touch(&book, b, true); /* who is asked depends on it */
+    record_touch(&book, b, false);
+    assert_ptr_equal(record_next_dirty(&book), b);
+    assert_ptr_equal(record_next_dirty(&book), a);
     record_release(&book, a);
     record_release(&book, b);
 }
@@ -218,7 +224,7 @@ static void a_back_off_goes_on_after_a_restart(void **state)
     record_clear(&again);
 }
 
-static void rates_reputation_and_distrust_go_on_after_a_restart(void **state)
+static void rates_and_reputation_go_on_after_a_restart(void **state)
 {
     static const struct rates_sample answer = {.ttft_us = S,
                                                .prompt_tokens = 700,
@@ -234,11 +240,7 @@ static void rates_reputation_and_distrust_go_on_after_a_restart(void **state)
         (void)record_served(&r, mono_us, false);
         (void)rates_add(record_rates_make(&r, STR("m0")), &answer, mono_us);
     }
-    r.distrusted = true;
-    r.reason = TRUST_REASON_PLAINTEXT_CHUNK;
     assert_int_equal(restart(&r, 60 * S, &again), 0);
-    assert_true(again.distrusted);
-    assert_int_equal(again.reason, TRUST_REASON_PLAINTEXT_CHUNK);
     assert_true(again.reputation.served > 49);
     rates = record_rates(&again, STR("m0"));
     assert_non_null(rates);
@@ -264,11 +266,7 @@ static void a_clock_that_was_set_back_does_not_lock_a_provider_out(void **state)
 
 static void a_text_that_no_coordinator_writes_is_refused_or_bounded(void **state)
 {
-    static const char *const refused[] = {"",
-                                          "{}",
-                                          "[]",
-                                          "{\"at_us\":\"x\"}",
-                                          "{\"at_us\":1,\"distrusted\":\"because\"}",
+    static const char *const refused[] = {"", "{}", "[]", "{\"at_us\":\"x\"}",
                                           "{\"at_us\":1,\"models\":[{}]}"};
     static const struct str odd =
         STR("{\"at_us\":-9223372036854775808,\"open\":true,\"open_until_us\":9223372036854775807,"
@@ -306,7 +304,7 @@ int main(void)
         TEST(rates_are_of_one_model_and_of_a_bounded_number_of_them),
         TEST(changes_wait_to_be_saved_once_each_in_their_order),
         TEST(a_back_off_goes_on_after_a_restart),
-        TEST(rates_reputation_and_distrust_go_on_after_a_restart),
+        TEST(rates_and_reputation_go_on_after_a_restart),
         TEST(a_clock_that_was_set_back_does_not_lock_a_provider_out),
         TEST(a_text_that_no_coordinator_writes_is_refused_or_bounded),
     };
