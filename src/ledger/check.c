@@ -6,34 +6,32 @@
 
 /* Each figure of the report and the one query that finds it. Sums are taken as they are: an
  * overflowing one is an error of the query, not a wrong figure. */
-static const struct figure {
+static const struct check_figure {
     size_t offset;
     const char *sql;
-} figures[] = {
+} check_figures[] = {
 #define AT(field) offsetof(struct ledger_report, field)
     {AT(entries), "SELECT count(*) FROM entries"},
     {AT(transfers), "SELECT count(*) FROM transfers"},
     {AT(accounts), "SELECT count(*) FROM accounts"},
     {AT(sum_micro_usd), "SELECT coalesce(sum(amount), 0) FROM entries"},
     {AT(unbalanced_transfers),
-     "SELECT (SELECT count(*) FROM (SELECT 1 FROM entries GROUP BY transfer"
-     "  HAVING count(*) < 2 OR sum(amount) <> 0))"
-     " + (SELECT count(*) FROM transfers t"
-     "  WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.transfer = t.id))"
-     " + (SELECT count(DISTINCT transfer) FROM entries e"
-     "  WHERE NOT EXISTS (SELECT 1 FROM transfers t WHERE t.id = e.transfer))"},
+     "SELECT count(*) FROM (SELECT 1 FROM entries GROUP BY transfer"
+     " HAVING count(*) < 2 OR count(DISTINCT account) < count(*) OR sum(amount) <> 0)"},
     {AT(balance_mismatches),
-     "SELECT count(*) FROM accounts a LEFT JOIN (SELECT account, sum(amount) AS total FROM entries"
-     " GROUP BY account) e ON e.account = a.id WHERE a.balance <> coalesce(e.total, 0)"},
+     "SELECT (SELECT count(*) FROM (SELECT DISTINCT account FROM entries) e"
+     "  WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = e.account))"
+     " + (SELECT count(*) FROM accounts a LEFT JOIN (SELECT account, sum(amount) AS total FROM "
+     "entries"
+     " GROUP BY account) e ON e.account = a.id WHERE a.balance <> coalesce(e.total, 0))"},
     {AT(negative_accounts),
      "SELECT count(*) FROM accounts a LEFT JOIN (SELECT account, sum(amount) AS total FROM entries"
      " GROUP BY account) e ON e.account = a.id"
      " WHERE a.name <> 'world' AND (a.balance < 0 OR e.total < 0)"},
     {AT(open_holds), "SELECT count(*) FROM holds WHERE settled_us IS NULL"},
     {AT(hold_mismatches),
-     "SELECT count(*) FROM holds h LEFT JOIN (SELECT t.hold, sum(e.amount) AS held"
-     " FROM transfers t JOIN entries e ON e.transfer = t.id AND e.account = 3"
-     " WHERE t.hold IS NOT NULL GROUP BY t.hold) m ON m.hold = h.id"
+     "SELECT count(*) FROM holds h LEFT JOIN (SELECT hold, sum(amount) AS held FROM entries"
+     " WHERE account = 3 AND hold IS NOT NULL GROUP BY hold) m ON m.hold = h.id"
      " WHERE coalesce(m.held, 0) <> CASE WHEN h.settled_us IS NULL THEN h.ceiling ELSE 0 END"
      " OR (h.settled_us IS NOT NULL AND (h.cost + h.refund IS NOT h.ceiling"
      " OR h.payout + h.fee IS NOT h.cost))"},
@@ -43,7 +41,7 @@ static const struct figure {
 
 _Static_assert(ACCOUNT_HOLDS == 3, "the queries above name the account of the holds");
 
-static int count(struct db_stmt *st, int64_t *ret_figure)
+static int check_count(struct db_stmt *st, int64_t *ret_figure)
 {
     int rc = db_step(st);
 
@@ -58,15 +56,15 @@ int ledger_check(struct db *db, int64_t now_wall_us, struct ledger_report *ret_r
     struct ledger_report report = {0};
     struct db_stmt *st;
 
-    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
-        int64_t *figure = (int64_t *)(void *)((char *)&report + figures[i].offset);
+    for (size_t i = 0; i < sizeof check_figures / sizeof check_figures[0]; i++) {
+        int64_t *figure = (int64_t *)(void *)((char *)&report + check_figures[i].offset);
 
-        if (count(db_stmt(db, figures[i].sql), figure) < 0)
+        if (check_count(db_stmt(db, check_figures[i].sql), figure) < 0)
             return ERR_STORE;
     }
     st = db_stmt(db, "SELECT count(*) FROM holds WHERE settled_us IS NULL AND expires_us <= ?1");
     db_bind_i64(st, 1, now_wall_us);
-    if (count(st, &report.expired_open_holds) < 0)
+    if (check_count(st, &report.expired_open_holds) < 0)
         return ERR_STORE;
     *ret_report = report;
     return 0;

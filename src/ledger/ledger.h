@@ -142,8 +142,9 @@ int ledger_balance(struct db *db, struct str account, int64_t *ret_micro_usd);
 struct ledger_report {
     int64_t entries, transfers, accounts;
     int64_t sum_micro_usd;        /* of all entries: must be 0 */
-    int64_t unbalanced_transfers; /* must be 0 */
-    int64_t balance_mismatches;   /* cached balances that differ from their entries: must be 0 */
+    int64_t unbalanced_transfers; /* or with one account twice: must be 0 */
+    int64_t balance_mismatches;   /* cached balances that differ from their entries, accounts that
+                                     have entries and no row: must be 0 */
     int64_t negative_accounts;    /* consumers or holds below 0: must be 0 */
     int64_t open_holds;
     int64_t

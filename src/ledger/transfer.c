@@ -29,7 +29,7 @@ int64_t transfer_of(const struct transfer *t, int64_t account)
     return 0;
 }
 
-static bool balanced(const struct transfer *t)
+static bool transfer_balanced(const struct transfer *t)
 {
     int64_t sum = 0;
 
@@ -40,64 +40,50 @@ static bool balanced(const struct transfer *t)
     return sum == 0;
 }
 
-static int insert_transfer(struct db *db, const struct transfer *t, int64_t *ret_id)
+/* Lines that it has not stay unbound, which is NULL. */
+static int transfer_insert(struct db *db, const struct transfer *t)
 {
-    struct db_stmt *st = db_stmt(db, "INSERT INTO transfers (kind, hold, reference, at_us)"
-                                     " VALUES (?1, ?2, ?3, ?4)");
-    int rc;
+    struct db_stmt *st =
+        db_stmt(db, "INSERT INTO transfers (kind, hold, reference, at_us, account_1, amount_1,"
+                    " account_2, amount_2, account_3, amount_3, account_4, amount_4)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
 
     db_bind_str(st, 1, str_from(t->kind));
     if (t->hold)
         db_bind_i64(st, 2, t->hold);
     db_bind_str(st, 3, t->reference);
     db_bind_i64(st, 4, t->at_us);
-    rc = db_run(st);
-    if (rc == 0)
-        *ret_id = db_last_id(db);
-    return rc;
-}
-
-/* All lines in one statement: a statement costs more than its rows. */
-static int insert_entries(struct db *db, const struct transfer *t, int64_t id)
-{
-#define INSERT "INSERT INTO entries (transfer, account, amount) VALUES (?1, ?2, ?3), (?1, ?4, ?5)"
-    static const char *const sql[TRANSFER_MAX_LINES + 1] = {
-        [2] = INSERT,
-        [3] = INSERT ", (?1, ?6, ?7)",
-        [4] = INSERT ", (?1, ?6, ?7), (?1, ?8, ?9)",
-    };
-#undef INSERT
-    struct db_stmt *st = db_stmt(db, sql[t->n_lines]);
-
-    db_bind_i64(st, 1, id);
     for (int i = 0; i < (int)t->n_lines; i++) {
-        db_bind_i64(st, 2 * i + 2, t->lines[i].account);
-        db_bind_i64(st, 2 * i + 3, t->lines[i].micro_usd);
+        db_bind_i64(st, 2 * i + 5, t->lines[i].account);
+        db_bind_i64(st, 2 * i + 6, t->lines[i].micro_usd);
     }
     return db_run(st);
 }
 
-static int change_balance(struct db *db, const struct transfer_line *line)
+/* An account that is not there has no row to change: the transfer then names nobody. */
+static int transfer_change_balance(struct db *db, const struct transfer_line *line)
 {
     struct db_stmt *st = db_stmt(db, "UPDATE accounts SET balance = balance + ?2 WHERE id = ?1");
+    int rc;
 
     db_bind_i64(st, 1, line->account);
     db_bind_i64(st, 2, line->micro_usd);
-    return db_run(st);
+    rc = db_run(st);
+    if (rc == 0 && db_changes(db) != 1)
+        return ERR_STORE;
+    return rc;
 }
 
 int transfer_post(struct db *db, const struct transfer *t)
 {
-    int64_t id = 0;
     int rc;
 
-    if (t->n_lines < 2 || !balanced(t))
+    if (t->n_lines < 2 || !transfer_balanced(t))
         return ERR_INTERNAL;
-    rc = insert_transfer(db, t, &id);
+    rc = transfer_insert(db, t);
     if (rc < 0)
         return rc;
-    rc = insert_entries(db, t, id);
     for (size_t i = 0; rc == 0 && i < t->n_lines; i++)
-        rc = change_balance(db, &t->lines[i]);
+        rc = transfer_change_balance(db, &t->lines[i]);
     return rc < 0 ? ERR_STORE : 0;
 }

@@ -11,7 +11,7 @@ static const struct migration {
     /* version 1, 2, 3 … by position */
     {"keys and ledger", migration_001_sql},  {"identity", migration_002_sql},
     {"monotonic holds", migration_003_sql},  {"provider state", migration_004_sql},
-    {"account settings", migration_005_sql},
+    {"account settings", migration_005_sql}, {"one row a transfer", migration_006_sql},
 };
 
 enum { NEWEST = sizeof migrations / sizeof migrations[0] };

@@ -13,6 +13,7 @@ extern const char migration_002_sql[];
 extern const char migration_003_sql[];
 extern const char migration_004_sql[];
 extern const char migration_005_sql[];
+extern const char migration_006_sql[];
 
 /* The version that `db` has: 0 without tables, −1 with another program's. 0 or ERR_STORE. */
 int store_schema(struct db *db, int64_t *ret_version);

@@ -51,33 +51,32 @@ static void each_kind_of_damage_is_found(void **state)
         const char *what, *sql;
         struct wrong wrong;
     } cases[] = {
-        {"an entry changed",
-         "UPDATE entries SET amount = amount + 1 WHERE transfer = 3 AND account ="
-         " (SELECT id FROM accounts WHERE name = 'provider:01ab')",
+        {"a line changed",
+         "UPDATE transfers SET amount_1 = amount_1 + 1 WHERE id = 3",
+         {.sum = true, .transfers = true, .balances = true, .holds = true}},
+        {"a line deleted",
+         "UPDATE transfers SET account_4 = NULL, amount_4 = NULL WHERE id = 3",
          {.sum = true, .transfers = true, .balances = true}},
-        {"an entry deleted",
-         "DELETE FROM entries WHERE transfer = 3 AND account = 2",
-         {.sum = true, .transfers = true, .balances = true}},
+        {"a line given to an account that is not there",
+         "UPDATE transfers SET account_4 = 99 WHERE id = 3",
+         {.balances = true}},
+        {"an account twice in one transfer",
+         "UPDATE transfers SET account_4 = account_3 WHERE id = 3",
+         {.transfers = true, .balances = true}},
         {"money moved between transfers",
-         "UPDATE entries SET amount = amount + CASE transfer WHEN 1 THEN 5 ELSE -5 END"
-         " WHERE account = (SELECT id FROM accounts WHERE name = 'alice') AND transfer IN (1, 3)",
-         {.transfers = true}},
-        {"a transfer deleted with its entries",
-         "DELETE FROM entries WHERE transfer = 3; DELETE FROM transfers WHERE id = 3",
-         {.balances = true, .holds = true}},
-        {"a transfer deleted, its entries left",
+         "UPDATE transfers SET amount_1 = amount_1 + CASE id WHEN 1 THEN 5 ELSE -5 END"
+         " WHERE id IN (1, 3)",
+         {.transfers = true, .balances = true, .holds = true}},
+        {"a transfer deleted",
          "DELETE FROM transfers WHERE id = 3",
-         {.transfers = true, .holds = true}},
-        {"a transfer without entries",
-         "INSERT INTO transfers (kind, at_us) VALUES ('credit', 0)",
-         {.transfers = true}},
+         {.balances = true, .holds = true}},
         {"a balance changed",
          "UPDATE accounts SET balance = balance + 1 WHERE name = 'alice'",
          {.balances = true}},
-        {"an account below zero, in balance and entries",
-         "INSERT INTO transfers (id, kind, at_us) VALUES (9, 'credit', 0);"
+        {"an account below zero, in balance and lines",
          "INSERT INTO accounts (id, name, balance) VALUES (90, 'x', -5), (91, 'y', 5);"
-         "INSERT INTO entries VALUES (9, 90, -5), (9, 91, 5)",
+         "INSERT INTO transfers (kind, at_us, account_1, amount_1, account_2, amount_2)"
+         " VALUES ('credit', 0, 90, -5, 91, 5)",
          {.negative = true}},
         {"an open hold marked settled",
          "UPDATE holds SET settled_us = 1, cost = 0, payout = 0, fee = 0, refund = 2000"
@@ -132,12 +131,24 @@ static void the_table_itself_refuses_an_overdraft(void **state)
     assert_balanced(l, 1, 2000);
 }
 
+static void the_table_itself_refuses_a_transfer_that_does_not_balance(void **state)
+{
+    struct fake_ledger *l = *state;
+
+    assert_int_equal(db_exec(l->db, "UPDATE transfers SET amount_4 = amount_4 + 1 WHERE id = 3"),
+                     ERR_STORE);
+    assert_int_equal(db_exec(l->db, "UPDATE transfers SET account_4 = NULL, amount_4 = NULL"
+                                    " WHERE id = 3"),
+                     ERR_STORE);
+    assert_balanced(l, 1, 2000);
+}
+
 static void entries_beyond_64_bits_are_an_error_not_a_number(void **state)
 {
     struct fake_ledger *l = *state;
     struct ledger_report r;
 
-    tamper(l, "BEGIN; UPDATE entries SET amount = 9223372036854775807 WHERE amount > 0");
+    tamper(l, "BEGIN; UPDATE transfers SET amount_2 = 9223372036854775807");
     assert_int_equal(ledger_check(l->db, 0, &r), ERR_STORE);
     tamper(l, "ROLLBACK");
 }
@@ -149,6 +160,7 @@ int main(void)
         TEST(a_sound_ledger_is_counted_and_passes),
         TEST(each_kind_of_damage_is_found),
         TEST(the_table_itself_refuses_an_overdraft),
+        TEST(the_table_itself_refuses_a_transfer_that_does_not_balance),
         TEST(entries_beyond_64_bits_are_an_error_not_a_number),
     };
 

@@ -70,6 +70,23 @@ static void its_open_holds_are_recovered_and_its_ledger_balances(void **state)
     assert_balanced(l, 0, 0);
 }
 
+/* What was entries of its own is lines of the transfer's row: the same money, line by line. */
+static void its_entries_are_the_same(void **state)
+{
+    struct fake_ledger *l = *state;
+    struct ledger_report r = audit(l);
+
+    assert_int_equal(r.transfers, 5);
+    assert_int_equal(r.entries, 10);
+    assert_int_equal(fake_store_number(l->db, "SELECT count(*) FROM entries WHERE transfer = 4 AND"
+                                              " ((account = 5 AND amount = -1000) OR"
+                                              "  (account = 3 AND amount = 1000)) AND hold = 3"),
+                     2);
+    assert_int_equal(fake_store_number(l->db, "SELECT count(*) FROM transfers"
+                                              " WHERE kind = 'credit' AND reference = 'c'"),
+                     1);
+}
+
 static void its_keys_of_requests_charged_nothing_are_free(void **state) /* R14 */
 {
     struct fake_ledger *l = *state;
@@ -79,12 +96,36 @@ static void its_keys_of_requests_charged_nothing_are_free(void **state) /* R14 *
     assert_int_equal(run(l, &released.op), 0);
 }
 
+/* Bringing it up would hide what is wrong. */
+static void a_ledger_that_does_not_balance_is_not_brought_up(void **state)
+{
+    static struct fake_store f;
+    struct store_config config;
+    struct err e = {0};
+    struct db *db = NULL;
+
+    (void)state;
+    fake_store_dir(&f);
+    assert_int_equal(db_open(f.path, DB_CREATE, &db, NULL), 0);
+    assert_int_equal(db_exec(db, migration_001_sql), 0);
+    assert_int_equal(db_exec(db, as_version_1_left_it), 0);
+    assert_int_equal(db_exec(db, "UPDATE entries SET amount = amount + 1 WHERE account = 3"), 0);
+    config = fake_store_config(&f);
+    assert_int_equal(store_open(&config, &f.store, &e), ERR_STORE);
+    assert_non_null(strstr(e.text, "CHECK constraint failed"));
+    assert_int_equal(fake_store_number(db, "SELECT max(version) FROM schema_version"), 1);
+    db_close(db);
+    fake_store_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, fake_ledger_teardown)
         TEST(its_open_holds_are_recovered_and_its_ledger_balances),
+        TEST(its_entries_are_the_same),
         TEST(its_keys_of_requests_charged_nothing_are_free),
+        cmocka_unit_test(a_ledger_that_does_not_balance_is_not_brought_up),
     };
 
     return cmocka_run_group_tests_name("ledger: upgrade", tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "unit/store/fake_store.h"
 
-enum { SCHEMA_NEWEST = 5 };
+enum { SCHEMA_NEWEST = 6 };
 
 static int setup(void **state)
 {
