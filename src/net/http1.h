@@ -30,6 +30,9 @@ struct http_request {
 
 /* Value of the first header of that name (any case), .p NULL when absent. */
 struct str http_header_get(const struct http_request *req, const char *name);
+/* The same for a field that makes sense once only: 0, also when absent, or ERR_EXISTS where it
+ * stands twice (nobody knows which of them counts). */
+int http_header_once(const struct http_request *req, const char *name, struct str *ret_value);
 
 struct http_server;
 struct http_exchange;

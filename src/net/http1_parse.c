@@ -4,6 +4,8 @@
 
 #include "net/http1_conn.h"
 
+static const char http_versions[] = "this server speaks HTTP/1.1 and HTTP/1.0";
+
 static int http_parse_refuse(struct http_exchange *x, int status, const char *why)
 {
     x->reject_status = status;
@@ -89,13 +91,20 @@ static int http_parse_on_url(llhttp_t *p, const char *at, size_t n)
     return http_grow_span(x, &x->target, at, n);
 }
 
-/* What follows a chunked body is read past; what it says must not be taken for a header. */
+/* What follows a chunked body, or a chunk's size, is read past; what it says must not be taken for
+ * a header. */
 static int http_skip_trailer(struct http_exchange *x, size_t n)
 {
     x->trailer_bytes += n;
     if (x->trailer_bytes > x->server->config.max_head_bytes)
-        return http_parse_refuse_head(x, "the request's trailers are");
+        return http_parse_refuse_head(x, "the request's trailers and chunk extensions are");
     return 0;
+}
+
+static int http_parse_on_extension(llhttp_t *p, const char *at, size_t n)
+{
+    (void)at;
+    return http_skip_trailer(p->data, n);
 }
 
 static int http_parse_on_field(llhttp_t *p, const char *at, size_t n)
@@ -148,13 +157,16 @@ static int http_check_head(struct http_exchange *x)
     const struct http_request *req = &x->request;
     const llhttp_t *p = &x->parser;
     size_t hosts = http_header_count(req, STR("Host"));
+    size_t codings = http_header_count(req, STR("Transfer-Encoding"));
 
     if (!http_speaks(p))
-        return http_parse_refuse(x, 505, "this server speaks HTTP/1.1 and HTTP/1.0");
+        return http_parse_refuse(x, 505, http_versions);
     if (hosts > 1 || (hosts == 0 && p->http_minor == 1)) /* RFC 9112 §3.2 */
         return http_parse_refuse(x, 400, "a request needs one Host header");
-    if (http_header_count(req, STR("Transfer-Encoding")) > 1)
+    if (codings > 1)
         return http_parse_refuse(x, 400, "a request needs at most one Transfer-Encoding header");
+    if (codings == 1 && !(p->flags & F_CHUNKED)) /* an empty one: where the body ends is in doubt */
+        return http_parse_refuse(x, 400, "a Transfer-Encoding header needs a coding: chunked");
     if (p->flags & F_CHUNKED && !str_ieq(http_header_get(req, "Transfer-Encoding"), STR("chunked")))
         return http_parse_refuse(x, 501,
                                  "of transfer codings, this server understands `chunked` only");
@@ -298,6 +310,8 @@ void http_parse_init(struct http_server *s)
     s->settings.on_header_field = http_parse_on_field;
     s->settings.on_header_value = http_parse_on_value;
     s->settings.on_headers_complete = http_parse_on_headers_complete;
+    s->settings.on_chunk_extension_name = http_parse_on_extension;
+    s->settings.on_chunk_extension_value = http_parse_on_extension;
     s->settings.on_chunk_header = http_parse_on_chunk_header;
     s->settings.on_body = http_parse_on_body;
     s->settings.on_message_complete = http_parse_on_complete;
@@ -347,9 +361,12 @@ int http_parse(struct http_exchange *x)
     }
     if (rc == HPE_OK)
         return 0;
-    if (!x->reject_status)
-        http_parse_refuse(x, rc == HPE_INVALID_VERSION && !http_speaks(&x->parser) ? 505 : 400,
-                          llhttp_get_error_reason(&x->parser));
+    if (x->reject_status)
+        return ERR_PARSE;
+    if (rc == HPE_PAUSED_H2_UPGRADE || (rc == HPE_INVALID_VERSION && !http_speaks(&x->parser)))
+        http_parse_refuse(x, 505, http_versions);
+    else
+        http_parse_refuse(x, 400, llhttp_get_error_reason(&x->parser));
     return ERR_PARSE;
 }
 
@@ -362,4 +379,19 @@ struct str http_header_get(const struct http_request *req, const char *name)
             return req->headers[i].value;
     }
     return (struct str){0};
+}
+
+int http_header_once(const struct http_request *req, const char *name, struct str *ret_value)
+{
+    struct str want = str_from(name), value = {0};
+
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (!str_ieq(req->headers[i].name, want))
+            continue;
+        if (value.p)
+            return ERR_EXISTS;
+        value = req->headers[i].value;
+    }
+    *ret_value = value;
+    return 0;
 }

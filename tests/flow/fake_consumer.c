@@ -74,11 +74,17 @@ static void write_request(struct fake_consumer *c, const struct fake_ask *ask)
 {
     const char *body = ask->body ? ask->body : FAKE_STREAM;
     const char *key = ask->key ? ask->key : c->w->key;
-    int rc = buf_printf(
-        &c->out, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n%s%s%s%s%s\r\n%s",
-        ask->target ? ask->target : "POST /v1/chat/completions", strlen(body),
-        ask->no_receipt ? "" : "X-Darkbloom-Receipt: 1\r\n", key[0] ? "Authorization: Bearer " : "",
-        key, key[0] ? "\r\n" : "", ask->headers ? ask->headers : "", body);
+    int rc;
+
+    if (ask->raw.p) {
+        assert_int_equal(buf_append_str(&c->out, ask->raw), 0);
+        return;
+    }
+    rc = buf_printf(&c->out, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n%s%s%s%s%s\r\n%s",
+                    ask->target ? ask->target : "POST /v1/chat/completions", strlen(body),
+                    ask->no_receipt ? "" : "X-Darkbloom-Receipt: 1\r\n",
+                    key[0] ? "Authorization: Bearer " : "", key, key[0] ? "\r\n" : "",
+                    ask->headers ? ask->headers : "", body);
 
     assert_int_equal(rc, 0);
 }
@@ -150,6 +156,22 @@ void fake_consumer_leave(struct fake_consumer *c)
     c->left = true;
     drop(c);
     fake_world_settle(c->w);
+}
+
+void fake_consumer_shut(struct fake_consumer *c)
+{
+    loop_shutdown(c->w->loop, c->sock);
+    fake_world_settle(c->w);
+}
+
+void fake_consumer_forget(struct fake_consumer *c)
+{
+    struct fake_world *w = c->w;
+
+    fake_consumer_leave(c);
+    assert_ptr_equal(w->consumers[w->n_consumers - 1], c);
+    w->n_consumers--;
+    fake_consumer_free(c);
 }
 
 void fake_consumer_free(struct fake_consumer *c)

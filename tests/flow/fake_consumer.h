@@ -20,6 +20,7 @@ struct fake_ask {
     bool no_receipt;     /* does not ask for one */
     uint16_t port;       /* 0: the API's */
     bool deaf;           /* reads nothing until fake_consumer_listen */
+    struct str raw;      /* .p: these bytes, and nothing of the above but port and deaf */
 };
 
 struct fake_consumer {
@@ -45,6 +46,10 @@ void fake_consumer_listen(struct fake_consumer *c);
 void fake_consumer_take(struct fake_consumer *c, size_t bytes);
 /* Close the connection. */
 void fake_consumer_leave(struct fake_consumer *c);
+/* Send nothing more, but go on reading. */
+void fake_consumer_shut(struct fake_consumer *c);
+/* Leave, and take the world's newest consumer out of it. */
+void fake_consumer_forget(struct fake_consumer *c);
 void fake_consumer_free(struct fake_consumer *c);
 
 /* --- what has come so far --- */

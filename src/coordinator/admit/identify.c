@@ -33,13 +33,16 @@ static void lookup_done(struct store_op *op)
     q->done(q);
 }
 
-int identify_start(struct identify *q, struct coord *c, struct str authorization,
+int identify_start(struct identify *q, struct coord *c, const struct http_request *req,
                    void (*done)(struct identify *q))
 {
-    struct str token = bearer_token(authorization);
+    struct str authorization, token;
     uint8_t hash[KEY_HASH_BYTES];
 
     *q = (struct identify){.coord = c, .done = done};
+    if (http_header_once(req, "Authorization", &authorization) < 0)
+        return q->rc = ERR_EXISTS;
+    token = bearer_token(authorization);
     if (token.n == 0)
         return q->rc = ERR_MISSING;
     key_hash(token, hash);
@@ -57,6 +60,9 @@ void identify_error(const struct identify *q, struct api_error *ret_error)
 {
     if (q->rc == ERR_MISSING) {
         api_error_set(ret_error, API_AUTH, NULL, IDENTIFY_NO_KEY);
+    } else if (q->rc == ERR_EXISTS) {
+        api_error_set(ret_error, API_BAD_REQUEST, "Authorization",
+                      "Authorization stands twice; send one key");
     } else if (q->rc == ERR_NOT_FOUND) {
         api_error_set(ret_error, API_AUTH, NULL,
                       "the API key is not known or was revoked; the coordinator's operator makes "

@@ -14,12 +14,13 @@ struct identify {
     struct key_lookup_op lookup;
     void (*done)(struct identify *q);
     bool pending;
-    int rc; /* 0, ERR_AGAIN while pending, ERR_MISSING (no token), ERR_NOT_FOUND, ERR_STORE */
+    int rc; /* 0, ERR_AGAIN while pending, ERR_MISSING (no token), ERR_EXISTS (two), ERR_NOT_FOUND,
+               ERR_STORE */
     struct account *account; /* when rc is 0 */
 };
 
 /* 0: known now; ERR_AGAIN: `done` will be called later; otherwise refused (see identify_error). */
-int identify_start(struct identify *q, struct coord *c, struct str authorization,
+int identify_start(struct identify *q, struct coord *c, const struct http_request *req,
                    void (*done)(struct identify *q));
 
 /* Whether a key is named at all, known or not; and what to say where none is. */

@@ -109,7 +109,6 @@ static void identified(struct identify *id)
 
 void api_models(struct coord *c, struct http_exchange *x)
 {
-    struct str authorization = http_header_get(http_request_of(x), "Authorization");
     struct models_query *q = calloc(1, sizeof *q);
 
     if (!q) {
@@ -118,6 +117,6 @@ void api_models(struct coord *c, struct http_exchange *x)
     }
     q->x = x;
     http_on_abort(x, gone, q);
-    if (identify_start(&q->identify, c, authorization, identified) != ERR_AGAIN)
+    if (identify_start(&q->identify, c, http_request_of(x), identified) != ERR_AGAIN)
         identified(&q->identify);
 }

@@ -30,9 +30,7 @@ enum flow_verdict flow_auth(struct request *r)
     int retry_after_s = 0;
 
     if (!r->identify.done) /* not asked yet */
-        identify_start(&r->identify, r->coord,
-                       http_header_get(http_request_of(r->reply.x), "Authorization"),
-                       auth_identified);
+        identify_start(&r->identify, r->coord, http_request_of(r->reply.x), auth_identified);
     if (r->identify.pending)
         return FLOW_WAIT;
     if (r->identify.rc < 0) {

@@ -4,11 +4,14 @@
 #include "coordinator/flow/flow.h"
 
 /* The least trust level: the coordinator's own, or a higher one that the consumer demands. */
-static int enter_take_min_trust(struct request *r, struct str demanded)
+static int enter_take_min_trust(struct request *r)
 {
     enum trust_level level;
+    struct str demanded;
 
     r->min_trust = (enum trust_level)r->coord->settings->min_trust;
+    if (request_header(r, "X-Min-Trust-Level", &demanded) < 0)
+        return ERR_DENIED;
     if (!demanded.p)
         return 0;
     if (trust_parse(demanded, &level) < 0)
@@ -21,8 +24,12 @@ static int enter_take_min_trust(struct request *r, struct str demanded)
 }
 
 /* A stream's receipt is an event of its own, which is sent only to who asks for it. */
-static int enter_take_receipt(struct request *r, struct str asked)
+static int enter_take_receipt(struct request *r)
 {
+    struct str asked;
+
+    if (request_header(r, "X-Darkbloom-Receipt", &asked) < 0)
+        return ERR_DENIED;
     if (!asked.p || str_is(asked, "0"))
         return 0;
     if (!str_is(asked, "1"))
@@ -32,14 +39,14 @@ static int enter_take_receipt(struct request *r, struct str asked)
     return 0;
 }
 
-static int enter_parse(struct request *r, const struct http_request *req)
+static int enter_parse(struct request *r)
 {
     int rc = chat_request_parse(r->body, &r->region, &r->chat, &r->error);
 
     if (rc == 0)
-        rc = enter_take_min_trust(r, http_header_get(req, "X-Min-Trust-Level"));
+        rc = enter_take_min_trust(r);
     if (rc == 0)
-        rc = enter_take_receipt(r, http_header_get(req, "X-Darkbloom-Receipt"));
+        rc = enter_take_receipt(r);
     return rc;
 }
 
@@ -49,7 +56,7 @@ enum flow_verdict flow_enter(struct request *r)
 
     answer_trace_id(http_header_get(req, "X-Request-Id"), r->id, r->trace_id);
     r->body = req->body;
-    if (enter_parse(r, req) == 0 && r->chat.stream)
+    if (enter_parse(r) == 0 && r->chat.stream)
         r->reply.ops = &reply_chat_stream;
     r->reply.request_id = r->id;
     r->reply.trace_id = r->trace_id;

@@ -48,6 +48,13 @@ struct attempt *request_live(struct request *r)
     return live ? &r->tries.items[r->tries.n - 1] : NULL;
 }
 
+int request_header(struct request *r, const char *name, struct str *ret_value)
+{
+    if (http_header_once(http_request_of(r->reply.x), name, ret_value) == 0)
+        return 0;
+    return api_error_set(&r->error, API_BAD_REQUEST, name, "%s stands twice; send it once", name);
+}
+
 int64_t request_delivered(struct request *r)
 {
     return num_min(reply_delivered(&r->reply), r->hold.output_limit);

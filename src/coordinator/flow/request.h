@@ -142,6 +142,9 @@ void attempt_move(struct request *r, enum attempt_state next);
 /* The attempt that a provider still works at, or NULL. */
 struct attempt *request_live(struct request *r);
 
+/* The value of a header that may stand once; .p NULL: absent. 0, or ERR_DENIED with r->error. */
+int request_header(struct request *r, const char *name, struct str *ret_value);
+
 /* Tokens the consumer's socket has taken, never more than were asked for; for an answer that is not
  * streamed all or nothing. */
 int64_t request_delivered(struct request *r);

@@ -95,8 +95,10 @@ static void reserve_done(struct store_op *op)
  */
 static int reserve_take_idempotency_key(struct request *r)
 {
-    struct str key = http_header_get(http_request_of(r->reply.x), "Idempotency-Key");
+    struct str key;
 
+    if (request_header(r, "Idempotency-Key", &key) < 0)
+        return ERR_DENIED;
     if (!key.p)
         return 0;
     if (key.n == 0 || key.n > LEDGER_IDEMPOTENCY_MAX_BYTES || memchr(key.p, 0, key.n))
