@@ -2,6 +2,8 @@
 /* Audit: recompute everything from the entries and compare. */
 #include "ledger/ledger.h"
 
+#include "ledger/balances.h"
+
 #include <stddef.h>
 
 /* Each figure of the report and the one query that finds it. Sums are taken as they are: an
@@ -56,6 +58,8 @@ int ledger_check(struct db *db, int64_t now_wall_us, struct ledger_report *ret_r
     struct ledger_report report = {0};
     struct db_stmt *st;
 
+    if (balances_write(db) < 0)
+        return ERR_STORE;
     for (size_t i = 0; i < sizeof check_figures / sizeof check_figures[0]; i++) {
         int64_t *figure = (int64_t *)(void *)((char *)&report + check_figures[i].offset);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Credit: money that comes into the system, and what an account has. */
+#include "ledger/balances.h"
 #include "ledger/ledger.h"
 #include "ledger/transfer.h"
 
 /* 1 when a credit of this reference exists, 0 or ERR_STORE. */
-static int credited(struct db *db, struct str reference)
+static int credit_exists(struct db *db, struct str reference)
 {
     struct db_stmt *st = db_stmt(db, "SELECT 1 FROM transfers WHERE reference = ?1");
     int rc;
@@ -26,7 +27,7 @@ int ledger_credit(struct db *db, struct str account, int64_t amount_micro_usd, s
         return ERR_RANGE;
     if (reference.n == 0)
         return ERR_MISSING;
-    rc = credited(db, reference);
+    rc = credit_exists(db, reference);
     if (rc != 0)
         return rc < 0 ? ERR_STORE : 0;
     if (account_ensure(db, account, &id) < 0 || ledger_balance(db, account, &balance) < 0)
@@ -40,9 +41,12 @@ int ledger_credit(struct db *db, struct str account, int64_t amount_micro_usd, s
 
 int ledger_balance(struct db *db, struct str account, int64_t *ret_micro_usd)
 {
-    struct db_stmt *st = db_stmt(db, "SELECT balance FROM accounts WHERE name = ?1");
-    int rc;
+    struct db_stmt *st;
+    int rc = balances_write(db);
 
+    if (rc < 0)
+        return ERR_STORE;
+    st = db_stmt(db, "SELECT balance FROM accounts WHERE name = ?1");
     db_bind_str(st, 1, account);
     rc = db_step(st);
     if (rc >= 0)

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/list.h"
+#include "ledger/balances.h"
 #include "ledger/transfer.h"
 
 static int reserve_account_of(struct db *db, const char *name, int64_t *ret_id,
@@ -17,7 +19,7 @@ static int reserve_account_of(struct db *db, const char *name, int64_t *ret_id,
     rc = db_step(st);
     if (rc > 0) {
         *ret_id = db_col_i64(st, 0);
-        *ret_balance = db_col_i64(st, 1);
+        *ret_balance = db_col_i64(st, 1) + balances_unwritten(db, *ret_id);
     }
     db_reset(st);
     return rc > 0 ? 0 : rc < 0 ? ERR_STORE : ERR_NOT_FOUND;
@@ -145,6 +147,7 @@ static int reserve_hold(struct db *db, struct ledger_reserve *r, int64_t account
     if (transfer_post(db, &t) < 0)
         return ERR_STORE;
     r->balance_micro_usd -= r->ceiling_micro_usd;
+    CHECK(r->balance_micro_usd >= 0);
     return 0;
 }
 
@@ -171,5 +174,6 @@ static int reserve_run(struct db *db, struct store_op *op)
 
 void ledger_reserve_init(struct ledger_reserve *r, void (*done)(struct store_op *op))
 {
-    *r = (struct ledger_reserve){.op = {.run = reserve_run, .done = done}};
+    *r = (struct ledger_reserve){
+        .op = {.run = reserve_run, .done = done, .flags = STORE_REFUSES_CLEAN}};
 }

@@ -2,7 +2,9 @@
 /* Settle: charge what was delivered, pay the provider, give the rest back. */
 #include "ledger/settle.h"
 
+#include "base/check.h"
 #include "base/list.h"
+#include "ledger/balances.h"
 #include "ledger/transfer.h"
 
 const char *ledger_outcome_name(enum ledger_outcome o)
@@ -72,6 +74,9 @@ int settlement_post(struct db *db, struct settlement *s)
     int64_t fee = price_fee(s->cost_micro_usd);
     int64_t provider = ACCOUNT_UNCLAIMED;
 
+    if (s->ceiling_micro_usd <= 0) /* a damaged row */
+        return ERR_STORE;
+    CHECK(s->cost_micro_usd >= 0 && s->cost_micro_usd <= s->ceiling_micro_usd);
     if (s->cost_micro_usd > 0 && s->provider_account.n > 0 &&
         account_ensure(db, s->provider_account, &provider) < 0)
         return ERR_STORE;
@@ -107,7 +112,7 @@ static int settle_find_hold(struct db *db, struct ledger_settle *s, struct settl
         s->payout_micro_usd = db_col_i64(st, 5);
         s->fee_micro_usd = db_col_i64(st, 6);
         s->refund_micro_usd = db_col_i64(st, 7);
-        ret_hold->balance_micro_usd = db_col_i64(st, 8);
+        ret_hold->balance_micro_usd = db_col_i64(st, 8) + balances_unwritten(db, ret_hold->account);
     }
     db_reset(st);
     return rc > 0 ? 0 : rc < 0 ? ERR_STORE : ERR_NOT_FOUND;
@@ -144,5 +149,6 @@ static int settle_run(struct db *db, struct store_op *op)
 
 void ledger_settle_init(struct ledger_settle *s, void (*done)(struct store_op *op))
 {
-    *s = (struct ledger_settle){.op = {.run = settle_run, .done = done}};
+    *s = (struct ledger_settle){
+        .op = {.run = settle_run, .done = done, .flags = STORE_REFUSES_CLEAN}};
 }

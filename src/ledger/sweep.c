@@ -93,5 +93,6 @@ static int sweep_run(struct db *db, struct store_op *op)
 
 void ledger_sweep_init(struct ledger_sweep *w, void (*done)(struct store_op *op))
 {
-    *w = (struct ledger_sweep){.op = {.run = sweep_run, .done = done}};
+    *w =
+        (struct ledger_sweep){.op = {.run = sweep_run, .done = done, .flags = STORE_REFUSES_CLEAN}};
 }

@@ -2,7 +2,8 @@
 /* One movement of money: a few lines that sum to zero, posted together. */
 #include "ledger/transfer.h"
 
-#include <assert.h>
+#include "base/check.h"
+#include "ledger/balances.h"
 
 void transfer_add(struct transfer *t, int64_t account, int64_t micro_usd)
 {
@@ -13,7 +14,7 @@ void transfer_add(struct transfer *t, int64_t account, int64_t micro_usd)
     while (line < t->lines + t->n_lines && line->account != account)
         line++;
     if (line == t->lines + t->n_lines) {
-        assert(t->n_lines < TRANSFER_MAX_LINES);
+        CHECK(t->n_lines < TRANSFER_MAX_LINES);
         t->n_lines++;
         line->account = account;
     }
@@ -60,30 +61,15 @@ static int transfer_insert(struct db *db, const struct transfer *t)
     return db_run(st);
 }
 
-/* An account that is not there has no row to change: the transfer then names nobody. */
-static int transfer_change_balance(struct db *db, const struct transfer_line *line)
-{
-    struct db_stmt *st = db_stmt(db, "UPDATE accounts SET balance = balance + ?2 WHERE id = ?1");
-    int rc;
-
-    db_bind_i64(st, 1, line->account);
-    db_bind_i64(st, 2, line->micro_usd);
-    rc = db_run(st);
-    if (rc == 0 && db_changes(db) != 1)
-        return ERR_STORE;
-    return rc;
-}
-
 int transfer_post(struct db *db, const struct transfer *t)
 {
     int rc;
 
-    if (t->n_lines < 2 || !transfer_balanced(t))
-        return ERR_INTERNAL;
+    CHECK(t->n_lines >= 2 && transfer_balanced(t));
     rc = transfer_insert(db, t);
     if (rc < 0)
         return rc;
     for (size_t i = 0; rc == 0 && i < t->n_lines; i++)
-        rc = transfer_change_balance(db, &t->lines[i]);
+        rc = balances_add(db, t->lines[i].account, t->lines[i].micro_usd);
     return rc < 0 ? ERR_STORE : 0;
 }

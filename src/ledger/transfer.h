@@ -24,9 +24,9 @@ struct transfer {
  * has one line; nothing is added for 0. At most TRANSFER_MAX_LINES accounts. */
 void transfer_add(struct transfer *t, int64_t account, int64_t micro_usd);
 
-/* Write the transfer, its entries and the balances. 0; ERR_EXISTS where the hold or the reference
- * has such a transfer already; ERR_INTERNAL where the lines do not sum to zero; ERR_STORE, also
- * where an account would leave its range. */
+/* Write the transfer and add its lines to the balances (balances.h), which refuse at the latest
+ * before the commit where an account would leave its range. The lines must sum to zero (CHECK). 0;
+ * ERR_EXISTS where the hold or the reference has such a transfer already; ERR_STORE. */
 int transfer_post(struct db *db, const struct transfer *t);
 
 /* What the transfer adds to an account; 0 where it has no line. */

@@ -52,6 +52,8 @@ struct str db_col_str(struct db_stmt *st,
 bool db_col_is_null(struct db_stmt *st, int column);
 int64_t db_changes(struct db *db); /* rows changed by the last db_run */
 int64_t db_last_id(struct db *db); /* id of the row inserted last */
+/* Rows changed since the connection was opened, those that were undone since included. */
+int64_t db_total_changes(struct db *db);
 
 /* How long a statement waits for the locks of other processes. */
 void db_set_patience(struct db *db, int ms);
@@ -71,6 +73,16 @@ bool db_is_writing(struct db *db);
 int db_savepoint(struct db *db);
 int db_savepoint_release(struct db *db);
 void db_savepoint_rollback(struct db *db);
+
+/* Sums that a module keeps beside the open transaction instead of writing them at every step. */
+struct db_pending_ops {
+    int (*flush)(struct db *db, void *pending); /* write them: 0, or ERR_STORE fails the commit */
+    void (*drop)(void *pending);                /* forget them: they were rolled back */
+};
+/* The connection's block of `bytes` for them, zeroed when it is first asked for; NULL: no memory.
+ * It is flushed before a commit and before a savepoint begins or is released, and dropped when
+ * either is rolled back. There is one a connection. */
+void *db_pending(struct db *db, const struct db_pending_ops *ops, size_t bytes);
 
 /* Changes whenever another connection committed. */
 int64_t db_foreign_version(struct db *db);

@@ -28,6 +28,8 @@ struct db_stmt {
 struct db {
     sqlite3 *handle;
     char message[MESSAGE_BYTES];
+    const struct db_pending_ops *pending_ops;
+    void *pending;
     struct db_stmt stmts[STMT_SLOTS];
 };
 
@@ -188,6 +190,7 @@ void db_close(struct db *db)
     for (size_t i = 0; i < STMT_SLOTS; i++)
         sqlite3_finalize(db->stmts[i].handle);
     sqlite3_close(db->handle);
+    free(db->pending);
     free(db);
 }
 
@@ -310,6 +313,11 @@ int64_t db_changes(struct db *db)
     return sqlite3_changes64(db->handle);
 }
 
+int64_t db_total_changes(struct db *db)
+{
+    return sqlite3_total_changes64(db->handle);
+}
+
 int64_t db_last_id(struct db *db)
 {
     return sqlite3_last_insert_rowid(db->handle);
@@ -320,9 +328,32 @@ void db_set_patience(struct db *db, int ms)
     sqlite3_busy_timeout(db->handle, ms);
 }
 
+void *db_pending(struct db *db, const struct db_pending_ops *ops, size_t bytes)
+{
+    if (!db->pending) {
+        db->pending_ops = ops;
+        db->pending = calloc(1, bytes);
+    }
+    return db->pending;
+}
+
+static int db_flush_pending(struct db *db)
+{
+    return db->pending ? db->pending_ops->flush(db, db->pending) : 0;
+}
+
+static void db_drop_pending(struct db *db)
+{
+    if (db->pending)
+        db->pending_ops->drop(db->pending);
+}
+
 int db_begin(struct db *db)
 {
-    int rc = db_run(db_stmt(db, "BEGIN IMMEDIATE"));
+    int rc;
+
+    db_drop_pending(db); /* of a transaction that the database ended by itself */
+    rc = db_run(db_stmt(db, "BEGIN IMMEDIATE"));
 
     if (rc < 0 && (sqlite3_errcode(db->handle) & 0xff) == SQLITE_BUSY)
         return ERR_BUSY;
@@ -336,11 +367,14 @@ int db_begin_read(struct db *db)
 
 int db_commit(struct db *db)
 {
+    if (db_flush_pending(db) < 0)
+        return ERR_STORE;
     return db_run(db_stmt(db, "COMMIT"));
 }
 
 void db_rollback(struct db *db)
 {
+    db_drop_pending(db);
     if (db_in_transaction(db))
         (void)db_run(db_stmt(db, "ROLLBACK"));
 }
@@ -357,17 +391,22 @@ bool db_is_writing(struct db *db)
 
 int db_savepoint(struct db *db)
 {
+    if (db_flush_pending(db) < 0)
+        return ERR_STORE;
     return db_run(db_stmt(db, "SAVEPOINT op"));
 }
 
 int db_savepoint_release(struct db *db)
 {
+    if (db_flush_pending(db) < 0)
+        return ERR_STORE;
     return db_run(db_stmt(db, "RELEASE op"));
 }
 
 /* Rolling back keeps the savepoint open; the transaction may also be gone altogether. */
 void db_savepoint_rollback(struct db *db)
 {
+    db_drop_pending(db);
     if (db_in_transaction(db) && db_run(db_stmt(db, "ROLLBACK TO op")) == 0)
         (void)db_savepoint_release(db);
 }

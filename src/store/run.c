@@ -83,18 +83,19 @@ static void store_put_back(struct store *s, const struct op_queue *rest)
 bool store_run_batch(struct store *s)
 {
     struct op_queue rest = op_queue_take(&s->writes, BATCH_MAX_OPS), batch;
-    size_t ran;
+    struct batch_result result;
     int rc;
 
     pthread_mutex_unlock(&s->lock);
-    rc = batch_run(s->db, rest.head, &ran);
-    batch = op_queue_take(&rest, ran);
+    rc = batch_run(s->db, rest.head, &result);
+    batch = op_queue_take(&rest, result.ran);
     store_stamp(s, batch.head);
     pthread_mutex_lock(&s->lock);
     if (batch.head) {
         s->stats.batches++;
         s->locked_since_us = 0;
     }
+    s->stats.repeated_batches += result.repeated;
     if (rc < 0)
         store_failed_batch(s, db_message(s->db));
     store_finish(s, &batch);

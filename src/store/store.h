@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store's thread, its queues and group commit. Whoever needs the disk embeds a struct store_op,
  * submits it and goes on; the store thread takes all operations that wait (at most 256), runs them
- * in one transaction, each in its own savepoint with its own result, commits once (WAL,
- * synchronous=FULL), and hands them back. What is submitted meanwhile is the next batch: a slow
+ * in one transaction, each with its own result, commits once (WAL, synchronous=FULL), and hands
+ * them back. What is submitted meanwhile is the next batch: a slow
  * disk makes batches larger, not queues longer. Nothing is allocated per operation.
  *
  *   loop thread: store_submit → … → store_poll → op->done
- *   store thread:               op->run (once; again, alone, if the batch's commit failed)
+ *   store thread:               op->run (once; again if the batch had to be repeated)
  *
  * Operations that only read (STORE_READS) have a queue of their own and need no lock of the
  * database: at most 64 of them run before each batch, in one view of the database, and are handed
@@ -27,14 +27,17 @@
 
 enum store_op_flags {
     STORE_READS = 1, /* run changes nothing: it needs no write lock and no commit */
+    /* Where run refuses (a negative result other than ERR_STORE) it has changed nothing, so that
+     * there is nothing to undo. Checked: after a change it is undone all the same. */
+    STORE_REFUSES_CLEAN = 2,
 };
 
 struct store_port;
 
 struct store_op {
-    /* Runs on the store thread inside a savepoint; a negative result rolls this operation back and
-     * leaves the rest of the batch alone. Touches only `op`'s owner struct and `db`. May run a
-     * second time, after a rollback: results are set anew, inputs are not consumed. */
+    /* Runs on the store thread; a negative result undoes this operation and leaves the rest of the
+     * batch alone. Touches only `op`'s owner struct and `db`. May run again, after a rollback:
+     * results are set anew, inputs are not consumed. */
     int (*run)(struct db *db, struct store_op *op);
     /* Called from store_poll (store_port_poll) after the batch is durable (or failed): see rc. May
      * free `op` or submit it again. NULL: nothing to do. */
@@ -110,9 +113,10 @@ int store_run_sync(struct store *s, struct store_op *op);
 
 struct store_stats {
     uint64_t batches, ops, failed_ops; /* failed: negative rc, refusals included */
-    uint64_t failed_batches; /* transactions that failed, and waits for the write lock given up */
-    uint64_t reads;          /* how many of ops only read */
-    uint64_t lock_waits;     /* batches put off because another process had the write lock */
+    uint64_t failed_batches;   /* transactions that failed, and waits for the write lock given up */
+    uint64_t repeated_batches; /* an operation had to be undone: all ran again with savepoints */
+    uint64_t reads;            /* how many of ops only read */
+    uint64_t lock_waits;       /* batches put off because another process had the write lock */
     uint64_t queued_now;
 };
 struct store_stats store_stats(struct store *s); /* any thread */

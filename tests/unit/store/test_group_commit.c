@@ -45,6 +45,14 @@ static int64_t rows(struct fake_store *f)
     return n;
 }
 
+static void run_batch(struct fake_store *f, struct store_op *const *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        store_submit(f->store, ops[i]);
+    store_pump(f->store);
+    store_poll(f->store);
+}
+
 static void operations_that_wait_share_commits_of_at_most_256(void **state)
 {
     struct fake_store *f = *state;
@@ -94,6 +102,42 @@ static void a_failing_operation_is_undone_and_hurts_no_other(void **state)
     assert_int_equal(rows(f), 2);
     assert_int_equal(store_stats(f->store).failed_ops, 2);
     assert_int_equal(store_stats(f->store).failed_batches, 0);
+}
+
+/* Savepoints cost a tenth of an operation and are needed by few. */
+static void only_a_batch_with_something_to_undo_is_run_again(void **state)
+{
+    struct fake_store *f = *state;
+    struct sql_op ok, refuses, lies, broken;
+    struct store_op *const clean[] = {&ok.op, &refuses.op}, *const unclean[] = {&ok.op, &lies.op},
+                           *const failing[] = {&ok.op, &broken.op};
+
+    sql_op_init(&ok, insert);
+    sql_op_init(&refuses, "SELECT 1");
+    refuses.rc_after = ERR_FUNDS;
+    refuses.op.flags = STORE_REFUSES_CLEAN;
+    run_batch(f, clean, 2);
+    assert_int_equal(refuses.op.rc, ERR_FUNDS);
+    assert_int_equal(ok.runs, 1);
+    assert_int_equal(store_stats(f->store).repeated_batches, 0);
+    assert_int_equal(rows(f), 1);
+
+    sql_op_init(&lies, insert); /* says that it refuses clean, and does not */
+    lies.rc_after = ERR_FUNDS;
+    lies.op.flags = STORE_REFUSES_CLEAN;
+    run_batch(f, unclean, 2);
+    assert_int_equal(lies.op.rc, ERR_FUNDS);
+    assert_int_equal(ok.runs, 3);
+    assert_int_equal(store_stats(f->store).repeated_batches, 1);
+    assert_int_equal(rows(f), 2);
+
+    sql_op_init(&broken, "SELECT no_such_column"); /* a failure is no refusal */
+    broken.op.flags = STORE_REFUSES_CLEAN;
+    run_batch(f, failing, 2);
+    assert_int_equal(broken.op.rc, ERR_STORE);
+    assert_int_equal(store_stats(f->store).repeated_batches, 2);
+    assert_int_equal(store_stats(f->store).failed_batches, 0);
+    assert_int_equal(rows(f), 3);
 }
 
 static void when_the_commit_fails_each_operation_runs_alone(void **state)
@@ -231,6 +275,7 @@ int main(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
         TEST(operations_that_wait_share_commits_of_at_most_256),
         TEST(a_failing_operation_is_undone_and_hurts_no_other),
+        TEST(only_a_batch_with_something_to_undo_is_run_again),
         TEST(when_the_commit_fails_each_operation_runs_alone),
         TEST(a_full_database_fails_what_does_not_fit_and_works_again_after),
         TEST(a_full_disk_fails_the_batch_and_the_store_works_again_after),
