@@ -70,7 +70,26 @@ static void a_small_top_p_leaves_the_dominant_token_and_a_larger_one_the_nucleus
     assert_int_equal(counts[1], DRAWS);
     count((struct sampling){.temperature = 1, .top_p = 0.8}, counts); /* 0.40 + 0.24 + 0.15 + … */
     assert_int_equal(counts[1] + counts[5] + counts[2] + counts[0], DRAWS);
+    assert_true(counts[1] > counts[5] && counts[5] > counts[2]);
     assert_int_equal(counts[6] + counts[4] + counts[3], 0);
+}
+
+/* Findings §4, sampler.c:133: the bound that leaves tokens out before the sorting must not reach
+ * into the nucleus, at any temperature. Token 6, the least likely, is outside of 0.999 only. */
+static void every_token_of_the_nucleus_is_drawn(void **state)
+{
+    int counts[VOCAB];
+
+    (void)state;
+    count((struct sampling){.temperature = 1, .top_p = 0.999, .seed = 1}, counts);
+    for (int i = 0; i < VOCAB; i++)
+        assert_true(i == 6 ? counts[i] == 0 : counts[i] > 0);
+    count((struct sampling){.temperature = 2, .top_p = 0.9999, .seed = 1}, counts);
+    for (int i = 0; i < VOCAB; i++)
+        assert_true(counts[i] > 0);
+    count((struct sampling){.temperature = 0.5, .top_p = 0.8, .seed = 1}, counts);
+    assert_int_equal(counts[1] + counts[5], DRAWS); /* 0.64, 0.23 */
+    assert_true(counts[5] > 0);
 }
 
 static void the_whole_distribution_is_drawn_in_its_proportions(void **state)
@@ -155,6 +174,7 @@ int main(void)
         cmocka_unit_test(temperature_zero_is_the_largest_logit_and_ties_go_to_the_lowest_id),
         cmocka_unit_test(top_k_of_one_is_deterministic_and_top_k_masks_the_rest),
         cmocka_unit_test(a_small_top_p_leaves_the_dominant_token_and_a_larger_one_the_nucleus),
+        cmocka_unit_test(every_token_of_the_nucleus_is_drawn),
         cmocka_unit_test(the_whole_distribution_is_drawn_in_its_proportions),
         cmocka_unit_test(seeds_reproduce_and_differ),
         cmocka_unit_test(penalties_lower_what_was_said),

@@ -106,6 +106,25 @@ static void the_context_ends_an_answer_with_length(void **state)
     assert_int_equal(w->answers[1].completion_tokens, FAKE_CONTEXT - 3);
 }
 
+/* Findings §4, step.c:127: only what was generated is seen by the penalties. A negative penalty
+ * would lift token 0, which stands behind the newest token in a slot, above every other. */
+static void penalties_see_what_was_generated_and_nothing_else(void **state)
+{
+    struct fake_batch *w = *state;
+    char prompt[FAKE_TEXT_BYTES], alone[FAKE_TEXT_BYTES];
+    const struct chat_request chat = {.messages = str_from(fake_batch_prompt(prompt, 60)),
+                                      .max_tokens = 6,
+                                      .top_p = 1,
+                                      .frequency_penalty = -1};
+
+    fake_batch_start(w, 4);
+    fake_batch_ask(w, 1, prompt, 6);
+    snprintf(alone, sizeof alone, "%s", fake_batch_finish(w, 1)->text);
+    assert_int_equal(scheduler_submit(w->scheduler, 2, &chat), 0);
+    assert_int_equal(fake_batch_finish(w, 2)->n, 6);
+    assert_string_equal(w->answers[2].text, alone);
+}
+
 static void a_cancelled_request_stops_within_one_step(void **state)
 {
     struct fake_batch *w = *state;
@@ -236,6 +255,7 @@ int main(void)
         TEST(a_gap_between_slots_is_covered_so_that_batches_stay_whole),
         TEST(an_answer_ends_where_the_model_ends_it),
         TEST(the_context_ends_an_answer_with_length),
+        TEST(penalties_see_what_was_generated_and_nothing_else),
         TEST(a_cancelled_request_stops_within_one_step),
         TEST(a_full_queue_refuses_at_once),
         TEST(a_failed_pass_fails_its_requests_and_not_the_next),
