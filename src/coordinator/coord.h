@@ -93,8 +93,9 @@ void coord_submit(struct coord *c, struct store_op *op);
  * does not find the core busy with the last one's settle, and both are one flush of the disk. */
 void coord_submit_soon(struct coord *c, struct store_op *op);
 
-/* Stop taking requests, let running ones finish for at most `grace_ms`, close the providers with
- * 1001, then call `done`, once, from the loop. */
+/* Refuse new work (503), let running requests finish for at most `grace_ms`, then cut and settle
+ * them, close the providers with 1001, then call `done`, once, from the loop. The ports stay open
+ * until coord_free, so that who comes is told. */
 void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud);
 /* flow/: a request is freed. */
 void coord_request_gone(struct coord *c);

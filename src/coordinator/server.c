@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log_sink.h"
+#include "base/notify.h"
 #include "base/sandbox.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/coord.h"
@@ -13,7 +14,7 @@
 #include "coordinator/reload.h"
 
 enum {
-    DRAIN_GRACE_MS = 15000,
+    DRAIN_STATUS_US = 1000000, /* between two words to the service manager while draining */
     STORE_COMPANY_US = 2000,
     LOG_LEAVE_MS = 2000, /* for whoever reads the log to take its end */
     FD_RESERVE = 64
@@ -42,6 +43,8 @@ struct server {
     struct log log;
     struct log_sink sink;
     struct reload reload;
+    struct notify notify;
+    struct loop_timer watchdog, drain_status;
     struct loop_defer flush;
     struct loop_timer flush_timer;
     bool stopping;
@@ -73,34 +76,79 @@ static void server_stop(void *ud)
     loop_stop(s->loop);
 }
 
+/* --- signals --- */
+
+static void server_tell_draining(void *ud)
+{
+    struct server *s = ud;
+
+    notify_status(&s->notify, "finishing %zu requests", s->coord->n_requests);
+    loop_timer_set(s->loop, &s->drain_status, DRAIN_STATUS_US, server_tell_draining, s);
+}
+
 static void server_on_signal(void *ud, int signo)
 {
     struct server *s = ud;
 
-    log_event(&s->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo));
+    log_event(&s->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo),
+              KV_INT("requests", s->coord->n_requests));
     if (s->stopping) { /* asked twice: at once */
         loop_stop(s->loop);
         return;
     }
     s->stopping = true;
-    coord_drain(s->coord, DRAIN_GRACE_MS, server_stop, s);
+    notify_stopping(&s->notify, "finishing what runs");
+    server_tell_draining(s);
+    coord_drain(s->coord, s->coord->settings->drain_timeout_ms, server_stop, s);
+}
+
+static void server_take_settings(struct server *s, const struct settings *settings)
+{
+    int rc = coord_take_settings(s->coord, settings);
+
+    s->log.level = (enum log_level)settings->log_level;
+    log_event(&s->log, rc < 0 ? LOG_ERROR : LOG_INFO, EV_RELOADED,
+              KV_CSTR("result", rc < 0 ? err_str(rc) : "all"));
 }
 
 static void server_on_reload(void *ud, int signo)
 {
     struct server *s = ud;
-    const struct settings *settings = s->coord->settings;
-    int rc = reload_again(&s->reload, &s->log, &settings);
+    const struct settings *settings;
+    int rc;
 
     (void)signo;
+    notify_reloading(&s->notify);
+    rc = reload_again(&s->reload, &s->log, &settings);
     metrics_add(s->coord->metrics, M_RELOADS,
                 rc < 0 ? METRIC_RELOAD_REFUSED : METRIC_RELOAD_APPLIED, 0, 1);
-    if (rc < 0)
-        return;
-    s->log.level = (enum log_level)settings->log_level;
-    rc = coord_take_settings(s->coord, settings);
-    log_event(&s->log, rc < 0 ? LOG_ERROR : LOG_INFO, EV_RELOADED,
-              KV_CSTR("result", rc < 0 ? err_str(rc) : "all"));
+    if (rc == 0)
+        server_take_settings(s, settings);
+    notify_ready(&s->notify, rc < 0 ? "running; the new settings were refused" : "running");
+}
+
+/* --- life --- */
+
+/* Twice as often as asked for, as sd_watchdog_enabled(3) advises. A loop that hangs says nothing.
+ */
+static void server_feed_watchdog(void *ud)
+{
+    struct server *s = ud;
+
+    notify_watchdog(&s->notify);
+    loop_timer_set(s->loop, &s->watchdog, s->notify.watchdog_us / 2, server_feed_watchdog, s);
+}
+
+static void server_started(struct server *s, const struct settings *settings)
+{
+    log_event(&s->log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
+              KV_INT("port", s->coord->port),
+              KV_INT("metrics_port", monitor_port(s->coord->monitor)),
+              KV_STR("store", settings->store_path));
+    log_flush(&s->log); /* before the manager starts what waits for us */
+    notify_ready(&s->notify, "running");
+    if (s->notify.watchdog_us > 0)
+        server_feed_watchdog(s);
 }
 
 static int server_open(struct server *s, const struct settings *settings, struct err *ret_err)
@@ -134,6 +182,7 @@ static void server_close(struct server *s)
     coord_free(s->coord);
     log_close(&s->log, LOG_LEAVE_MS);
     loop_free(s->loop);
+    notify_close(&s->notify);
     reload_free(&s->reload);
 }
 
@@ -151,13 +200,11 @@ int server_run(const struct cfg_source *src, struct str file, const struct setti
     server_raise_descriptor_limit(&settings, &s.log);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* until it can be answered */
+    notify_open(&s.notify, src->getenv);
     reload_init(&s.reload, src, file, loaded, &settings);
     rc = server_open(&s, &settings, ret_err);
     if (rc == 0) {
-        log_event(&s.log, LOG_INFO, EV_STARTED, KV_STR("host", settings.host),
-                  KV_INT("port", s.coord->port),
-                  KV_INT("metrics_port", monitor_port(s.coord->monitor)),
-                  KV_STR("store", settings.store_path));
+        server_started(&s, &settings);
         rc = loop_run(s.loop);
     }
     server_close(&s);

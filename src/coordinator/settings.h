@@ -20,6 +20,7 @@ struct settings {
     int64_t port;
     int loop; /* enum settings_loop */
     struct str cors_origin;
+    int64_t drain_timeout_ms;
     int log_level;             /* enum log_level */
     struct str metrics_listen; /* "HOST:PORT", or empty: see settings_listen_at */
     struct str statsd_host, statsd_service, statsd_env;

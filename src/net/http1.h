@@ -74,7 +74,8 @@ struct http_server_ops {
 /* Serve connections that arrive on `listen_sock` (taken over). */
 int http_server_new(struct loop *l, int listen_sock, const struct http_server_config *config,
                     const struct http_server_ops *ops, void *ud, struct http_server **ret_server);
-/* Stop accepting; open exchanges go on, each connection closes after its response. */
+/* Open exchanges go on; each connection closes after its response, idle ones at once, and new ones
+ * after the one response that says so. */
 void http_server_drain(struct http_server *s);
 /* Exchanges open now. */
 size_t http_server_open(const struct http_server *s);

@@ -371,7 +371,6 @@ void http_server_drain(struct http_server *s)
 {
     struct list_node *n = s->exchanges.next;
 
-    http_server_stop_listening(s);
     s->draining = true;
     while (n != &s->exchanges) {
         struct http_exchange *x = list_owner(n, struct http_exchange, link);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/notify.h"
 #include "provider/engine/engine.h"
 #include "provider/guard/posture.h"
 #include "provider/key_lock.h"
@@ -22,6 +23,8 @@ struct daemon {
     struct arena region;
     struct paths paths;
     struct log log;
+    struct notify notify; /* the service manager */
+    struct loop_timer watchdog;
     struct rand_src rand;
     struct loop *loop;
     struct loop_waker *waker;
@@ -187,6 +190,15 @@ static void daemon_close_parts(struct daemon *d)
 
 /* --- running --- */
 
+/* Twice as often as asked for, as sd_watchdog_enabled(3) advises. */
+static void daemon_feed_watchdog(void *ud)
+{
+    struct daemon *d = ud;
+
+    notify_watchdog(&d->notify);
+    loop_timer_set(d->loop, &d->watchdog, d->notify.watchdog_us / 2, daemon_feed_watchdog, d);
+}
+
 static void daemon_stopped(void *ud)
 {
     struct daemon *d = ud;
@@ -199,6 +211,7 @@ static void daemon_on_signal(void *ud, int signo)
     struct daemon *d = ud;
 
     log_event(&d->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo));
+    notify_stopping(&d->notify, "finishing what runs");
     provider_stop(d->provider, daemon_stopped, d);
 }
 
@@ -222,6 +235,7 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
         .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
     cfg_each_ignored(&provider_settings_table, settings, &d.region, daemon_warn_ignored, &d);
     signal(SIGPIPE, SIG_IGN);
+    notify_open(&d.notify, getenv);
     rc = daemon_open_parts(&d, ret_err);
     if (rc == 0)
         rc = loop_on_signal(d.loop, SIGINT, daemon_on_signal, &d);
@@ -231,8 +245,12 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
         provider_start(d.provider);
         log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", settings->coordinator_url),
                   KV_STR("model", provider_settings_model_id(settings)));
+        notify_ready(&d.notify, "serving");
+        if (d.notify.watchdog_us > 0)
+            daemon_feed_watchdog(&d);
         rc = loop_run(d.loop);
     }
     daemon_close_parts(&d);
+    notify_close(&d.notify);
     return rc;
 }

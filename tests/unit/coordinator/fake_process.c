@@ -17,6 +17,8 @@
 
 #include "coordinator/reload.h"
 #include "coordinator/server.h"
+#include "ledger/ledger.h"
+#include "store/place.h"
 
 enum { REGION_BYTES = 8 << 20 };
 
@@ -125,6 +127,22 @@ int fake_process_end(struct fake_process *p)
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+void fake_process_make_key(struct fake_process *p, char ret_key[static KEY_TEXT_BYTES])
+{
+    const struct rand_src rand = rand_system();
+    char path[96];
+    struct db *db;
+
+    assert_true(sodium_init() >= 0);
+    snprintf(path, sizeof path, "%s/test.db", p->dir);
+    assert_int_equal(store_open_db(path, DB_CREATE, &db, NULL), 0);
+    assert_int_equal(db_begin(db), 0);
+    assert_int_equal(key_create(db, STR("alice"), &rand, 1, ret_key), 0);
+    assert_int_equal(ledger_credit(db, STR("alice"), 1000000, STR("start"), 1), 0);
+    assert_int_equal(db_commit(db), 0);
+    db_close(db);
+}
+
 void fake_process_free(struct fake_process *p)
 {
     char command[96];
@@ -142,6 +160,13 @@ int fake_process_connect(uint16_t port)
     assert_true(sock >= 0);
     assert_int_equal(connect(sock, (const struct sockaddr *)&at, sizeof at), 0);
     return sock;
+}
+
+void fake_process_send(int sock, const char *request)
+{
+    size_t n = strlen(request);
+
+    assert_int_equal(send(sock, request, n, 0), n);
 }
 
 void fake_process_get(int sock, const char *path, char *ret_answer, size_t size)

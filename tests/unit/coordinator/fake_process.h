@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "store/keys.h"
+
 struct fake_process {
     pid_t pid;
     int log; /* the read end of its stderr */
@@ -27,12 +29,16 @@ void fake_process_wait_for(struct fake_process *p, const char *words);
 void fake_process_signal(struct fake_process *p, int signo);
 /* Wait for its end: its exit status, or minus the signal that killed it. */
 int fake_process_end(struct fake_process *p);
+/* A key with credit, made before the start. */
+void fake_process_make_key(struct fake_process *p, char ret_key[static KEY_TEXT_BYTES]);
 /* Remove the directory. */
 void fake_process_free(struct fake_process *p);
 
 /* A blocking connection to one of its ports. */
 int fake_process_connect(uint16_t port);
-/* Send a GET for `path` on such a connection and read the answer to its end, NUL-terminated. */
+/* Send what is a whole request; or a GET for `path`, and read the answer to its end,
+ * NUL-terminated. */
+void fake_process_send(int sock, const char *request);
 void fake_process_get(int sock, const char *path, char *ret_answer, size_t size);
 
 #endif

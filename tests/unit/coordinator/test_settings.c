@@ -89,6 +89,7 @@ static void nothing_set_is_strict_and_local(void **state)
     assert_int_equal(x->settings.min_trust, TRUST_HARDWARE);
     assert_int_equal(x->settings.queue_wait_ms, 8000);
     assert_int_equal(x->settings.rate_burst, 10);
+    assert_int_equal(x->settings.drain_timeout_ms, 600000); /* FR-35: ten minutes */
     assert_int_equal(x->settings.n_models, 0);
 }
 
