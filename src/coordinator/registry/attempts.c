@@ -127,7 +127,7 @@ void registry_detach(struct attempt *a, const struct attempt_result *result, boo
     attempt_judge(a, result);
     a->provider = NULL;
     a->offer = NULL;
-    offers_update(p);
+    provider_record_changed(p);
 }
 
 struct attempt *provider_attempt(const struct provider *p, struct str wire_id)

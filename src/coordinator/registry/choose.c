@@ -18,7 +18,7 @@ struct route_frontier {
     size_t n;
 };
 
-static bool route_is_excluded(const struct offer *o, const struct route_ask *ask)
+bool route_is_excluded(const struct offer *o, const struct route_ask *ask)
 {
     for (size_t i = 0; i < ask->n_exclude; i++) {
         if (ask->exclude[i] == o->provider->serial)

@@ -134,8 +134,21 @@ void provider_distrust(struct provider *p, enum trust_reason reason)
     metrics_add(p->reg->config.metrics, M_DISTRUSTED, reason, 0, 1);
     challenge_stop(p);
     provider_set_trust(p, TRUST_NONE, reason);
+    provider_record_changed(p);
     snprintf(why, sizeof why, "the provider is no longer trusted: %s", trust_reason_help(reason));
     provider_drop_attempts(p, ATTEMPT_FAULT, why);
+}
+
+void provider_record_changed(struct provider *p)
+{
+    struct provider *newer;
+
+    offers_update(p);
+    if (p->record->holders < 2)
+        return;
+    newer = map_get(&p->reg->by_key, str_from(p->record->key));
+    if (newer && newer != p)
+        offers_update(newer);
 }
 
 struct provider *provider_key_proven(struct provider *p)

@@ -226,6 +226,9 @@ void provider_set_trust(struct provider *p, enum trust_level level, enum trust_r
  * and displaces an older connection of the same key. Returns that one, or NULL: the caller closes
  * it once this one is trusted, so that what ran there finds its way here. */
 struct provider *provider_key_proven(struct provider *p);
+/* What is known of it has changed: for a newer connection of its key, too, which it has not made
+ * way for yet. */
+void provider_record_changed(struct provider *p);
 /* Count it as what it is now. */
 void provider_count(struct provider *p, bool connected, bool trusted, bool routable);
 
@@ -261,6 +264,7 @@ struct route_found {
     struct offer *next; /* the cheapest one that is not among them; NULL: none was seen */
     size_t looked;      /* places of the index that were looked at */
 };
+bool route_is_excluded(const struct offer *o, const struct route_ask *ask);
 void route_search(const struct model *m, const struct route_ask *ask,
                   struct route_found *ret_found);
 

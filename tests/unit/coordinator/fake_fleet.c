@@ -78,16 +78,17 @@ static void fleet_offer(struct provider *p, const struct model *m, const struct 
                                               .listed_level = -1};
 }
 
-static void fleet_prove(struct provider *p, const char *key)
+/* Returns the connection that it displaces. */
+static struct provider *fleet_prove(struct provider *p, const char *key)
 {
     p->attested = true;
     (void)snprintf(p->blob.key_hash, sizeof p->blob.key_hash, "%s", key);
-    (void)provider_key_proven(p);
+    return provider_key_proven(p);
 }
 
 struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member)
 {
-    struct provider *p = calloc(1, sizeof *p);
+    struct provider *p = calloc(1, sizeof *p), *older = NULL;
 
     assert_true(f->n_providers < FLEET_PROVIDERS && member->n_models <= FLEET_MODELS);
     provider_init(p, f->reg);
@@ -99,11 +100,13 @@ struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_mem
     for (size_t i = 0; i < member->n_models; i++)
         fleet_offer(p, f->models[i], member);
     if (member->key)
-        fleet_prove(p, member->key);
+        older = fleet_prove(p, member->key);
     if (!member->newcomer)
         p->record->breaker.window = BREAKER_WINDOW_MAX;
     f->providers[f->n_providers++] = p;
     offers_update(p);
+    if (older)
+        fake_fleet_leave(f, older, true);
     return p;
 }
 
