@@ -11,7 +11,7 @@
 #include "net/conn.h"
 #include "net/ws.h"
 
-enum { HTTP_MAX_HEADERS = 64 };
+enum { HTTP_MAX_HEADERS = 64, HTTP_HEAD_WAIT = -1 };
 
 struct http_header {
     struct str name, value; /* as received, value trimmed */
@@ -24,7 +24,8 @@ struct http_request {
     struct http_header headers[HTTP_MAX_HEADERS];
     size_t n_headers;
     struct str body;     /* whole body; valid until the exchange ends */
-    bool wants_upgrade;  /* a well-formed WebSocket upgrade (GET, version 13, key) */
+    bool wants_upgrade;  /* a well-formed WebSocket upgrade (HTTP/1.1, GET, no body, version 13, one
+                            key of 16 bytes) */
     int64_t received_us; /* mono: when the last byte of the request was read */
 };
 
@@ -33,6 +34,9 @@ struct str http_header_get(const struct http_request *req, const char *name);
 /* The same for a field that makes sense once only: 0, also when absent, or ERR_EXISTS where it
  * stands twice (nobody knows which of them counts). */
 int http_header_once(const struct http_request *req, const char *name, struct str *ret_value);
+
+/* Whether a comma-separated list of tokens has this one (any case). */
+bool http_list_has(struct str list, struct str token);
 
 struct http_server;
 struct http_exchange;
@@ -58,9 +62,12 @@ struct http_server_config {
 struct http_server_ops {
     /* A complete request. The handler answers now or later. */
     void (*on_request)(void *ud, struct http_exchange *x);
-    /* The head of a request whose body is still to come, and not yet asked for: 0, or the status of
-     * a refusal, and *ret_why. May be NULL. */
-    int (*on_head)(void *ud, const struct http_request *req, const char **ret_why);
+    /* The head of a request whose body is still to come, and not yet asked for: 0 (let it come),
+     * the status of a refusal, and *ret_why, or HTTP_HEAD_WAIT: nothing is read of the body until
+     * http_body_accept or http_head_refuse, and no time-out runs. May be NULL.
+     * What the owner keeps for it (http_set_ud) goes to on_request, or http_on_abort's callback
+     * says that none will come. */
+    int (*on_head)(void *ud, struct http_exchange *x, const char **ret_why);
     /* A request that cannot be handed over (`status` 400, 408, 413, 431, 501, 503, 505, or
      * on_head's): append the body of the answer to `ret_body` and name its content type. The
      * connection closes after it. */
@@ -83,8 +90,19 @@ size_t http_server_open(const struct http_server *s);
 void http_server_free(struct http_server *s);
 
 const struct http_request *http_request_of(const struct http_exchange *x);
+/* The peer's address as text: "127.0.0.1", "::1". */
+const char *http_peer(const struct http_exchange *x);
+/* The owner's own pointer for this request, NULL at first. */
+void http_set_ud(struct http_exchange *x, void *ud);
+void *http_ud(const struct http_exchange *x);
 
-/* Called at most once, when the consumer is gone or stopped reading for good. */
+/* End the wait that on_head began, later than inside it: let the body come, or refuse it (on_reject
+ * makes the answer, as for on_head's own refusal; `why` is valid during the call). */
+void http_body_accept(struct http_exchange *x);
+void http_head_refuse(struct http_exchange *x, int status, const char *why);
+
+/* Called at most once, when the consumer is gone or stopped reading for good; set inside on_head,
+ * also when the body does not come as it should. */
 void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud);
 /* Called when queued output has all been taken after having had to wait. */
 void http_on_drain(struct http_exchange *x, void (*cb)(void *ud), void *ud);

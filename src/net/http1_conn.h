@@ -13,6 +13,7 @@ enum { HTTP_LINGER_MS = 2000 };
 
 enum http_state {
     HTTP_READING,   /* between requests, or inside one */
+    HTTP_WAITING,   /* for the owner's word on a head, before its body is read */
     HTTP_HANDLING,  /* the handler has the request */
     HTTP_STREAMING, /* a chunked response has begun */
     HTTP_CLOSED     /* the connection was given up */
@@ -49,6 +50,8 @@ struct http_exchange {
     void *abort_ud;
     void (*on_drain)(void *ud);
     void *drain_ud;
+    void *ud;
+    char peer[64];
 };
 
 struct http_server {
@@ -77,6 +80,8 @@ void http_parse_reset(struct http_exchange *x);
 /* Feed what stands in the connection's input. 1: a request is complete; 0: more is needed;
  * negative: reject_status says how to refuse. */
 int http_parse(struct http_exchange *x);
+/* The owner lets the body come: it is asked for, and parsed from here on. */
+void http_parse_resume(struct http_exchange *x);
 /* Set the refusal of a request for whose next `n` bytes there is no memory: 503, and whose budget
  * is used up. */
 void http_parse_refuse_memory(struct http_exchange *x, size_t n);

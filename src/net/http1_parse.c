@@ -2,6 +2,7 @@
 /* Requests through llhttp, with our bounds: head, number of headers, body. */
 #include <stdio.h>
 
+#include "base/b64.h"
 #include "net/http1_conn.h"
 
 static const char http_versions[] = "this server speaks HTTP/1.1 and HTTP/1.0";
@@ -151,6 +152,12 @@ static size_t http_header_count(const struct http_request *req, struct str name)
     return n;
 }
 
+/* Requests with neither length nor chunks have no body; GET with one is tolerated. */
+static bool http_has_body(const llhttp_t *p)
+{
+    return p->flags & F_CHUNKED || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
+}
+
 /* What llhttp lets through and we do not. */
 static int http_check_head(struct http_exchange *x)
 {
@@ -170,10 +177,12 @@ static int http_check_head(struct http_exchange *x)
     if (p->flags & F_CHUNKED && !str_ieq(http_header_get(req, "Transfer-Encoding"), STR("chunked")))
         return http_parse_refuse(x, 501,
                                  "of transfer codings, this server understands `chunked` only");
+    if (p->flags & F_CHUNKED && p->http_minor == 0) /* RFC 9112 §6.1 */
+        return http_parse_refuse(x, 400, "HTTP/1.0 has no Transfer-Encoding");
     return p->flags & F_CONTENT_LENGTH ? http_check_body(x, p->content_length) : 0;
 }
 
-static bool http_list_has(struct str list, struct str token)
+bool http_list_has(struct str list, struct str token)
 {
     while (list.n > 0) {
         const char *comma = memchr(list.p, ',', list.n);
@@ -197,14 +206,28 @@ static bool http_header_has(const struct http_request *req, struct str name, str
     return false;
 }
 
-/* RFC 6455 §4.2.1. */
-static bool http_is_ws_upgrade(const struct http_request *req)
+/* RFC 6455 §4.2.1: a nonce of 16 bytes in base64. */
+static bool http_is_ws_key(struct str key)
 {
-    return str_is(req->method, "GET") &&
-           str_ieq(http_header_get(req, "Upgrade"), STR("websocket")) &&
+    uint8_t nonce[B64_MAX_BYTES(WS_KEY_TEXT_BYTES)];
+    size_t n = 0;
+
+    return key.n == WS_KEY_TEXT_BYTES && b64_decode(key, nonce, sizeof nonce, &n) == 0 &&
+           n == WS_KEY_BYTES;
+}
+
+/* RFC 6455 §4.2.1; headers that stand twice say two things. */
+static bool http_is_ws_upgrade(const struct http_exchange *x)
+{
+    const struct http_request *req = &x->request;
+
+    return str_is(req->method, "GET") && !x->http10 && !http_has_body(&x->parser) &&
+           http_header_has(req, STR("Upgrade"), STR("websocket")) &&
            http_header_has(req, STR("Connection"), STR("upgrade")) &&
+           http_header_count(req, STR("Sec-WebSocket-Version")) == 1 &&
            str_is(http_header_get(req, "Sec-WebSocket-Version"), "13") &&
-           http_header_get(req, "Sec-WebSocket-Key").n == 24;
+           http_header_count(req, STR("Sec-WebSocket-Key")) == 1 &&
+           http_is_ws_key(http_header_get(req, "Sec-WebSocket-Key"));
 }
 
 /* The part of a target that names something here: all of it, or in the absolute form, as proxies
@@ -225,9 +248,16 @@ static int http_ask_owner(struct http_exchange *x)
 {
     const struct http_server *s = x->server;
     const char *why = "";
-    int status = s->ops->on_head ? s->ops->on_head(s->ud, &x->request, &why) : 0;
+    int status = s->ops->on_head ? s->ops->on_head(s->ud, x, &why) : 0;
 
-    return status ? http_parse_refuse(x, status, why) : 0;
+    if (status == HTTP_HEAD_WAIT) {
+        x->state = HTTP_WAITING;
+        return HPE_PAUSED;
+    }
+    if (status == 0)
+        return 0;
+    x->on_abort = NULL; /* it refused itself */
+    return http_parse_refuse(x, status, why);
 }
 
 static void http_take_head(struct http_exchange *x)
@@ -245,17 +275,25 @@ static void http_take_head(struct http_exchange *x)
     req->query = question ? (struct str){question + 1, target.n - req->path.n - 1} : STR("");
     if (req->path.n == 0)
         req->path = STR("/");
-    req->wants_upgrade = http_is_ws_upgrade(req);
     x->http10 = x->parser.http_major == 1 && x->parser.http_minor == 0;
+    req->wants_upgrade = http_is_ws_upgrade(x);
     x->is_head = x->parser.method == HTTP_HEAD;
     x->keep_alive = !x->http10 && !http_header_has(req, STR("Connection"), STR("close"));
 }
 
-/* Requests with neither length nor chunks have no body; GET with one is tolerated. */
+/* A body that the client holds back is asked for (RFC 9110 §10.1.1). */
+static void http_ask_for_body(struct http_exchange *x)
+{
+    const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
+
+    if (!x->http10 && http_header_has(&x->request, STR("Expect"), STR("100-continue")))
+        (void)conn_write(x->conn, &go_on, 1);
+}
+
 static int http_parse_on_headers_complete(llhttp_t *p)
 {
     struct http_exchange *x = p->data;
-    bool has_body = p->flags & F_CHUNKED || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
+    int rc;
 
     if (x->in_value)
         x->n_headers++;
@@ -263,15 +301,14 @@ static int http_parse_on_headers_complete(llhttp_t *p)
     x->head_done = true;
     x->head_done_us = clock_mono_us(&x->server->clock);
     http_take_head(x);
-    if (http_check_head(x) != 0 || (has_body && http_ask_owner(x) != 0))
+    if (http_check_head(x) != 0)
         return HPE_USER;
-    if (p->http_minor == 1 &&
-        str_ieq(http_header_get(&x->request, "Expect"), STR("100-continue"))) {
-        const struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
-
-        (void)conn_write(x->conn, &go_on, 1);
-    }
-    return 0;
+    if (!http_has_body(p))
+        return 0;
+    rc = http_ask_owner(x);
+    if (rc == 0)
+        http_ask_for_body(x);
+    return rc;
 }
 
 /* A chunk's size is known before its bytes come. */
@@ -330,6 +367,15 @@ void http_parse_reset(struct http_exchange *x)
     x->n_headers = x->trailer_bytes = 0;
     x->in_value = x->got_bytes = x->head_done = x->complete = false;
     x->reject_status = 0;
+    x->on_abort = NULL;
+    x->on_drain = NULL;
+    x->ud = NULL;
+}
+
+void http_parse_resume(struct http_exchange *x)
+{
+    llhttp_resume(&x->parser);
+    http_ask_for_body(x);
 }
 
 static void http_finish_request(struct http_exchange *x)
@@ -359,7 +405,7 @@ int http_parse(struct http_exchange *x)
         http_finish_request(x);
         return 1;
     }
-    if (rc == HPE_OK)
+    if (rc == HPE_OK || x->state == HTTP_WAITING)
         return 0;
     if (x->reject_status)
         return ERR_PARSE;

@@ -16,6 +16,7 @@ const char *http_status_text(int status)
         {200, "OK"},
         {201, "Created"},
         {204, "No Content"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {402, "Payment Required"},
@@ -163,7 +164,7 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
                   struct str body)
 {
     struct buf *out = conn_out(x->conn);
-    bool bodiless = status == 204 || status < 200;
+    bool bodiless = status == 204 || status == 304 || status < 200; /* RFC 9110 §6.4.1 */
     int rc = http_head_append(x, status, headers, n, out);
 
     if (rc == 0 && bodiless)
@@ -257,6 +258,21 @@ void http_stream_abort(struct http_exchange *x)
 const struct http_request *http_request_of(const struct http_exchange *x)
 {
     return &x->request;
+}
+
+const char *http_peer(const struct http_exchange *x)
+{
+    return x->peer;
+}
+
+void http_set_ud(struct http_exchange *x, void *ud)
+{
+    x->ud = ud;
+}
+
+void *http_ud(const struct http_exchange *x)
+{
+    return x->ud;
 }
 
 void http_on_abort(struct http_exchange *x, void (*cb)(void *ud, int reason), void *ud)

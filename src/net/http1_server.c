@@ -2,6 +2,7 @@
 /* Connections and their life: accept, time-outs, one exchange after another, the end. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/num.h"
 #include "net/http1_conn.h"
 
@@ -54,8 +55,11 @@ static void http_exchange_free(struct http_exchange *x)
 
 static void http_exchange_abort(struct http_exchange *x, int reason)
 {
-    if (http_exchange_open(x) && x->on_abort)
-        x->on_abort(x->abort_ud, reason);
+    void (*cb)(void *ud, int reason) = x->on_abort;
+
+    x->on_abort = NULL;
+    if (cb)
+        cb(x->abort_ud, reason);
 }
 
 static void http_exchange_close(struct http_exchange *x)
@@ -84,16 +88,19 @@ void http_reject(struct http_exchange *x)
     const char *type;
     size_t n = 0;
 
+    http_exchange_abort(x, x->reject_status == 408 ? ERR_TIMEOUT : ERR_PROTOCOL);
     buf_init(&body, DEFAULT_HEAD_BYTES);
     type = ops->on_reject(x->server->ud, x->reject_status, x->reject_why, &body);
     headers[n++] = (struct http_header){STR("Content-Type"), str_from(type)};
     if (ops->reject_headers)
         n += ops->reject_headers(x->server->ud, x->reject_status, x->head_done ? &x->request : NULL,
                                  headers + n);
-    x->keep_alive = x->is_head = false;
+    x->keep_alive = false;
+    /* The method may be known where the head is not whole. */
+    x->is_head = x->target.n > 0 && x->parser.method == HTTP_HEAD;
     if (http_head_append(x, x->reject_status, headers, n, conn_out(x->conn)) == 0 &&
         http_length_append(body.len, conn_out(x->conn)) == 0)
-        (void)buf_append_str(conn_out(x->conn), buf_view(&body));
+        (void)buf_append_str(conn_out(x->conn), x->is_head ? STR("") : buf_view(&body));
     buf_free(&body);
     conn_dirty(x->conn);
     http_exchange_finish(x);
@@ -155,8 +162,6 @@ static void http_exchange_hand_over(struct http_exchange *x)
     loop_timer_clear(x->server->loop, &x->timer);
     x->state = HTTP_HANDLING;
     x->server->n_open++;
-    x->on_abort = NULL;
-    x->on_drain = NULL;
     conn_pause(x->conn); /* the next request waits; closing is still noticed */
     conn_out(x->conn)->max_bytes = x->server->config.out_max_bytes; /* a large answer raised it */
     x->server->ops->on_request(x->server->ud, x);
@@ -176,7 +181,10 @@ static void http_exchange_data(void *ud)
         return;
     }
     rc = http_parse(x);
-    if (rc > 0) {
+    if (x->state == HTTP_WAITING) {
+        loop_timer_clear(x->server->loop, &x->timer);
+        conn_pause(x->conn);
+    } else if (rc > 0) {
         http_exchange_hand_over(x);
     } else if (rc < 0) {
         http_reject(x);
@@ -185,6 +193,26 @@ static void http_exchange_data(void *ud)
     } else if (x->got_bytes && (!had_bytes || had_head)) {
         http_exchange_watch_time(x, x->server->config.head_timeout_ms);
     }
+}
+
+void http_body_accept(struct http_exchange *x)
+{
+    CHECK(x->state == HTTP_WAITING);
+    x->state = HTTP_READING;
+    x->head_done_us = clock_mono_us(&x->server->clock); /* the wait was not the peer's */
+    http_parse_resume(x);
+    http_exchange_watch_body(x);
+    conn_resume(x->conn);
+}
+
+void http_head_refuse(struct http_exchange *x, int status, const char *why)
+{
+    CHECK(x->state == HTTP_WAITING);
+    x->state = HTTP_READING;
+    x->on_abort = NULL;
+    x->reject_status = status;
+    x->reject_why = why;
+    http_reject(x);
 }
 
 static void http_exchange_drained(void *ud)
@@ -201,7 +229,7 @@ static void http_exchange_closed(void *ud, int reason)
 {
     struct http_exchange *x = ud;
 
-    if (reason == ERR_LIMIT && x->state == HTTP_READING) {
+    if (reason == ERR_LIMIT && !http_exchange_open(x)) {
         http_parse_refuse_memory(x, IN_MAX_BYTES);
         http_reject(x);
         return;
@@ -218,8 +246,6 @@ void http_exchange_done(struct http_exchange *x)
 {
     x->server->n_open--;
     x->state = HTTP_READING;
-    x->on_abort = NULL;
-    x->on_drain = NULL;
     if (!x->keep_alive || x->server->draining) {
         http_exchange_finish(x);
         return;
@@ -235,7 +261,7 @@ void http_exchange_done(struct http_exchange *x)
 
 /* --- accepting --- */
 
-static struct http_exchange *http_exchange_new(struct http_server *s, int sock)
+static struct http_exchange *http_exchange_new(struct http_server *s, int sock, const char peer[64])
 {
     const struct conn_config config = {.in_max_bytes = IN_MAX_BYTES,
                                        .out_max_bytes = s->config.out_max_bytes,
@@ -256,6 +282,7 @@ static struct http_exchange *http_exchange_new(struct http_server *s, int sock)
         return NULL;
     }
     x->server = s;
+    memcpy(x->peer, peer, sizeof x->peer);
     buf_init(&x->head, s->config.max_head_bytes);
     buf_init(&x->body, s->config.max_body_bytes);
     x->head.budget = x->body.budget = conn_budget(x->conn);
@@ -264,13 +291,13 @@ static struct http_exchange *http_exchange_new(struct http_server *s, int sock)
     return x;
 }
 
-static void http_server_serve(struct http_server *s, int sock)
+static void http_server_serve(struct http_server *s, int sock, const char peer[64])
 {
     struct http_exchange *x;
 
     if (s->conns.n >= (size_t)s->config.max_connections)
         (void)conn_group_evict(&s->conns);
-    x = http_exchange_new(s, sock);
+    x = http_exchange_new(s, sock, peer);
     if (!x)
         return;
     http_parse_reset(x);
@@ -296,7 +323,8 @@ static void http_server_ready(void *ud, unsigned events)
 
     (void)events;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int sock = loop_accept(s->loop, s->listen_sock, NULL);
+        char peer[64];
+        int sock = loop_accept(s->loop, s->listen_sock, peer);
 
         if (sock == ERR_AGAIN)
             return;
@@ -307,7 +335,7 @@ static void http_server_ready(void *ud, unsigned events)
             loop_timer_set(s->loop, &s->accept_pause, ACCEPT_PAUSE_US, http_server_accept_again, s);
             return;
         }
-        http_server_serve(s, sock);
+        http_server_serve(s, sock, peer);
     }
 }
 

@@ -63,6 +63,7 @@ size_t ws_frame_head(enum ws_opcode opcode, size_t n, const uint8_t mask[4],
                      uint8_t ret_head[static WS_HEAD_MAX_BYTES]);
 void ws_mask(char *payload, size_t n, const uint8_t mask[4]);
 
+enum { WS_KEY_BYTES = 16, WS_KEY_TEXT_BYTES = 24 }; /* a client's nonce, and in base64 */
 /* Sec-WebSocket-Accept of a key (RFC 6455 §4.2.2): 28 characters and NUL. */
 void ws_accept_key(struct str key, char ret_accept[29]);
 

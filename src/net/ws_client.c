@@ -5,15 +5,17 @@
 #include <stdlib.h>
 
 #include "base/b64.h"
+#include "net/http1.h"
 #include "net/ws_conn.h"
 
-enum { KEY_BYTES = 16, RESPONSE_MAX_BYTES = 16 << 10 };
+enum { RESPONSE_MAX_BYTES = 16 << 10 };
 
 /* What the answer's head must show. */
 struct answer {
     const struct ws_conn *w;
     struct str field;
-    bool upgrade_ok, accept_ok, complete;
+    bool upgrade_ok, connection_ok, accept_ok, complete;
+    bool unasked; /* an extension or a subprotocol, of which none was offered */
 };
 
 static void ws_client_failed(struct ws_conn *w, int reason, const char *text)
@@ -40,6 +42,11 @@ static int ws_client_on_value(llhttp_t *p, const char *at, size_t n)
 
     if (str_ieq(a->field, STR("Upgrade")) && str_ieq(v, STR("websocket")))
         a->upgrade_ok = true;
+    if (str_ieq(a->field, STR("Connection")) && http_list_has(v, STR("upgrade")))
+        a->connection_ok = true;
+    if (str_ieq(a->field, STR("Sec-WebSocket-Extensions")) ||
+        str_ieq(a->field, STR("Sec-WebSocket-Protocol")))
+        a->unasked = true;
     if (str_ieq(a->field, STR("Sec-WebSocket-Accept")) && str_is(v, a->w->accept))
         a->accept_ok = true;
     return 0;
@@ -74,9 +81,15 @@ static void ws_client_check_answer(struct ws_conn *w, struct str head)
         snprintf(text, sizeof text, "the server answered %d to the WebSocket upgrade",
                  parser.status_code);
         ws_client_failed(w, ERR_PROTOCOL, text);
-    } else if (!a.upgrade_ok || !a.accept_ok) {
-        ws_client_failed(w, ERR_PROTOCOL,
-                         "the server's upgrade lacks Upgrade or a right Accept header");
+    } else if (!a.upgrade_ok || !a.connection_ok || !a.accept_ok || parser.http_minor == 0) {
+        ws_client_failed(
+            w, ERR_PROTOCOL,
+            "the server's upgrade lacks HTTP/1.1, Upgrade, Connection or a right Accept "
+            "header");
+    } else if (a.unasked) {
+        ws_client_failed(
+            w, ERR_PROTOCOL,
+            "the server's upgrade has an extension or a protocol that was not offered");
     } else {
         w->open = true;
         w->ops->on_open(w->ud);
@@ -151,8 +164,8 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
 {
     struct ws_conn *w = ws_conn_alloc(config, ops, ud, true);
     bool v6 = strchr(host, ':') != NULL; /* its colons are not the port's (RFC 3986 §3.2.2) */
-    uint8_t nonce[KEY_BYTES];
-    char key[B64_LEN(KEY_BYTES) + 1];
+    uint8_t nonce[WS_KEY_BYTES];
+    char key[WS_KEY_TEXT_BYTES + 1];
 
     if (!w)
         return ERR_NOMEM;

@@ -104,8 +104,9 @@ static void api_on_request(void *ud, struct http_exchange *x)
 }
 
 /* Nobody's megabytes are kept for a request that goes nowhere or says nothing of a key. */
-static int api_on_head(void *ud, const struct http_request *req, const char **ret_why)
+static int api_on_head(void *ud, struct http_exchange *x, const char **ret_why)
 {
+    const struct http_request *req = http_request_of(x);
     const struct coord *c = ud;
     const struct api_route *route = api_route_of(api_routes, req->path);
 

@@ -10,7 +10,7 @@ static void on_abort(void *ud, int reason)
 
     h->aborts++;
     h->abort_reason = reason;
-    h->waiting = NULL;
+    h->waiting = h->asked = NULL;
 }
 
 static void on_drain(void *ud)
@@ -68,6 +68,7 @@ static void on_request(void *ud, struct http_exchange *x)
     char echo[FAKE_BODY_MAX_BYTES + FAKE_HEAD_MAX_BYTES + 16];
     int n;
 
+    assert_ptr_equal(http_ud(x), str_is(req->path, "/ask") ? h : NULL);
     see(h, req);
     if (str_is(req->path, "/later") || str_is(req->path, "/stream")) {
         assert_null(h->waiting);
@@ -97,10 +98,19 @@ static const char *on_reject(void *ud, int status, const char *why, struct buf *
     return "text/plain";
 }
 
-static int on_head(void *ud, const struct http_request *req, const char **ret_why)
+static int on_head(void *ud, struct http_exchange *x, const char **ret_why)
 {
-    (void)ud;
+    const struct http_request *req = http_request_of(x);
+    struct fake_http *h = ud;
+
     *ret_why = "forbidden";
+    if (str_is(req->path, "/ask")) {
+        assert_null(h->asked);
+        h->asked = x;
+        http_set_ud(x, h);
+        http_on_abort(x, on_abort, h);
+        return HTTP_HEAD_WAIT;
+    }
     return str_is(req->path, "/forbidden") && str_is(req->method, "POST") ? 401 : 0;
 }
 
@@ -156,7 +166,7 @@ void fake_http_again(struct fake_http *h)
     fake_peer_connect(&h->peer, h->l, h->port);
     buf_clear(&h->seen);
     h->requests = h->rejects = h->aborts = h->drains = 0;
-    h->waiting = NULL;
+    h->waiting = h->asked = NULL;
 }
 
 const char *fake_http_answer(struct fake_http *h)

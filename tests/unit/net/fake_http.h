@@ -5,6 +5,7 @@
  *   /stream  a chunked stream is begun, the test writes and ends it (`waiting`)
  *   /ws      becomes a WebSocket, which says nothing
  *   /forbidden  refuses a body
+ *   /ask     waits with its body for the test (`asked`); then as the others
  *   others   200 and an echo: "METHOD path?query|body" */
 #ifndef TESTS_NET_FAKE_HTTP_H
 #define TESTS_NET_FAKE_HTTP_H
@@ -41,7 +42,7 @@ struct fake_http {
     struct fake_peer peer;
     struct buf seen; /* a line for each request: the echo and its headers */
     int requests, rejects, aborts, abort_reason, drains;
-    struct http_exchange *waiting;
+    struct http_exchange *waiting, *asked;
     struct ws_conn *sockets[FAKE_SOCKETS_MAX];
     int n_sockets;
 };

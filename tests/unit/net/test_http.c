@@ -175,6 +175,7 @@ static const struct {
      POST("Transfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n"), 400},
     {"a chunk longer than its size",
      POST("Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n"), 400},
+    {"chunks in HTTP/1.0", "POST /p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
     {"chunks with bare line feeds", POST("Transfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n"), 400},
 };
 

@@ -264,6 +264,40 @@ static void http_1_0_is_not_asked_for_its_body(void **state)
     assert_true(fake_http_status(h, 200));
 }
 
+/* L10 */
+static void who_has_no_body_is_not_asked_for_one(void **state)
+{
+    static const struct str requests[] = {
+        STR("GET /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n"),
+        STR(POST("Content-Length: 0\r\nExpect: 100-continue\r\n\r\n"))};
+    struct fake_http *h = *state;
+
+    for (size_t i = 0; i < 2; i++) {
+        fake_http_again(h);
+        assert_true(fake_peer_send(&h->peer, requests[i]));
+        assert_true(fake_http_status(h, 200));
+    }
+}
+
+/* L10: a client that reads no body of an answer to HEAD would take it for the next answer. */
+static void a_refusal_of_head_has_no_body(void **state)
+{
+    static const char *const requests[] = {
+        "HEAD /a HTTP/1.1\r\n\r\n",               /* no Host */
+        "HEAD /a HTTP/1.1\r\nbad header\r\n\r\n", /* the head is not whole */
+    };
+    struct fake_http *h = *state;
+
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        fake_http_again(h);
+        assert_true(fake_peer_send(&h->peer, str_from(requests[i])));
+        assert_int_equal(h->rejects, 1);
+        assert_true(fake_peer_ended(&h->peer));
+        assert_non_null(strstr(fake_http_answer(h), "Content-Length: "));
+        assert_string_equal(body_of(fake_http_answer(h)), "");
+    }
+}
+
 /* --- the upgrade --- */
 
 #define UPGRADE                                                                        \
@@ -301,6 +335,28 @@ static const struct {
      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
      "Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
      false},
+    /* L10 */
+    {"a list of protocols",
+     "GET /later HTTP/1.1\r\nHost: h\r\nUpgrade: h2c, WebSocket\r\nConnection: Upgrade\r\n"
+     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+     "Sec-WebSocket-Version: 13\r\n\r\n",
+     true},
+    {"with a body", UPGRADE "Sec-WebSocket-Version: 13\r\nContent-Length: 1\r\n\r\nx", false},
+    {"two versions", UPGRADE "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n\r\n",
+     false},
+    {"two keys",
+     UPGRADE "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+     false},
+    {"a key that is no base64",
+     "GET /later HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j!!==\r\n"
+     "Sec-WebSocket-Version: 13\r\n\r\n",
+     false},
+    {"a key of 18 bytes",
+     "GET /later HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZXh5\r\n"
+     "Sec-WebSocket-Version: 13\r\n\r\n",
+     false},
 };
 
 static void only_a_well_formed_upgrade_is_offered_to_the_handler(void **state)
@@ -319,6 +375,17 @@ static void only_a_well_formed_upgrade_is_offered_to_the_handler(void **state)
         assert_true(fake_peer_send(&h->peer, STR(GET("/next"))));
         assert_true(fake_peer_got(&h->peer, "GET /next?|"));
     }
+}
+
+/* L10: RFC 6455 §4.1 asks for HTTP/1.1 at least. */
+static void http_1_0_is_offered_no_upgrade(void **state)
+{
+    struct fake_http *h = *state;
+
+    (void)begin(h, STR("GET /later HTTP/1.0\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                       "Sec-WebSocket-Version: 13\r\n\r\n"));
+    assert_false(http_request_of(h->waiting)->wants_upgrade);
 }
 
 struct socket_owner {
@@ -415,6 +482,9 @@ int main(void)
         T(a_body_that_is_awaited_is_asked_for_once),
         T(http_1_0_is_not_asked_for_its_body),
         T(only_a_well_formed_upgrade_is_offered_to_the_handler),
+        T(http_1_0_is_offered_no_upgrade),
+        T(who_has_no_body_is_not_asked_for_one),
+        T(a_refusal_of_head_has_no_body),
         T(an_upgraded_connection_is_a_websocket_from_its_next_byte),
         cmocka_unit_test(every_status_that_is_sent_has_words),
     };
