@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this repository. Each fetches what it lacks, into deps/, and builds into build/.
-.PHONY: help run test bench lint format fuzz docs clean
+.PHONY: help run test bench hostile lint format fuzz docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,9 @@ test: ## all tests under ASan and UBSan, the threaded ones under TSan, end to en
 
 bench: ## the first table: latency, throughput, relay and batching beside their budgets
 	@scripts/bench.sh
+
+hostile: ## 500 hostile sockets beside one stream: memory and delay against the quiet part of the same run
+	@scripts/hostile.sh
 
 lint: ## format, includes, banned functions, sizes, clang-tidy, cppcheck, shellcheck
 	@scripts/lint.sh
