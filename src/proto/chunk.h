@@ -6,6 +6,7 @@
 #define DARKBLOOM_PROTO_CHUNK_H
 
 #include "base/arena.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -40,21 +41,23 @@ enum chunk_kind {
     CHUNK_EMPTY,   /* nothing in it, or no event at all (a comment, a blank line): keep back */
     CHUNK_WHOLE,   /* object chat.completion: the whole answer in one chunk */
     CHUNK_ERROR,   /* an object with a member error: the answer failed */
-    CHUNK_BAD,     /* not one data line with one JSON object: nothing else may reach a consumer */
+    CHUNK_BAD,     /* not one data line with one JSON object, or one in which a member that matters
+                      stands twice: nothing of it may reach a consumer */
 };
 
 struct chunk_info {
     enum chunk_kind kind;
-    struct str json;    /* the object, without "data: " */
-    bool has_role;      /* some delta carries role */
-    bool has_text;      /* some delta carries non-empty content, reasoning or tool_calls */
-    bool has_finish;    /* a finish_reason that is not null */
-    struct str finish;  /* the last of them as it stands in JSON, quotes included; borrowed */
-    bool needs_rewrite; /* null usage, null content, reasoning_content, a line break, a member of a
-                           receipt …: see chunk_normalise */
-    size_t text_bytes;  /* of content, reasoning, refusals, names and arguments of tool calls, in
-                           UTF-8; of the messages of a CHUNK_WHOLE as well */
+    bool has_role;   /* the delta (a whole answer's message) carries role */
+    bool has_text;   /* it carries text or tool calls */
+    bool has_finish; /* a finish_reason that is not null; always of a CHUNK_WHOLE */
     bool has_usage;
+    bool needs_rewrite; /* null usage, null content, reasoning_content, a line break, a member of a
+                           receipt, a CHUNK_WHOLE …: see chunk_normalise */
+    struct str json;    /* the object, without "data: " */
+    struct str finish;  /* as it stands in JSON, quotes included; borrowed */
+    struct str content; /* between its quotes, where it is all the text there is; .p NULL: else */
+    size_t text_bytes;  /* what an SDK shows of the first choice: content, reasoning, refusal, names
+                           and arguments of tool calls, in UTF-8 */
     int64_t prompt_tokens, completion_tokens; /* when has_usage */
     struct chunk_head head; /* id, model, created as they stand; borrowed, still escaped */
 };
@@ -65,7 +68,7 @@ struct chunk_info {
 
 enum { CHUNK_SHAPE_BYTES = 480 };
 
-/* Look at one decrypted chunk. No heap for chunks of up to about 600 bytes. */
+/* Look at one decrypted chunk. Nothing is allocated. */
 void chunk_inspect(struct str line, struct chunk_info *ret_info);
 
 /* What stays the same from chunk to chunk of a stream: all but the text of delta.content. A chunk
@@ -85,23 +88,35 @@ void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_inf
 /* Append the object as consumers expect it, in the existing system's form (null usage and
  * system_fingerprint dropped, null delta texts become "", tool_calls null becomes [],
  * reasoning_content becomes reasoning, finish_reason null stays), without members of a receipt;
- * with `add_role` the first delta gets "role":"assistant" when it has none or a null one; with
- * `drop_usage` a usage member is removed. The result has no "data: " and no newline. Uses `region`
+ * with `add_role` a delta gets "role":"assistant" when it has none or a null one; with `drop_usage`
+ * a usage member is removed; a whole answer becomes a chunk: each message a delta, its tool calls
+ * numbered. The result has no "data: " and no newline. Uses `region`
  * for the parse. */
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out);
 
 /* --- reassembly (not streamed) --- */
 
+/* No token stands for more bytes of text: the longest of today's vocabularies are runs of 128
+ * spaces. */
+enum { CHUNK_TOKEN_MAX_BYTES = 256 };
+
 struct chunk_join; /* collects deltas; lives in the region */
 
-int chunk_join_new(struct arena *region, size_t max_bytes, struct chunk_join **ret_join);
-/* Add one relayed chunk (CHUNK_CONTENT or CHUNK_WHOLE). 0, ERR_LIMIT, ERR_PARSE. */
+/* What an answer of that many tokens can need, at most 16 MiB (L4). */
+size_t chunk_join_bytes(int64_t tokens);
+/* All text together takes at most `max_bytes`, and is charged to `budget` (NULL: none). 0 or
+ * ERR_NOMEM. */
+int chunk_join_new(struct arena *region, size_t max_bytes, struct budget *budget,
+                   struct chunk_join **ret_join);
+/* Add one relayed chunk (CHUNK_CONTENT or CHUNK_WHOLE). 0, ERR_PARSE, ERR_NOMEM (also: `budget` has
+ * no room), or ERR_LIMIT: more text than `max_bytes`, a 65th tool call, a name over 256 bytes.
+ * Chunks of up to about 600 bytes need no heap but for the text. */
 int chunk_join_add(struct chunk_join *j, struct str json);
 /* Append {"id","object":"chat.completion","created","model","choices","usage"} and then, before the
  * closing brace, the members in `extra` (e.g. "\"receipt\":{…}", .n 0: none). think blocks move to
- * reasoning, the model is that of `head`, and so are id and time where no chunk gave them (the
- * existing system's form). */
+ * reasoning (the text changes: once), the model is that of `head`, and so are id and time where no
+ * chunk gave them (the existing system's form). */
 int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_t prompt_tokens,
                      int64_t completion_tokens, struct str extra, struct buf *out);
 void chunk_join_free(struct chunk_join *j); /* wipes what it holds outside the region */

@@ -1,213 +1,185 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the relay must know of a chunk: one walk over the members that matter, by spans, once it is
- * known to be JSON. */
-#include <sodium.h>
-
+/* What the relay must know of a chunk. Text counts only where an SDK shows it: in the delta of the
+ * first choice, or in its message when the chunk is a whole answer; what stands anywhere else is
+ * relayed and not paid for. Names are compared by what they mean; one that stands twice makes the
+ * chunk unusable, since parsers differ in which of the two they take. */
 #include "proto/chunk.h"
-#include "proto/json_wiped.h"
+#include "proto/json_check.h"
 #include "proto/span.h"
 
-enum { TREE_BYTES = 8 << 10 };
+enum { CHUNK_ROOT_MEMBERS_MAX = 64, CHUNK_MAX_DEPTH = 1 + SPAN_MAX_DEPTH };
 
-/* Spans follow brackets and quotes and look at nothing between them, but the consumer gets it all.
- * A tree that fits the stack needs no heap. */
-static bool is_json(struct str json)
-{
-    char tree[TREE_BYTES];
-    size_t n = yyjson_read_max_memory_usage(json.n, 0);
-    yyjson_alc alc = json_wiped_alc();
-    bool on_stack = n <= sizeof tree && yyjson_alc_pool_init(&alc, tree, n);
-    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
+/* The text of a delta or a message. */
+struct chunk_texts {
+    size_t content, reasoning, reasoning_content, refusal, calls; /* bytes of UTF-8 */
+    bool has_role, has_calls, needs_rewrite;
+    struct str inside; /* the content between its quotes */
+};
 
-    yyjson_doc_free(doc);
-    if (on_stack)
-        sodium_memzero(tree, n);
-    return doc != NULL;
-}
+struct chunk_look {
+    struct chunk_info *info;
+    bool twice; /* a name that matters stands twice in one object */
+    bool whole, error, has_choice;
+    struct chunk_texts delta, message; /* of the first choice */
+};
 
-static struct str unquote(struct str v)
-{
-    return v.n >= 2 && v.p[0] == '"' ? (struct str){v.p + 1, v.n - 2} : (struct str){0};
-}
-
-static bool is_null(struct str v)
+static bool chunk_is_null(struct str v)
 {
     return str_eq(v, STR("null"));
 }
 
-/* Calls inspect on each object of an array; how many there are. Other elements do not matter. */
-static size_t each_object(struct str array, void (*inspect)(struct str object, void *ud), void *ud)
+/* Which of the names a member's key is, however it is escaped; `n`: none of them. Noted in *seen.
+ */
+static size_t chunk_which(struct chunk_look *l, struct str key, const struct str *names, size_t n,
+                          unsigned *seen)
 {
-    size_t at = 1, n = 0;
+    bool escaped = key.n > 0 && memchr(key.p, '\\', key.n);
+    size_t i = 0;
 
-    while (at < array.n) {
-        struct str rest = {array.p + at, array.n - at};
-        struct span_member m;
-        size_t cursor = 0;
-        int rc;
-
-        if (rest.p[0] != '{') {
-            at++;
-            continue;
-        }
-        inspect(rest, ud);
-        n++;
-        while ((rc = span_next(rest, &cursor, &m)) > 0)
-            ;
-        if (rc < 0)
-            return n;
-        at += cursor;
-        while (at < array.n && array.p[at] != '}')
-            at++;
-        at++;
+    while (i < n && !str_eq(key, names[i]) && !(escaped && span_same_text(key, names[i])))
+        i++;
+    if (i < n) {
+        l->twice |= *seen >> i & 1;
+        *seen |= 1U << i;
     }
-    return n;
+    return i;
 }
+
+#define CHUNK_WHICH(l, key, names, seen) \
+    chunk_which(l, key, names, sizeof(names) / sizeof(names)[0], seen)
+
+/* --- text --- */
 
 /* What a tool call says: the name of its function and what it is given. */
-static void count_call(struct str call, void *ud)
+static size_t chunk_function_bytes(struct chunk_look *l, struct str function)
 {
-    struct span_member of_call, m;
-    size_t *bytes = ud, outer = 0, inner = 0;
+    static const struct str names[] = {STR("name"), STR("arguments")};
+    struct span_member m;
+    size_t cursor = 0, bytes = 0;
+    unsigned seen = 0;
 
-    while (span_next(call, &outer, &of_call) > 0) {
-        if (!str_eq(of_call.key, STR("function")))
-            continue;
-        while (span_next(of_call.value, &inner, &m) > 0) {
-            if (str_eq(m.key, STR("name")) || str_eq(m.key, STR("arguments")))
-                *bytes += span_text_bytes(m.value);
+    while (span_next(function, &cursor, &m) > 0) {
+        if (CHUNK_WHICH(l, m.key, names, &seen) < 2)
+            bytes += span_text_bytes(m.value);
+    }
+    return bytes;
+}
+
+static void chunk_look_at_calls(struct chunk_look *l, struct str calls, struct chunk_texts *t)
+{
+    static const struct str names[] = {STR("function")};
+    size_t at = 0, cursor;
+    struct span_member m;
+    struct str call;
+
+    while (span_next_element(calls, &at, &call) > 0) {
+        unsigned seen = 0;
+
+        t->has_calls |= call.p[0] == '{';
+        for (cursor = 0; span_next(call, &cursor, &m) > 0;) {
+            if (CHUNK_WHICH(l, m.key, names, &seen) == 0)
+                t->calls += chunk_function_bytes(l, m.value);
         }
     }
 }
 
-/* The text of a member of a delta or message that carries some. */
-static void count_text(struct str value, size_t *bytes)
+static void chunk_look_at_texts(struct chunk_look *l, struct str object, struct chunk_texts *t)
 {
-    *bytes += span_text_bytes(value);
-    if (value.n > 2 && value.p[0] == '[')
-        (void)each_object(value, count_call, bytes);
-}
-
-/* A member that carries text, of a delta or a whole message. */
-static bool is_text(struct str key)
-{
-    static const struct str texts[] = {STR("content"), STR("reasoning"), STR("reasoning_content"),
-                                       STR("tool_calls"), STR("refusal")};
-
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (str_eq(key, texts[i]))
-            return true;
-    }
-    return false;
-}
-
-static void inspect_delta(struct str delta, struct chunk_info *info)
-{
+    enum { CONTENT, REASONING, REASONING_CONTENT, REFUSAL, TOOL_CALLS, ROLE };
+    static const struct str names[] = {STR("content"), STR("reasoning"),  STR("reasoning_content"),
+                                       STR("refusal"), STR("tool_calls"), STR("role")};
+    size_t *const bytes[] = {&t->content, &t->reasoning, &t->reasoning_content, &t->refusal};
     struct span_member m;
     size_t cursor = 0;
+    unsigned seen = 0;
 
-    while (span_next(delta, &cursor, &m) > 0) {
-        info->has_role |= str_eq(m.key, STR("role")) && !is_null(m.value);
-        info->needs_rewrite |= str_eq(m.key, STR("reasoning_content"));
-        if (!is_text(m.key))
-            continue;
-        info->needs_rewrite |= is_null(m.value);
-        info->has_text |= !is_null(m.value) && m.value.n > 2; /* more than "" or [] */
-        count_text(m.value, &info->text_bytes);
+    while (span_next(object, &cursor, &m) > 0) {
+        size_t which = CHUNK_WHICH(l, m.key, names, &seen);
+
+        if (which <= REFUSAL)
+            *bytes[which] = span_text_bytes(m.value);
+        if (which == CONTENT && t->content > 0)
+            t->inside = (struct str){m.value.p + 1, m.value.n - 2};
+        if (which == TOOL_CALLS)
+            chunk_look_at_calls(l, m.value, t);
+        if (which == ROLE)
+            t->has_role = !chunk_is_null(m.value);
+        t->needs_rewrite |=
+            which == REASONING_CONTENT || (which <= TOOL_CALLS && chunk_is_null(m.value));
     }
 }
 
-/* Of a whole answer nothing but how much text it holds. */
-static void inspect_message(struct str message, struct chunk_info *info)
+/* Consumers see one reasoning (chunk_normalise). */
+static size_t chunk_shown_bytes(const struct chunk_texts *t)
 {
-    struct span_member m;
-    size_t cursor = 0;
-
-    while (span_next(message, &cursor, &m) > 0) {
-        if (is_text(m.key))
-            count_text(m.value, &info->text_bytes);
-    }
+    return t->content + t->refusal + t->calls +
+           (t->reasoning > 0 ? t->reasoning : t->reasoning_content);
 }
 
-static void inspect_choice(struct str choice, void *ud)
+/* --- the object --- */
+
+static void chunk_look_at_choice(struct chunk_look *l, struct str choice)
 {
-    struct chunk_info *info = ud;
+    enum { DELTA, MESSAGE, FINISH };
+    static const struct str names[] = {STR("delta"), STR("message"), STR("finish_reason")};
     struct span_member m;
     size_t cursor = 0;
+    unsigned seen = 0;
 
     while (span_next(choice, &cursor, &m) > 0) {
-        if (str_eq(m.key, STR("delta")))
-            inspect_delta(m.value, info);
-        else if (str_eq(m.key, STR("message")))
-            inspect_message(m.value, info);
-        else if (str_eq(m.key, STR("finish_reason")) && !is_null(m.value)) {
-            info->has_finish = true;
-            info->finish = m.value;
-        }
+        size_t which = CHUNK_WHICH(l, m.key, names, &seen);
+
+        if (which == DELTA)
+            chunk_look_at_texts(l, m.value, &l->delta);
+        else if (which == MESSAGE)
+            chunk_look_at_texts(l, m.value, &l->message);
+        else if (which == FINISH && !chunk_is_null(m.value))
+            l->info->finish = m.value;
     }
+    l->info->has_finish = l->info->finish.p != NULL;
 }
 
-static void inspect_usage(struct str usage, struct chunk_info *info)
+static void chunk_look_at_usage(struct chunk_look *l, struct str usage)
 {
+    static const struct str names[] = {STR("prompt_tokens"), STR("completion_tokens")};
+    int64_t *const counts[] = {&l->info->prompt_tokens, &l->info->completion_tokens};
     struct span_member m;
     size_t cursor = 0;
+    unsigned seen = 0;
     int64_t n;
 
-    if (is_null(usage)) {
-        info->needs_rewrite = true;
+    if (chunk_is_null(usage)) {
+        l->info->needs_rewrite = true;
         return;
     }
-    info->has_usage = true;
+    l->info->has_usage = true;
     while (span_next(usage, &cursor, &m) > 0) {
-        if (str_to_i64(m.value, &n) < 0 || n < 0)
-            continue;
-        if (str_eq(m.key, STR("prompt_tokens")))
-            info->prompt_tokens = n;
-        else if (str_eq(m.key, STR("completion_tokens")))
-            info->completion_tokens = n;
+        size_t which = CHUNK_WHICH(l, m.key, names, &seen);
+
+        if (which < 2 && str_to_i64(m.value, &n) == 0 && n >= 0)
+            *counts[which] = n;
     }
 }
 
-static struct str data_of(struct str line)
+/* Only the first choice is asked for, so it is the one that is looked at. */
+static void chunk_look_at_choices(struct chunk_look *l, struct str choices)
 {
-    while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
-        line.n--;
-    if (str_starts(line, STR("data:")))
-        return str_trim((struct str){line.p + 5, line.n - 5});
-    return (struct str){0};
+    struct str choice;
+    size_t cursor = 0;
+
+    l->has_choice = span_next_element(choices, &cursor, &choice) > 0 && choice.p[0] == '{';
+    if (l->has_choice)
+        chunk_look_at_choice(l, choice);
 }
 
-/* What is no event: blank lines, comments, and fields without data (the HTML standard, §9.2.6). */
-static bool is_silent(struct str text)
+static struct str chunk_unquote(struct str v)
 {
-    static const struct str silent[] = {STR(":"), STR("event:"), STR("id:"), STR("retry:")};
-
-    while (text.n > 0) {
-        struct str line = {text.p, 0};
-        bool passed_over;
-
-        while (line.n < text.n && text.p[line.n] != '\n' && text.p[line.n] != '\r')
-            line.n++;
-        passed_over = line.n == 0;
-        for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++)
-            passed_over |= str_starts(line, silent[i]);
-        if (!passed_over)
-            return false;
-        line.n += line.n < text.n;
-        text = (struct str){text.p + line.n, text.n - line.n};
-    }
-    return true;
+    return v.n >= 2 && v.p[0] == '"' ? (struct str){v.p + 1, v.n - 2} : (struct str){0};
 }
 
-/* A line break is a space in JSON, but ends the line of an event stream. */
-static bool has_line_break(struct str json)
-{
-    return json.n > 0 && (memchr(json.p, '\n', json.n) || memchr(json.p, '\r', json.n));
-}
-
-/* Members that the coordinator alone may write; and since keys are compared as they stand, any that
- * could be one of them, or another that is looked at here, in escapes. */
-static bool is_ours(struct str key)
+/* Members that the coordinator alone may write; and any other in escapes, which a rewrite takes
+ * away. */
+static bool chunk_is_ours(struct str key)
 {
     static const struct str ours[] = {CHUNK_RECEIPT_MEMBERS};
     bool found = key.n > 0 && memchr(key.p, '\\', key.n);
@@ -217,55 +189,136 @@ static bool is_ours(struct str key)
     return found;
 }
 
-static enum chunk_kind inspect_members(struct chunk_info *info)
+static void chunk_look_at_member(struct chunk_look *l, const struct span_member *m, unsigned *seen)
 {
-    size_t cursor = 0, n_choices = 0;
-    bool whole = false, error = false;
-    struct span_member m;
-    int rc;
+    enum { CHOICES, USAGE, OBJECT, ERROR, FINGERPRINT, ID, MODEL, CREATED };
+    static const struct str names[] = {
+        STR("choices"), STR("usage"), STR("object"), STR("error"), STR("system_fingerprint"),
+        STR("id"),      STR("model"), STR("created")};
+    struct chunk_info *info = l->info;
 
-    while ((rc = span_next(info->json, &cursor, &m)) > 0) {
-        if (str_eq(m.key, STR("choices")))
-            n_choices = each_object(m.value, inspect_choice, info);
-        else if (str_eq(m.key, STR("usage")))
-            inspect_usage(m.value, info);
-        else if (str_eq(m.key, STR("object")))
-            whole = str_eq(m.value, STR("\"chat.completion\""));
-        else if (str_eq(m.key, STR("error")))
-            error = !is_null(m.value);
-        else if (str_eq(m.key, STR("system_fingerprint")))
-            info->needs_rewrite |= is_null(m.value);
-        else if (str_eq(m.key, STR("id")))
-            info->head.id = unquote(m.value);
-        else if (str_eq(m.key, STR("model")))
-            info->head.model = unquote(m.value);
-        else if (str_eq(m.key, STR("created")))
-            (void)str_to_i64(m.value, &info->head.created_s);
-        else
-            info->needs_rewrite |= is_ours(m.key);
+    switch (CHUNK_WHICH(l, m->key, names, seen)) {
+    case CHOICES:
+        chunk_look_at_choices(l, m->value);
+        break;
+    case USAGE:
+        chunk_look_at_usage(l, m->value);
+        break;
+    case OBJECT:
+        l->whole = span_text_is(m->value, "chat.completion");
+        break;
+    case ERROR:
+        l->error = !chunk_is_null(m->value);
+        break;
+    case FINGERPRINT:
+        info->needs_rewrite |= chunk_is_null(m->value);
+        break;
+    case ID:
+        info->head.id = chunk_unquote(m->value);
+        break;
+    case MODEL:
+        info->head.model = chunk_unquote(m->value);
+        break;
+    case CREATED:
+        (void)str_to_i64(m->value, &info->head.created_s);
+        break;
     }
-    if (rc < 0)
+    info->needs_rewrite |= chunk_is_ours(m->key);
+}
+
+/* A line break is a space in JSON, but ends the line of an event stream. */
+static bool chunk_has_line_break(struct str json)
+{
+    return json.n > 0 && (memchr(json.p, '\n', json.n) || memchr(json.p, '\r', json.n));
+}
+
+/* What was seen, once it is known whether the chunk is a whole answer. */
+static enum chunk_kind chunk_sum_up(struct chunk_look *l)
+{
+    const struct chunk_texts *t = l->whole ? &l->message : &l->delta;
+    struct chunk_info *info = l->info;
+
+    if (l->twice)
         return CHUNK_BAD;
-    if (whole)
-        info->has_text = info->has_finish = true;
-    return error             ? CHUNK_ERROR
-           : whole           ? CHUNK_WHOLE
-           : n_choices > 0   ? CHUNK_CONTENT
+    info->text_bytes = chunk_shown_bytes(t);
+    info->has_text = info->text_bytes > 0 || t->has_calls;
+    info->has_role = t->has_role;
+    info->has_finish |= l->whole;
+    info->needs_rewrite |= l->whole || t->needs_rewrite;
+    if (t->inside.p && info->text_bytes == t->content && !t->has_calls)
+        info->content = t->inside;
+    return l->error          ? CHUNK_ERROR
+           : l->whole        ? CHUNK_WHOLE
+           : l->has_choice   ? CHUNK_CONTENT
            : info->has_usage ? CHUNK_USAGE
                              : CHUNK_EMPTY;
 }
 
+static enum chunk_kind chunk_look_at_object(struct chunk_info *info)
+{
+    struct span_member members[CHUNK_ROOT_MEMBERS_MAX];
+    struct chunk_look l = {.info = info};
+    unsigned seen = 0;
+    size_t n = 0;
+
+    if (json_check_members(info->json, CHUNK_MAX_DEPTH, members, CHUNK_ROOT_MEMBERS_MAX, &n, NULL) <
+        0)
+        return CHUNK_BAD;
+    info->needs_rewrite = chunk_has_line_break(info->json);
+    for (size_t i = 0; i < n; i++)
+        chunk_look_at_member(&l, &members[i], &seen);
+    return chunk_sum_up(&l);
+}
+
+/* --- the line --- */
+
+static struct str chunk_data_of(struct str line)
+{
+    while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
+        line.n--;
+    if (str_starts(line, STR("data:")))
+        return str_trim((struct str){line.p + 5, line.n - 5});
+    return (struct str){0};
+}
+
+/* Whether a line is no event: blank, a comment, a field without data (the HTML standard, §9.2.6).
+ */
+static bool chunk_is_passed_over(struct str line)
+{
+    static const struct str silent[] = {STR("\n"),     STR("\r"),  STR(":"),
+                                        STR("event:"), STR("id:"), STR("retry:")};
+
+    for (size_t i = 0; i < sizeof silent / sizeof silent[0]; i++) {
+        if (str_starts(line, silent[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool chunk_is_silent(struct str text)
+{
+    while (text.n > 0) {
+        size_t n = 0;
+
+        if (!chunk_is_passed_over(text))
+            return false;
+        while (n < text.n && text.p[n] != '\n' && text.p[n] != '\r')
+            n++;
+        n += n < text.n;
+        text = (struct str){text.p + n, text.n - n};
+    }
+    return true;
+}
+
 void chunk_inspect(struct str line, struct chunk_info *ret_info)
 {
-    struct chunk_info info = {.kind = CHUNK_BAD, .json = data_of(line)};
+    struct chunk_info info = {.kind = CHUNK_BAD, .json = chunk_data_of(line)};
 
-    if (str_eq(info.json, STR("[DONE]"))) {
+    if (str_eq(info.json, STR("[DONE]")))
         info = (struct chunk_info){.kind = CHUNK_DONE};
-    } else if (is_silent(line)) {
+    else if (chunk_is_silent(line))
         info = (struct chunk_info){.kind = CHUNK_EMPTY};
-    } else if (is_json(info.json)) {
-        info.needs_rewrite = has_line_break(info.json);
-        info.kind = inspect_members(&info);
-    }
+    else if (info.json.n > 0)
+        info.kind = chunk_look_at_object(&info);
     *ret_info = info;
 }

@@ -1,117 +1,192 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reassembly of a stream into one answer, for consumers that do not stream. */
+/* Reassembly of a stream into one answer, for consumers that do not stream. All text is charged to
+ * one level of memory, whatever it is and however many tool calls it is spread over. */
+#include <sodium.h>
 #include <yyjson.h>
 
+#include "base/check.h"
 #include "proto/chunk.h"
 #include "proto/json_wiped.h"
 #include "proto/shape.h"
 
-enum { TOOL_CALLS_MAX = 64 };
+enum {
+    JOIN_CALLS_MAX = 64,
+    JOIN_NAME_MAX_BYTES = 256,      /* of an id, a function's name, a finish reason */
+    JOIN_OVERHEAD_BYTES = 64 << 10, /* of buffers: the first block of each */
+    JOIN_STACK_BYTES = 8 << 10,     /* a tree that fits needs no heap */
+    JOIN_MAX_BYTES = 16 << 20,
+};
 
-struct tool_call {
-    struct str id, name;
+struct join_call {
+    struct str id, name; /* in the region */
     struct buf arguments;
 };
 
 struct chunk_join {
     struct arena *region;
-    size_t max_bytes;
-    struct buf content, reasoning;
-    struct tool_call calls[TOOL_CALLS_MAX];
+    struct budget memory;
+    struct buf content, reasoning, refusal;
+    struct join_call calls[JOIN_CALLS_MAX];
     size_t n_calls;
-    struct str id, finish;
+    struct str id; /* in the region */
+    char finish[JOIN_NAME_MAX_BYTES];
     int64_t created_s;
 };
 
-int chunk_join_new(struct arena *region, size_t max_bytes, struct chunk_join **ret_join)
+size_t chunk_join_bytes(int64_t tokens)
+{
+    int64_t most = (JOIN_MAX_BYTES - JOIN_OVERHEAD_BYTES) / CHUNK_TOKEN_MAX_BYTES;
+
+    CHECK(tokens >= 0);
+    return (size_t)(tokens < most ? tokens : most) * CHUNK_TOKEN_MAX_BYTES + JOIN_OVERHEAD_BYTES;
+}
+
+static void join_buf_init(struct chunk_join *j, struct buf *b)
+{
+    buf_init(b, j->memory.max_bytes);
+    (void)buf_set_budget(b, &j->memory); /* it holds nothing yet: nothing can be refused */
+}
+
+int chunk_join_new(struct arena *region, size_t max_bytes, struct budget *budget,
+                   struct chunk_join **ret_join)
 {
     struct chunk_join *j = arena_new(region, struct chunk_join);
 
     if (!j)
         return ERR_NOMEM;
     j->region = region;
-    j->max_bytes = max_bytes;
-    buf_init(&j->content, max_bytes);
-    buf_init(&j->reasoning, max_bytes);
+    budget_init(&j->memory, "this answer", max_bytes, budget);
+    join_buf_init(j, &j->content);
+    join_buf_init(j, &j->reasoning);
+    join_buf_init(j, &j->refusal);
     *ret_join = j;
     return 0;
 }
 
-static struct str text_of(yyjson_val *v)
+/* --- adding --- */
+
+static struct str join_text_of(yyjson_val *v)
 {
     return yyjson_is_str(v) ? (struct str){yyjson_get_str(v), yyjson_get_len(v)} : (struct str){0};
 }
 
-static int add_call(struct chunk_join *j, yyjson_val *call, size_t fallback)
+/* The first one counts: some engines repeat it with each piece. 0, ERR_LIMIT, ERR_NOMEM. */
+static int join_name(struct chunk_join *j, struct str name, struct str *at)
+{
+    if (name.n == 0 || at->n > 0)
+        return 0;
+    if (name.n > JOIN_NAME_MAX_BYTES)
+        return ERR_LIMIT;
+    *at = arena_dup(j->region, name);
+    return at->p ? 0 : ERR_NOMEM;
+}
+
+static int join_add_call(struct chunk_join *j, yyjson_val *call, size_t fallback)
 {
     yyjson_val *at = yyjson_obj_get(call, "index");
     yyjson_val *function = yyjson_obj_get(call, "function");
     size_t index = yyjson_is_uint(at) ? (size_t)yyjson_get_uint(at) : fallback;
-    struct str id = text_of(yyjson_obj_get(call, "id"));
-    struct str name = text_of(yyjson_obj_get(function, "name"));
+    struct join_call *c;
+    int rc;
 
-    if (index >= TOOL_CALLS_MAX)
+    if (index >= JOIN_CALLS_MAX)
         return ERR_LIMIT;
     while (j->n_calls <= index)
-        buf_init(&j->calls[j->n_calls++].arguments, j->max_bytes);
-    if (id.n > 0)
-        j->calls[index].id = arena_dup(j->region, id);
-    if (name.n > 0)
-        j->calls[index].name = arena_dup(j->region, name);
-    return buf_append_str(&j->calls[index].arguments,
-                          text_of(yyjson_obj_get(function, "arguments")));
-}
-
-/* A delta of a stream, or the message of a whole answer: the same members. */
-static int add_message(struct chunk_join *j, yyjson_val *m)
-{
-    struct str reasoning = text_of(yyjson_obj_get(m, "reasoning"));
-    yyjson_val *calls = yyjson_obj_get(m, "tool_calls"), *call;
-    yyjson_arr_iter it;
-    int rc = buf_append_str(&j->content, text_of(yyjson_obj_get(m, "content")));
-
-    if (reasoning.n == 0)
-        reasoning = text_of(yyjson_obj_get(m, "reasoning_content"));
+        join_buf_init(j, &j->calls[j->n_calls++].arguments);
+    c = &j->calls[index];
+    rc = join_name(j, join_text_of(yyjson_obj_get(call, "id")), &c->id);
     if (rc == 0)
-        rc = buf_append_str(&j->reasoning, reasoning);
-    yyjson_arr_iter_init(calls, &it);
-    for (size_t i = 0; rc == 0 && (call = yyjson_arr_iter_next(&it)); i++)
-        rc = add_call(j, call, i);
+        rc = join_name(j, join_text_of(yyjson_obj_get(function, "name")), &c->name);
+    if (rc == 0)
+        rc = buf_append_str(&c->arguments, join_text_of(yyjson_obj_get(function, "arguments")));
     return rc;
 }
 
-static void note_head(struct chunk_join *j, yyjson_val *root)
+/* A delta of a stream, or the message of a whole answer: the same members. */
+static int join_add_message(struct chunk_join *j, yyjson_val *m)
 {
-    struct str id = text_of(yyjson_obj_get(root, "id"));
+    struct str reasoning = join_text_of(yyjson_obj_get(m, "reasoning"));
+    yyjson_val *calls = yyjson_obj_get(m, "tool_calls"), *call;
+    yyjson_arr_iter it;
+    int rc = buf_append_str(&j->content, join_text_of(yyjson_obj_get(m, "content")));
 
-    if (!j->id.p && id.n > 0)
-        j->id = arena_dup(j->region, id);
+    if (reasoning.n == 0)
+        reasoning = join_text_of(yyjson_obj_get(m, "reasoning_content"));
+    if (rc == 0)
+        rc = buf_append_str(&j->reasoning, reasoning);
+    if (rc == 0)
+        rc = buf_append_str(&j->refusal, join_text_of(yyjson_obj_get(m, "refusal")));
+    yyjson_arr_iter_init(calls, &it);
+    for (size_t i = 0; rc == 0 && (call = yyjson_arr_iter_next(&it)); i++)
+        rc = join_add_call(j, call, i);
+    return rc;
+}
+
+static int join_add_head(struct chunk_join *j, yyjson_val *root)
+{
     if (j->created_s <= 0)
         j->created_s = yyjson_get_sint(yyjson_obj_get(root, "created"));
+    return join_name(j, join_text_of(yyjson_obj_get(root, "id")), &j->id);
+}
+
+/* The last one counts. */
+static int join_add_finish(struct chunk_join *j, struct str finish)
+{
+    if (finish.n == 0)
+        return 0;
+    if (finish.n >= sizeof j->finish)
+        return ERR_LIMIT;
+    memcpy(j->finish, finish.p, finish.n);
+    j->finish[finish.n] = 0;
+    return 0;
+}
+
+static int join_add_root(struct chunk_join *j, yyjson_val *root)
+{
+    bool whole = yyjson_equals_str(yyjson_obj_get(root, "object"), "chat.completion");
+    yyjson_val *choice = yyjson_arr_get_first(yyjson_obj_get(root, "choices"));
+    int rc = join_add_head(j, root);
+
+    if (rc == 0)
+        rc = join_add_finish(j, join_text_of(yyjson_obj_get(choice, "finish_reason")));
+    if (rc == 0)
+        rc = join_add_message(j, yyjson_obj_get(choice, whole ? "message" : "delta"));
+    return rc;
+}
+
+/* Whether it is not the answer's own limit that has no room for `n` bytes more. */
+static bool join_others_refuse(const struct chunk_join *j, size_t n)
+{
+    const struct budget *refuser = budget_refuser(&j->memory, n);
+
+    return refuser && refuser != &j->memory;
 }
 
 int chunk_join_add(struct chunk_join *j, struct str json)
 {
+    char stack[JOIN_STACK_BYTES];
+    size_t n = yyjson_read_max_memory_usage(json.n, 0);
+    bool on_stack = n <= sizeof stack;
     yyjson_alc alc = json_wiped_alc();
-    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    yyjson_val *choice = yyjson_arr_get_first(yyjson_obj_get(root, "choices"));
-    yyjson_val *message = yyjson_obj_get(choice, "message");
-    struct str finish = text_of(yyjson_obj_get(choice, "finish_reason"));
-    int rc = doc ? 0 : ERR_PARSE;
+    yyjson_doc *doc;
+    int rc;
 
-    if (rc == 0) {
-        note_head(j, root);
-        if (finish.n > 0)
-            j->finish = arena_dup(j->region, finish);
-        rc = add_message(j, message ? message : yyjson_obj_get(choice, "delta"));
-    }
+    if (on_stack && !yyjson_alc_pool_init(&alc, stack, n))
+        return ERR_NOMEM;
+    doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
+    rc = doc ? join_add_root(j, yyjson_doc_get_root(doc)) : ERR_PARSE;
+    if (rc == ERR_LIMIT && join_others_refuse(j, json.n))
+        rc = ERR_NOMEM;
     yyjson_doc_free(doc);
+    if (on_stack)
+        sodium_memzero(stack, n);
     return rc;
 }
 
+/* --- the answer --- */
+
 /* Where a tag stands, in letters of either case; NULL: nowhere. */
-static const char *find_tag(struct str s, struct str tag)
+static const char *join_find_tag(struct str s, struct str tag)
 {
     const char *at;
 
@@ -124,31 +199,39 @@ static const char *find_tag(struct str s, struct str tag)
     return NULL;
 }
 
-/* Move "<think>…</think>" blocks from the content to the reasoning. */
-static int split_think(struct chunk_join *j, struct buf *ret_content)
+/* Move "<think>…</think>" blocks from the content to the reasoning; what remains of the content
+ * moves together where it is. */
+static int join_split_think(struct chunk_join *j)
 {
     const struct str open = STR("<think>"), close = STR("</think>");
     struct str rest = buf_view(&j->content);
+    char *to = (char *)rest.p;
     const char *at;
     int rc = 0;
 
-    while (rc == 0 && rest.n > 0 && (at = find_tag(rest, open))) {
+    while (rc == 0 && rest.n > 0 && (at = join_find_tag(rest, open))) {
         size_t before = (size_t)(at - rest.p);
-        const char *end = find_tag((struct str){at, rest.n - before}, close);
+        const char *end = join_find_tag((struct str){at, rest.n - before}, close);
 
         if (!end)
             break;
-        rc = buf_append(ret_content, rest.p, before);
-        if (rc == 0 && j->reasoning.len > 0)
+        if (j->reasoning.len > 0)
             rc = buf_append_str(&j->reasoning, STR("\n\n"));
         if (rc == 0)
             rc = buf_append(&j->reasoning, at + open.n, (size_t)(end - at) - open.n);
+        memmove(to, rest.p, before);
+        to += before;
         rest = (struct str){end + close.n, rest.n - (size_t)(end - rest.p) - close.n};
     }
-    return rc == 0 ? buf_append_str(ret_content, rest) : rc;
+    if (rc == 0 && to != rest.p) {
+        memmove(to, rest.p, rest.n);
+        CHECK((size_t)(to - buf_view(&j->content).p) + rest.n <= j->content.len);
+        j->content.len = (size_t)(to - buf_view(&j->content).p) + rest.n;
+    }
+    return rc;
 }
 
-static int write_calls(struct chunk_join *j, struct buf *out)
+static int join_write_calls(struct chunk_join *j, struct buf *out)
 {
     int rc = j->n_calls > 0 ? buf_append_str(out, STR(",\"tool_calls\":[")) : 0;
 
@@ -170,25 +253,30 @@ static int write_calls(struct chunk_join *j, struct buf *out)
     return rc == 0 && j->n_calls > 0 ? buf_append_str(out, STR("]")) : rc;
 }
 
-static int write_message(struct chunk_join *j, struct buf *out)
+/* A member that is left out when it is empty. */
+static int join_write_text(const char *name, const struct buf *text, struct buf *out)
 {
-    struct buf content;
+    int rc = text->len > 0 ? buf_printf(out, ",\"%s\":", name) : 0;
+
+    return rc == 0 && text->len > 0 ? json_append_str(out, buf_view(text)) : rc;
+}
+
+static int join_write_message(struct chunk_join *j, struct buf *out)
+{
     int rc;
 
-    buf_init(&content, j->max_bytes);
-    rc = split_think(j, &content);
+    j->memory.max_bytes *= 2; /* what moves to the reasoning stands twice for a while */
+    rc = join_split_think(j);
     if (rc == 0)
         rc = buf_append_str(out, STR("{\"role\":\"assistant\",\"content\":"));
     if (rc == 0)
-        rc = json_append_str(out, buf_view(&content));
-    if (rc == 0 && j->reasoning.len > 0) {
-        rc = buf_append_str(out, STR(",\"reasoning\":"));
-        if (rc == 0)
-            rc = json_append_str(out, buf_view(&j->reasoning));
-    }
+        rc = json_append_str(out, buf_view(&j->content));
     if (rc == 0)
-        rc = write_calls(j, out);
-    buf_free(&content);
+        rc = join_write_text("reasoning", &j->reasoning, out);
+    if (rc == 0)
+        rc = join_write_text("refusal", &j->refusal, out);
+    if (rc == 0)
+        rc = join_write_calls(j, out);
     return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
@@ -207,11 +295,11 @@ int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_
     if (rc == 0)
         rc = buf_append_str(out, STR(",\"choices\":[{\"index\":0,\"message\":"));
     if (rc == 0)
-        rc = write_message(j, out);
+        rc = join_write_message(j, out);
     if (rc == 0)
         rc = buf_append_str(out, STR(",\"finish_reason\":"));
     if (rc == 0)
-        rc = json_append_str(out, j->finish.n > 0  ? j->finish
+        rc = json_append_str(out, j->finish[0]     ? str_from(j->finish)
                                   : j->n_calls > 0 ? STR("tool_calls")
                                                    : STR("stop"));
     if (rc == 0)
@@ -233,6 +321,8 @@ void chunk_join_free(struct chunk_join *j)
         return;
     buf_free(&j->content);
     buf_free(&j->reasoning);
+    buf_free(&j->refusal);
     for (size_t i = 0; i < j->n_calls; i++)
         buf_free(&j->calls[i].arguments);
+    CHECK(budget_used(&j->memory) == 0);
 }

@@ -29,10 +29,17 @@ static uint32_t span_next_unit(struct str s, size_t *at)
     return (unsigned char)c;
 }
 
+static bool span_has_escape(struct str s)
+{
+    return s.n > 0 && memchr(s.p, '\\', s.n);
+}
+
 bool span_same_text(struct str a, struct str b)
 {
     size_t i = 0, j = 0;
 
+    if (!span_has_escape(a) && !span_has_escape(b))
+        return str_eq(a, b);
     while (i < a.n && j < b.n) {
         if (span_next_unit(a, &i) != span_next_unit(b, &j))
             return false;

@@ -252,6 +252,50 @@ static void a_connection_serves_one_request_after_another(void **state)
     assert_int_equal(fake_world_hold(w, 2).cost, PROMPT + 60);
 }
 
+/* L4: one that claims no token for its text would go on for ever. 100 tokens were asked for, which
+ * stand for 256 bytes of text each at most, and 64 more are overlooked. */
+static void text_without_tokens_ends_where_no_tokens_could_go_on(void **state)
+{
+    enum { PIECE_BYTES = 1024, MOST_BYTES = (100 + 64) * 256 };
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    char text[PIECE_BYTES + 1];
+
+    memset(text, 'x', PIECE_BYTES);
+    text[PIECE_BYTES] = 0;
+    for (size_t form = 0; form < 2; form++) {
+        struct fake_consumer *c = form ? fake_consumer_whole(w) : fake_consumer_stream(w);
+        int i = 0;
+
+        fake_provider_accept(p, form, PROMPT);
+        for (; i < 100 && p->jobs[form].cancels == 0; i++)
+            fake_provider_text(p, form, text, 0);
+        assert_int_equal(i, MOST_BYTES / PIECE_BYTES + 1);
+        assert_true(fake_consumer_done(c) || form);
+    }
+}
+
+/* An SDK reads no message in a stream: what is paid for is what it shows (L5). */
+static void a_whole_answer_to_a_stream_arrives_as_a_chunk_of_it(void **state)
+{
+    struct fake_world *w = *state;
+    struct fake_provider *p = fake_provider_join(w, &plain);
+    struct fake_consumer *c = fake_consumer_stream(w);
+
+    fake_provider_accept(p, 0, PROMPT);
+    fake_provider_line(
+        p, 0,
+        STR("data: {\"id\":\"x\",\"object\":\"chat.completion\",\"created\":1,\"model\":"
+            "\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+            "\"content\":\"Hello world\"},\"finish_reason\":\"stop\"}]}"),
+        11);
+    fake_provider_complete(p, 0, PROMPT, 11);
+    assert_true(fake_consumer_done(c));
+    assert_string_equal(fake_consumer_text(c), "Hello world");
+    assert_false(fake_says(fake_consumer_body(c), "\"message\""));
+    assert_int_equal(fake_world_hold(w, 0).cost, PROMPT + 22);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
 
 int main(void)
@@ -266,6 +310,8 @@ int main(void)
         cmocka_unit_test(a_provider_cannot_write_a_receipt),
         cmocka_unit_test(a_line_that_cannot_be_read_ends_the_stream_with_an_error),
         TEST(line_breaks_between_the_members_of_a_chunk_do_no_harm),
+        TEST(text_without_tokens_ends_where_no_tokens_could_go_on),
+        TEST(a_whole_answer_to_a_stream_arrives_as_a_chunk_of_it),
         TEST(a_connection_serves_one_request_after_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,10 @@
 enum { PROMPT = 80, TEXT_BYTES = 16 << 10, TOKENS = 10, TAKEN_TEXTS = 3 };
 
 #define LONG_STREAM \
-    "{\"model\":\"" FAKE_MODEL "\",\"max_tokens\":2000,\"stream\":true," FAKE_MESSAGES "}"
+    "{\"model\":\"" FAKE_MODEL "\",\"max_tokens\":30000,\"stream\":true," FAKE_MESSAGES "}"
+
+/* Room for megabytes: text beyond what the tokens asked for can stand for is not relayed. */
+static const struct fake_provider_config roomy = {.context_length = 32768};
 
 static void say_much(struct fake_provider *p, size_t job, int texts)
 {
@@ -71,7 +74,7 @@ static void nothing_read_for_ten_seconds_cuts_the_stream(void **state)
 static void a_megabyte_unread_cuts_the_stream_at_once(void **state)
 {
     struct fake_world *w = *state;
-    struct fake_provider *p = fake_provider_join(w, &(struct fake_provider_config){0});
+    struct fake_provider *p = fake_provider_join(w, &roomy);
     struct fake_consumer *c = deaf_consumer(w);
 
     fake_provider_accept(p, 0, PROMPT);
@@ -133,8 +136,8 @@ static void a_chunk_beyond_the_limit_does_not_cut_who_keeps_up(void **state)
 {
     enum { LARGE_BYTES = 3 << 20 };
     struct fake_world *w = *state;
-    struct fake_provider *p = fake_provider_join(w, &(struct fake_provider_config){0});
-    struct fake_consumer *c = fake_consumer_stream(w);
+    struct fake_provider *p = fake_provider_join(w, &roomy);
+    struct fake_consumer *c = fake_consumer_ask(w, &(struct fake_ask){.body = LONG_STREAM});
     char *text = calloc(1, LARGE_BYTES + 1);
 
     assert_non_null(text);

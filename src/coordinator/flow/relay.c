@@ -82,6 +82,15 @@ static void relay_count(struct request *r, const struct chunk_info *info, int64_
     t->relayed_tokens = num_min(t->claimed_tokens, t->text_bytes + r->hold.silent_tokens);
 }
 
+/* By the tokens that are believed, or by text that no number of tokens allowed can stand for: a
+ * provider may claim none. */
+static bool relay_is_past_limit(const struct request *r)
+{
+    int64_t most = r->hold.output_limit + RELAY_OVERRUN_TOKENS;
+
+    return r->tries.relayed_tokens > most || r->tries.text_bytes > most * CHUNK_TOKEN_MAX_BYTES;
+}
+
 static void relay_hand_over(struct request *r, const struct chunk_info *info, int64_t tokens)
 {
     struct reply *rp = &r->reply;
@@ -93,9 +102,11 @@ static void relay_hand_over(struct request *r, const struct chunk_info *info, in
     rc = rp->x ? rp->ops->chunk(rp, info, r->tries.relayed_tokens) : 0;
     if (rc == ERR_LIMIT)
         relay_cut_slow_consumer(r);
+    else if (rc == ERR_NOMEM)
+        relay_no_memory(r);
     else if (rc < 0)
         relay_refuse_chunk(r, "the provider's answer cannot be read", "unreadable_chunk");
-    else if (r->tries.relayed_tokens > r->hold.output_limit + RELAY_OVERRUN_TOKENS)
+    else if (relay_is_past_limit(r))
         relay_refuse_chunk(r, "the provider went on past the number of tokens asked for",
                            "past_limit");
 }

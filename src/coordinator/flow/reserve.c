@@ -24,7 +24,7 @@ static void reserve_bound_tokens(struct request *r)
     int64_t output = r->chat.max_tokens > 0 ? r->chat.max_tokens : CHAT_DEFAULT_MAX_TOKENS;
 
     r->hold.prompt_ceiling = num_min(prompt, context);
-    r->hold.output_limit = num_min(output, context);
+    r->hold.output_limit = r->reply.output_limit = num_min(output, context);
 }
 
 /* A token is at least one byte of the answer, but for marks and the stop string that ends it. */

@@ -10,12 +10,25 @@ static void whole_head(struct reply *rp)
     (void)rp; /* leaves with the answer */
 }
 
+/* A provider may go on past the limit by what its last step held. */
+enum { WHOLE_OVERRUN_TOKENS = 64 };
+
+static int whole_open(struct reply *rp)
+{
+    size_t bytes = chunk_join_bytes(rp->output_limit + WHOLE_OVERRUN_TOKENS);
+
+    return rp->join ? 0
+                    : chunk_join_new(rp->region, bytes, &rp->coord->memory.consumers, &rp->join);
+}
+
 static int whole_chunk(struct reply *rp, const struct chunk_info *info, int64_t relayed_tokens)
 {
+    int rc = whole_open(rp);
+
     (void)relayed_tokens;
-    if (!rp->join && chunk_join_new(rp->region, REPLY_MAX_BYTES, &rp->join) < 0)
-        return ERR_PARSE;
-    return chunk_join_add(rp->join, info->json) < 0 ? ERR_PARSE : 0;
+    if (rc == 0)
+        rc = chunk_join_add(rp->join, info->json);
+    return rc == ERR_LIMIT ? ERR_PARSE : rc; /* no provider was asked for so much */
 }
 
 static void whole_restart(struct reply *rp)
@@ -31,7 +44,7 @@ static int whole_write(struct reply *rp)
                                     .model = rp->model,
                                     .created_s = clock_wall_us(&rp->coord->clock) / 1000000};
     struct buf receipt;
-    int rc = rp->join ? 0 : chunk_join_new(rp->region, REPLY_MAX_BYTES, &rp->join);
+    int rc = whole_open(rp);
 
     buf_init(&receipt, REPLY_MAX_BYTES);
     if (rc == 0)

@@ -65,7 +65,8 @@ struct reply_ops {
     /* The first content is about to leave: send the head (streams). */
     void (*head)(struct reply *rp);
     /* One chunk of content; `relayed_tokens` is the sum with this one. 0, ERR_LIMIT: the consumer's
-     * queue is full, or ERR_PARSE: the chunk cannot be made part of the answer. */
+     * queue is full, ERR_NOMEM: we have no room for it, or ERR_PARSE: the chunk cannot be made part
+     * of the answer. */
     int (*chunk)(struct reply *rp, const struct chunk_info *info, int64_t relayed_tokens);
     /* Nothing has come for a while: a comment that keeps proxies from closing. May be NULL. */
     void (*comment)(struct reply *rp);
@@ -95,6 +96,7 @@ struct reply {
     struct reply_source source;
     struct reply_timing timing;
     struct reply_bill bill;
+    int64_t output_limit; /* tokens at most: what is put together can be no longer */
 
     /* the forms' own */
     struct reply_mark marks[REPLY_MARKS];

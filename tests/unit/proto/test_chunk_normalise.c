@@ -26,6 +26,20 @@ static const struct {
      DELTA("\"reasoning\":\"hm\"")},
     {"reasoning under both names", DELTA("\"reasoning\":\"a\",\"reasoning_content\":\"b\""), false,
      false, DELTA("\"reasoning\":\"a\"")},
+    {"an empty reasoning gives way", DELTA("\"reasoning\":\"\",\"reasoning_content\":\"b\""), false,
+     false, DELTA("\"reasoning\":\"b\"")},
+    {"a null reasoning gives way", DELTA("\"reasoning_content\":\"b\",\"reasoning\":null"), false,
+     false, DELTA("\"reasoning\":\"b\"")},
+    {"a whole answer becomes a chunk",
+     "{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+     "\"assistant\","
+     "\"content\":null,\"tool_calls\":[{\"id\":\"a\"},{\"id\":\"b\"},7]},\"delta\":{}},7],"
+     "\"usage\":{}}",
+     true, true,
+     "{\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"role\":"
+     "\"assistant\","
+     "\"content\":\"\",\"tool_calls\":[{\"id\":\"a\",\"index\":0},{\"id\":\"b\",\"index\":1},7]}},"
+     "7]}"},
     {"reasoning that is null", DELTA("\"reasoning_content\":null"), false, false,
      DELTA("\"reasoning\":\"\"")},
     {"a role is added behind", DELTA("\"content\":\"a\""), true, false,

@@ -154,7 +154,7 @@ static void an_answer_leaves_nothing_behind(void **state)
     arena_init(&region, REGION_BYTES);
     buf_init(&out, OUT_BYTES);
     assert_int_equal(chunk_normalise(chunk, true, true, &region, &out), 0);
-    assert_int_equal(chunk_join_new(&region, OUT_BYTES, &j), 0);
+    assert_int_equal(chunk_join_new(&region, OUT_BYTES, NULL, &j), 0);
     for (int i = 0; i < 100; i++)
         assert_int_equal(chunk_join_add(j, chunk), 0);
     assert_int_equal(chunk_join_add(j, calls), 0);
