@@ -38,26 +38,24 @@ struct job {
     struct bench *bench;
     struct ledger_reserve reserve;
     struct ledger_settle settle;
-    int64_t submitted_us;
-    struct job *next_free;
 };
 
-static int by_value(const void *a, const void *b)
+static int bench_store_by_value(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
     return (x > y) - (x < y);
 }
 
-static int64_t percentile(struct samples *s, int percent)
+static int64_t bench_store_percentile(struct samples *s, int percent)
 {
     if (s->n == 0)
         return 0;
-    qsort(s->us, s->n, sizeof *s->us, by_value);
+    qsort(s->us, s->n, sizeof *s->us, bench_store_by_value);
     return s->us[(s->n - 1) * (size_t)percent / 100];
 }
 
-static void sample(struct samples *s, int64_t us)
+static void bench_store_sample(struct samples *s, int64_t us)
 {
     if (s->n < s->cap)
         s->us[s->n++] = us;
@@ -65,7 +63,8 @@ static void sample(struct samples *s, int64_t us)
 
 /* --- the disk alone --- */
 
-static int measure_flushes(const struct bench *b, const char *dir, struct samples *flushes)
+static int bench_store_measure_flushes(const struct bench *b, const char *dir,
+                                       struct samples *flushes)
 {
     static const char block[4096] = {1};
     char path[PATH_BYTES];
@@ -80,7 +79,7 @@ static int measure_flushes(const struct bench *b, const char *dir, struct sample
 
         if (write(fd, block, sizeof block) != sizeof block || fdatasync(fd) < 0)
             rc = ERR_IO;
-        sample(flushes, clock_mono_us(&b->clock) - start);
+        bench_store_sample(flushes, clock_mono_us(&b->clock) - start);
     }
     close(fd);
     unlink(path);
@@ -89,9 +88,9 @@ static int measure_flushes(const struct bench *b, const char *dir, struct sample
 
 /* --- requests --- */
 
-static void job_start(struct job *j);
+static void bench_store_job_start(struct job *j);
 
-static void settle_done(struct store_op *op)
+static void bench_store_settle_done(struct store_op *op)
 {
     struct job *j = list_owner(op, struct job, settle.op);
     struct bench *b = j->bench;
@@ -100,18 +99,18 @@ static void settle_done(struct store_op *op)
     b->finished++;
     if (b->to_start > 0) {
         b->to_start--;
-        job_start(j);
+        bench_store_job_start(j);
     }
 }
 
-static void reserve_done(struct store_op *op)
+static void bench_store_reserve_done(struct store_op *op)
 {
     struct job *j = list_owner(op, struct job, reserve.op);
     struct ledger_settle *s = &j->settle;
 
-    sample(&j->bench->commits, op->committed_us - j->submitted_us);
+    bench_store_sample(&j->bench->commits, op->committed_us - op->submitted_us);
     j->bench->failed += op->rc < 0;
-    ledger_settle_init(s, settle_done);
+    ledger_settle_init(s, bench_store_settle_done);
     memcpy(s->request_id, j->reserve.request_id, sizeof s->request_id);
     snprintf(s->provider_account, sizeof s->provider_account, "provider:%lld",
              (long long)(j->bench->finished % PROVIDERS));
@@ -123,12 +122,12 @@ static void reserve_done(struct store_op *op)
     store_submit(j->bench->store, &s->op);
 }
 
-static void job_start(struct job *j)
+static void bench_store_job_start(struct job *j)
 {
     struct bench *b = j->bench;
     struct ledger_reserve *r = &j->reserve;
 
-    ledger_reserve_init(r, reserve_done);
+    ledger_reserve_init(r, bench_store_reserve_done);
     rand_uuid(&b->rand, r->request_id);
     snprintf(r->account, sizeof r->account, "bench-%lld", (long long)(b->started % CONSUMERS));
     snprintf(r->model, sizeof r->model, "smollm2-135m-instruct");
@@ -139,11 +138,10 @@ static void job_start(struct job *j)
     r->now_mono_us = clock_mono_us(&b->clock);
     r->deadline_mono_us = r->now_mono_us + 600 * 1000000LL;
     b->started++;
-    j->submitted_us = clock_mono_us(&b->clock);
     store_submit(b->store, &r->op);
 }
 
-static void wake(void *ud)
+static void bench_store_wake(void *ud)
 {
     const struct bench *b = ud;
 
@@ -152,7 +150,7 @@ static void wake(void *ud)
 }
 
 /* Sleep until the store has something or the time has come; then take what it has. */
-static void wait_store(struct bench *b, int64_t until_us)
+static void bench_store_wait_store(struct bench *b, int64_t until_us)
 {
     struct pollfd fd = {.fd = b->pipe[0], .events = POLLIN};
     int64_t left_us = until_us - clock_mono_us(&b->clock);
@@ -164,14 +162,14 @@ static void wait_store(struct bench *b, int64_t until_us)
     store_poll(b->store);
 }
 
-static void wait_finished(struct bench *b, int64_t n)
+static void bench_store_wait_finished(struct bench *b, int64_t n)
 {
     while (b->finished < n)
-        wait_store(b, clock_mono_us(&b->clock) + 100000);
+        bench_store_wait_store(b, clock_mono_us(&b->clock) + 100000);
 }
 
 /* Open loop: a request starts when its time has come, however late the ones before it are. */
-static void run_paced(struct bench *b, struct job *jobs, int64_t n, int64_t per_s)
+static void bench_store_run_paced(struct bench *b, struct job *jobs, int64_t n, int64_t per_s)
 {
     int64_t start = clock_mono_us(&b->clock);
 
@@ -179,28 +177,29 @@ static void run_paced(struct bench *b, struct job *jobs, int64_t n, int64_t per_
         int64_t due = start + i * 1000000 / per_s;
 
         while (clock_mono_us(&b->clock) < due)
-            wait_store(b, due);
-        job_start(&jobs[i]);
+            bench_store_wait_store(b, due);
+        bench_store_job_start(&jobs[i]);
     }
-    wait_finished(b, n);
+    bench_store_wait_finished(b, n);
 }
 
 /* Closed loop: as soon as one is settled the next starts. */
-static int64_t run_saturated(struct bench *b, struct job *jobs, int64_t n, int64_t in_flight)
+static int64_t bench_store_run_saturated(struct bench *b, struct job *jobs, int64_t n,
+                                         int64_t in_flight)
 {
     int64_t start = clock_mono_us(&b->clock);
     int64_t goal = b->finished + n;
 
     b->to_start = n > in_flight ? n - in_flight : 0;
     for (int64_t i = 0; i < in_flight && i < n; i++)
-        job_start(&jobs[i]);
-    wait_finished(b, goal);
+        bench_store_job_start(&jobs[i]);
+    bench_store_wait_finished(b, goal);
     return n * 1000000 / (clock_mono_us(&b->clock) - start + 1);
 }
 
 /* --- before and after --- */
 
-static int credit_run(struct db *db, struct store_op *op)
+static int bench_store_credit_run(struct db *db, struct store_op *op)
 {
     int rc = 0;
 
@@ -214,7 +213,7 @@ static int credit_run(struct db *db, struct store_op *op)
     return rc;
 }
 
-static int check_run(struct db *db, struct store_op *op)
+static int bench_store_check_run(struct db *db, struct store_op *op)
 {
     struct ledger_report report;
     int rc = ledger_check(db, 0, &report);
@@ -225,7 +224,7 @@ static int check_run(struct db *db, struct store_op *op)
     return rc;
 }
 
-static void remove_database(const char *path)
+static void bench_store_remove_database(const char *path)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
     char name[PATH_BYTES + 8];
@@ -236,29 +235,31 @@ static void remove_database(const char *path)
     }
 }
 
-static int measure(struct bench *b, const struct bench_store_config *c, struct job *jobs,
-                   struct samples *flushes, struct bench_store_result *r)
+static int bench_store_measure(struct bench *b, const struct bench_store_config *c,
+                               struct job *jobs, struct samples *flushes,
+                               struct bench_store_result *r)
 {
-    struct store_op credit = {.run = credit_run}, check = {.run = check_run};
+    struct store_op credit = {.run = bench_store_credit_run},
+                    check = {.run = bench_store_check_run};
     struct store_stats before, between, after;
     int rc = store_run_sync(b->store, &credit);
 
     if (rc == 0)
-        rc = measure_flushes(b, c->dir, flushes);
+        rc = bench_store_measure_flushes(b, c->dir, flushes);
     if (rc < 0)
         return rc;
     before = store_stats(b->store);
-    run_paced(b, jobs, c->paced_s * c->offered_per_s, c->offered_per_s);
+    bench_store_run_paced(b, jobs, c->paced_s * c->offered_per_s, c->offered_per_s);
     between = store_stats(b->store);
-    r->commit_p50_us = percentile(&b->commits, 50);
-    r->commit_p95_us = percentile(&b->commits, 95);
-    r->commit_p99_us = percentile(&b->commits, 99);
-    rc = measure_flushes(b, c->dir, flushes);
+    r->commit_p50_us = bench_store_percentile(&b->commits, 50);
+    r->commit_p95_us = bench_store_percentile(&b->commits, 95);
+    r->commit_p99_us = bench_store_percentile(&b->commits, 99);
+    rc = bench_store_measure_flushes(b, c->dir, flushes);
     if (rc < 0)
         return rc;
-    r->flush_p50_us = percentile(flushes, 50);
-    r->flush_p95_us = percentile(flushes, 95);
-    r->requests_per_s = run_saturated(b, jobs, c->saturated_requests, c->in_flight);
+    r->flush_p50_us = bench_store_percentile(flushes, 50);
+    r->flush_p95_us = bench_store_percentile(flushes, 95);
+    r->requests_per_s = bench_store_run_saturated(b, jobs, c->saturated_requests, c->in_flight);
     after = store_stats(b->store);
     r->paced_ops = (int64_t)(between.ops - before.ops);
     r->paced_batches = (int64_t)(between.batches - before.batches);
@@ -276,7 +277,7 @@ struct bench_store_config bench_store_defaults(const char *dir)
                                        .in_flight = 1024};
 }
 
-static struct job *make_jobs(struct bench *b, size_t n)
+static struct job *bench_store_make_jobs(struct bench *b, size_t n)
 {
     struct job *jobs = calloc(n, sizeof *jobs);
 
@@ -292,32 +293,34 @@ int bench_store(const struct bench_store_config *config, struct bench_store_resu
     int64_t paced = config->paced_s * config->offered_per_s;
     size_t n_jobs = (size_t)(paced > config->in_flight ? paced : config->in_flight);
     struct samples flushes = {.cap = 2 * FLUSHES, .us = calloc(2 * FLUSHES, sizeof(int64_t))};
-    struct job *jobs = make_jobs(&b, n_jobs);
+    struct job *jobs = bench_store_make_jobs(&b, n_jobs);
     struct bench_store_result result = {0};
     char path[PATH_BYTES];
     int rc;
 
     b.commits = (struct samples){.cap = n_jobs, .us = calloc(n_jobs, sizeof(int64_t))};
     snprintf(path, sizeof path, "%s/bench-store.db", config->dir);
-    remove_database(path);
+    bench_store_remove_database(path);
     rand_uuid(&b.rand, b.boot_id);
     if (!jobs || !flushes.us || !b.commits.us) {
         rc = err_set(ret_err, ERR_NOMEM, "no memory for the store's bench");
     } else if (pipe2(b.pipe, O_CLOEXEC) < 0) {
         rc = err_errno(ret_err, ERR_IO, errno, "no pipe for the store's bench");
     } else {
-        rc = store_open(
-            &(struct store_config){
-                .path = path, .threaded = true, .clock = b.clock, .wake = wake, .wake_ud = &b},
-            &b.store, ret_err);
+        rc = store_open(&(struct store_config){.path = path,
+                                               .threaded = true,
+                                               .clock = b.clock,
+                                               .wake = bench_store_wake,
+                                               .wake_ud = &b},
+                        &b.store, ret_err);
         if (rc == 0) {
-            rc = measure(&b, config, jobs, &flushes, &result);
+            rc = bench_store_measure(&b, config, jobs, &flushes, &result);
             if (rc < 0)
                 err_set(ret_err, rc, "the store's bench failed: %s", err_str(rc));
         }
     }
     store_close(b.store);
-    remove_database(path);
+    bench_store_remove_database(path);
     for (int i = 0; i < 2; i++) {
         if (b.pipe[i] >= 0)
             close(b.pipe[i]);

@@ -8,7 +8,8 @@
 #include "bench/budget.h"
 #include "bench/sections.h"
 
-static void print_result(const struct bench_store_config *c, const struct bench_store_result *r)
+static void bench_store_print_result(const struct bench_store_config *c,
+                                     const struct bench_store_result *r)
 {
     printf("\n### Reserve and settle, durable (SQLite, synchronous=FULL), in process\n\n"
            "| what | measured | budget | distance |\n|---|---|---|---|\n");
@@ -49,6 +50,6 @@ int bench_store_section(void)
     if (rc < 0)
         fprintf(stderr, "darkbloom-bench: %s\n", e.text);
     else
-        print_result(&config, &result);
+        bench_store_print_result(&config, &result);
     return rc;
 }

@@ -3,7 +3,7 @@
 #include "base/list.h"
 #include "ledger/ledger.h"
 
-static int note_row(struct db *db, const struct ledger_checkpoint_row *row)
+static int checkpoint_note_row(struct db *db, const struct ledger_checkpoint_row *row)
 {
     struct db_stmt *st =
         db_stmt(db, "UPDATE holds SET provider_account = ?2, prompt_tokens = ?3,"
@@ -23,7 +23,7 @@ static int checkpoint_run(struct db *db, struct store_op *op)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < c->n; i++)
-        rc = note_row(db, &c->rows[i]);
+        rc = checkpoint_note_row(db, &c->rows[i]);
     return rc;
 }
 

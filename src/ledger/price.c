@@ -7,7 +7,7 @@
 enum { TOKENS_PER_PRICE = 1000000 };
 
 /* The product of two 64-bit numbers fits 128 bits; only the quotient has to fit 64. */
-static __int128 part(int64_t tokens, int64_t micro_usd_per_mtok)
+static __int128 price_part(int64_t tokens, int64_t micro_usd_per_mtok)
 {
     return (__int128)tokens * micro_usd_per_mtok / TOKENS_PER_PRICE;
 }
@@ -20,8 +20,8 @@ int price_cost(const struct price *p, int64_t prompt_tokens, int64_t completion_
     if (prompt_tokens < 0 || completion_tokens < 0 || p->input_micro_usd_per_mtok < 0 ||
         p->output_micro_usd_per_mtok < 0)
         return ERR_RANGE;
-    cost = part(prompt_tokens, p->input_micro_usd_per_mtok) +
-           part(completion_tokens, p->output_micro_usd_per_mtok);
+    cost = price_part(prompt_tokens, p->input_micro_usd_per_mtok) +
+           price_part(completion_tokens, p->output_micro_usd_per_mtok);
     if (cost > INT64_MAX)
         return ERR_RANGE;
     *ret_micro_usd = cost < PRICE_MINIMUM_MICRO_USD ? PRICE_MINIMUM_MICRO_USD : (int64_t)cost;

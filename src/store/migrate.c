@@ -16,7 +16,7 @@ static const struct migration {
 
 enum { NEWEST = sizeof migrations / sizeof migrations[0] };
 
-static const char version_table_sql[] =
+static const char migrate_version_table_sql[] =
     "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT";
 
 static int migrate_read_i64(struct db *db, const char *sql, int64_t *ret_value)
@@ -51,7 +51,7 @@ static int migrate_apply(struct db *db, int64_t version)
     const struct migration *m = &migrations[version - 1];
     struct db_stmt *st;
 
-    if (version == 1 && db_exec(db, version_table_sql) < 0)
+    if (version == 1 && db_exec(db, migrate_version_table_sql) < 0)
         return ERR_STORE;
     if (db_exec(db, m->sql) < 0)
         return ERR_STORE;

@@ -136,7 +136,7 @@ int store_open_place(const struct store_place *place, enum db_open_mode mode, st
 {
     char marked[STORE_ID_BYTES];
     bool blank_is_wrong;
-    struct db *db;
+    struct db *db = NULL;
     int rc = place_marked_id(place->path, marked, ret_err);
 
     if (rc < 0)

@@ -425,12 +425,14 @@ static void a_credit_has_limits(void **state)
     assert_int_equal(ledger_credit(l->db, STR("bob"), -1, STR("a"), 0), ERR_RANGE);
     assert_int_equal(ledger_credit(l->db, STR("bob"), 1, STR(""), 0), ERR_MISSING);
     assert_int_equal(ledger_credit(l->db, STR("bob"), INT64_MAX, STR("a"), 0), ERR_RANGE);
+    assert_int_equal(db_begin(l->db), 0);
     for (int i = 0; i < 1000; i++) {
         snprintf(reference, sizeof reference, "n%d", i);
         assert_int_equal(
             ledger_credit(l->db, STR("bob"), LEDGER_CREDIT_MAX_MICRO_USD, str_from(reference), 0),
             0);
     }
+    assert_int_equal(db_commit(l->db), 0);
     assert_int_equal(balance(l, "bob"), LEDGER_BALANCE_MAX_MICRO_USD);
     assert_int_equal(ledger_credit(l->db, STR("bob"), 1, STR("a"), 0), ERR_RANGE);
     assert_balanced(l, 0, 0);
