@@ -51,6 +51,8 @@ int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_
     list_push_back(&t->account->waiting, &t->of_account);
     t->account->n_waiting++;
     m->n_waiting++;
+    m->n_waiting_at[t->min_trust]++;
+    model_publish_waiting(m, t->min_trust);
     loop_timer_set(t->loop, &t->timer, wait_us, queue_expire, t);
     return 0;
 }
@@ -88,6 +90,8 @@ void queue_leave(struct queue_ticket *t)
     list_remove(&t->of_account);
     t->account->n_waiting--;
     t->model->n_waiting--;
+    t->model->n_waiting_at[t->min_trust]--;
+    model_publish_waiting(t->model, t->min_trust);
     loop_timer_clear(t->loop, &t->timer);
 }
 

@@ -9,6 +9,15 @@
 #define REFUSED_MAX_US   INT64_C(30000000)
 enum { REFUSED_MAX = 16 };
 
+/* Later than all before, and comparable with the turns of other loops. */
+static uint64_t registry_next_turn(struct registry *reg, int64_t now_us)
+{
+    uint64_t next = reg->last_turn + 1;
+
+    reg->last_turn = (uint64_t)now_us > next ? (uint64_t)now_us : next;
+    return reg->last_turn;
+}
+
 int registry_attach(struct attempt *a, struct offer *o)
 {
     struct provider *p = o->provider;
@@ -23,7 +32,7 @@ int registry_attach(struct attempt *a, struct offer *o)
     a->predicted_us = (int64_t)(o->cost_ms * 1000);
     list_push_back(&p->attempts, &a->link);
     a->streams = ++p->n_attempts;
-    o->turn = ++p->reg->last_turn;
+    o->turn = registry_next_turn(p->reg, now);
     offers_update(p);
     return 0;
 }

@@ -91,14 +91,14 @@ void challenge_stop(struct provider *p)
     loop_timer_clear(p->reg->loop, &p->challenge.timer);
 }
 
-static void challenge_replace(struct provider *older, const struct provider *p)
+void provider_replace(struct provider *older, const char *by)
 {
-    log_event(p->reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED, KV_CSTR("provider", older->id),
-              KV_CSTR("by", p->id));
+    log_event(older->reg->config.log, LOG_INFO, EV_PROVIDER_REPLACED,
+              KV_CSTR("provider", older->id), KV_CSTR("by", by));
     provider_close(older, WS_CLOSE_NORMAL, "replaced by a new connection with the same key", true);
 }
 
-static void challenge_was_passed(struct provider *p)
+void challenge_key_is_here(struct provider *p)
 {
     struct challenge *ch = &p->challenge;
     struct provider *older = p->attested ? provider_key_proven(p) : NULL;
@@ -115,7 +115,17 @@ static void challenge_was_passed(struct provider *p)
                            TRUST_REASON_CHALLENGE_PASSED);
     }
     if (older)
-        challenge_replace(older, p);
+        provider_replace(older, p->id);
+}
+
+static void challenge_was_passed(struct provider *p)
+{
+    int rc = p->attested ? provider_claim_key(p) : 0;
+
+    if (rc == 0)
+        challenge_key_is_here(p);
+    else if (rc != ERR_AGAIN)
+        challenge_was_missed(p, TRUST_REASON_CHALLENGE_TIMEOUT);
 }
 
 void challenge_check(struct provider *p, const struct msg_attestation_response *m)

@@ -132,8 +132,7 @@ bool registry_has_free(const struct model *m, const struct route_ask *ask)
 /* How many of the provider's offers are counted among those of `m` that could serve. */
 static size_t route_servable_of(const struct model *m, uint64_t serial, enum trust_level min)
 {
-    const struct provider *p =
-        map_get(&m->reg->by_serial, (struct str){(const char *)&serial, sizeof serial});
+    const struct provider *p = provider_by_serial(m->reg, serial);
     size_t n = 0;
 
     for (size_t i = 0; p && i < p->n_offers; i++)

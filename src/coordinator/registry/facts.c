@@ -146,7 +146,7 @@ static void explain_decision(const struct model *m, const struct route_ask *ask,
 void registry_explain(const struct registry *reg, struct str model, const struct route_ask *ask,
                       struct route_explained *ret_explained)
 {
-    const struct model *m = registry_model(reg, model);
+    const struct model *m = model_find(reg, model);
     int64_t now = clock_mono_us(&reg->clock);
 
     *ret_explained = (struct route_explained){0};

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "coordinator/metrics.h"
+#include "coordinator/registry/group.h"
 #include "coordinator/registry/provider.h"
 
 enum {
@@ -17,9 +18,31 @@ enum {
     MEAN_OF = 64 /* a new request weighs so much less than those before */
 };
 
-struct model *registry_model(const struct registry *reg, struct str id)
+struct model *model_find(const struct registry *reg, struct str id)
 {
     return map_get(&reg->models, id);
+}
+
+static bool model_forget_one(struct registry *reg);
+
+/* One that another loop knows is known here too from now on, as long as there is room. */
+static struct model *model_known_elsewhere(struct registry *reg, struct str id)
+{
+    struct directory *d = registry_group_directory(reg->config.group);
+    struct directory_row *row = directory_find(d, id);
+    struct model *m = NULL;
+
+    if (row && (reg->models.used < MODELS_MAX || model_forget_one(reg)))
+        m = model_add(reg, id);
+    directory_release(d, row);
+    return m;
+}
+
+struct model *registry_model(struct registry *reg, struct str id)
+{
+    struct model *m = model_find(reg, id);
+
+    return m || !reg->config.group ? m : model_known_elsewhere(reg, id);
 }
 
 struct model *registry_model_next(const struct registry *reg, size_t *cursor)
@@ -29,6 +52,8 @@ struct model *registry_model_next(const struct registry *reg, size_t *cursor)
 
 static void model_free(struct model *m)
 {
+    if (m->row)
+        directory_release(registry_group_directory(m->reg->config.group), m->row);
     for (int level = 0; level < TRUST_LEVELS; level++)
         heap_free(&m->heaps[level]);
     free(m);
@@ -69,8 +94,10 @@ struct model *model_add(struct registry *reg, struct str id)
     for (int level = 0; level < TRUST_LEVELS; level++)
         list_init(&m->waiting[level]);
     list_init(&m->offers);
-    if (map_put(&reg->models, str_from(m->id), m) < 0) {
-        free(m);
+    if (reg->config.group)
+        m->row = directory_hold(registry_group_directory(reg->config.group), str_from(m->id));
+    if ((reg->config.group && !m->row) || map_put(&reg->models, str_from(m->id), m) < 0) {
+        model_free(m);
         return NULL;
     }
     return m;
@@ -167,6 +194,7 @@ static void model_list_offer(struct offer *o, struct model *m)
     m->n_attested += o->provider->attested;
     model_relist(o);
     model_widen(m, o);
+    model_publish_bounds(m);
 }
 
 static void model_unlist_offer(struct offer *o)
@@ -179,13 +207,14 @@ static void model_unlist_offer(struct offer *o)
     m->n_unbounded -= o->context_length == 0;
     m->n_attested -= o->provider->attested;
     model_narrow(m, o);
+    model_publish_bounds(m);
     o->model = NULL;
 }
 
 void models_announce(struct provider *p)
 {
     for (size_t i = 0; i < p->n_offers; i++) {
-        if (!registry_model(p->reg, p->offers[i].id))
+        if (!model_find(p->reg, p->offers[i].id))
             (void)model_add(p->reg,
                             p->offers[i].id); /* where it does not fit now, see models_list */
     }
@@ -199,7 +228,7 @@ void models_list(struct provider *p)
     p->rated_us = INT64_MIN / 2; /* each is rated before it is ranked */
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
-        struct model *m = registry_model(p->reg, o->id);
+        struct model *m = model_find(p->reg, o->id);
 
         if (!m && room) {
             room = p->reg->models.used < MODELS_MAX || model_forget_one(p->reg);
@@ -224,11 +253,15 @@ void models_unlist(struct provider *p)
 
 int64_t model_context(const struct model *m)
 {
+    if (m->row)
+        return directory_context(m->row, INT64_MAX);
     return m->n_unbounded > 0 || m->max_context == 0 ? INT64_MAX : m->max_context;
 }
 
 int64_t model_overhead(const struct model *m)
 {
+    if (m->row)
+        return directory_overhead(m->row, TEMPLATE_OVERHEAD_TOKENS);
     return m->max_overhead > 0 ? m->max_overhead : TEMPLATE_OVERHEAD_TOKENS;
 }
 

@@ -68,6 +68,7 @@ static void offer_update(struct offer *o, int64_t now_us)
     offer_count_servable(o);
     if (o->listed_level != (int)o->provider->trust)
         model_relist(o);
+    model_publish(o->model);
 }
 
 bool provider_rate_is_due(const struct provider *p, int64_t now_us)
@@ -181,6 +182,8 @@ void offers_update(struct provider *p)
         list_push_back(&p->reg->freed, &p->freed);
         registry_offer_rooms(p->reg);
     }
+    if (trusted)
+        provider_offer_room_elsewhere(p);
 }
 
 void offers_withdraw(struct provider *p)
@@ -193,6 +196,7 @@ void offers_withdraw(struct provider *p)
         offer_leave_index(o);
         o->gate = GATE_CONNECTION;
         offer_count_servable(o);
+        model_publish(o->model);
     }
     models_unlist(p);
     list_remove(&p->freed);

@@ -6,6 +6,8 @@
 #include "coordinator/metrics.h"
 #include "coordinator/registry/provider.h"
 
+enum { SERIAL_LOOP_SHIFT = 48 };
+
 /* --- life --- */
 
 static struct str provider_serial_key(const struct provider *p)
@@ -16,7 +18,7 @@ static struct str provider_serial_key(const struct provider *p)
 void provider_init(struct provider *p, struct registry *reg)
 {
     p->reg = reg;
-    p->serial = ++reg->last_serial;
+    p->serial = (uint64_t)reg->config.number << SERIAL_LOOP_SHIFT | ++reg->last_serial;
     p->state = PROVIDER_CONNECTED;
     p->believed_room = INT64_MAX;
     p->record = &p->own_record;
@@ -29,6 +31,16 @@ void provider_init(struct provider *p, struct registry *reg)
     reg->n_changes++;
     /* Without memory it is not found by its serial: a retry may then wait for it in vain. */
     (void)map_put(&reg->by_serial, provider_serial_key(p), p);
+}
+
+struct provider *provider_by_serial(const struct registry *reg, uint64_t serial)
+{
+    return map_get(&reg->by_serial, (struct str){(const char *)&serial, sizeof serial});
+}
+
+unsigned registry_loop_of(uint64_t serial)
+{
+    return (unsigned)(serial >> SERIAL_LOOP_SHIFT);
 }
 
 static void provider_reap_dead(void *ud)

@@ -174,6 +174,8 @@ void provider_init(struct provider *p, struct registry *reg);
 /* It is over: the registry forgets the provider, whose memory stays for this iteration. What runs
  * there is told last, as failed where it is the provider's `fault`. */
 void provider_end(struct provider *p, const char *why, int ws_code, bool fault);
+/* NULL: it is gone. */
+struct provider *provider_by_serial(const struct registry *reg, uint64_t serial);
 /* Free the providers that are gone. */
 void registry_reap(struct registry *reg);
 
@@ -207,6 +209,14 @@ void challenge_start(struct provider *p);
 void challenge_answer(struct provider *p, const struct msg_attestation_response *m);
 void challenge_check(struct provider *p, const struct msg_attestation_response *m);
 void challenge_stop(struct provider *p);
+/* claim.c has brought what is known of the key that the last challenge proved. */
+void challenge_key_is_here(struct provider *p);
+/* Another connection has proven the same key: this one ends. */
+void provider_replace(struct provider *older, const char *by);
+
+/* claim.c: the key was proven on this socket. 0: no other loop knows it. ERR_AGAIN: one does, and
+ * challenge_key_is_here is called once what it knows is here. ERR_NOMEM. */
+int provider_claim_key(struct provider *p);
 
 /* verify.c: signatures are checked a few a turn of the loop, so that a thousand providers that
  * come at once do not hold up streams. */
@@ -235,6 +245,8 @@ void provider_count(struct provider *p, bool connected, bool trusted, bool routa
 /* models.c */
 int models_configure(struct registry *reg); /* 0 or ERR_NOMEM */
 void models_free(struct registry *reg);
+/* One that this loop knows, or NULL. */
+struct model *model_find(const struct registry *reg, struct str id);
 /* A model that is not there yet. NULL: no memory, or too many. */
 struct model *model_add(struct registry *reg, struct str id);
 /* The provider has registered: its models are known, where there is room. */
@@ -247,6 +259,12 @@ void models_unlist(struct provider *p);
 void model_relist(struct offer *o);
 /* An answer of this model ended so: what the next ones may be expected to be like. */
 void model_learn(struct model *m, const struct rates_sample *s, int64_t now_us);
+
+/* publish.c: to the other loops, after it has changed */
+void model_publish(const struct model *m);
+void model_publish_bounds(const struct model *m);
+/* Call hooks.room for each model that is waited for on other loops alone. */
+void provider_offer_room_elsewhere(const struct provider *p);
 
 /* offers.c: the per-model index */
 void offers_update(struct provider *p); /* after anything that routing depends on */

@@ -59,14 +59,20 @@ struct record *record_find(const struct record_book *b, const char *key)
     return map_get(&b->by_key, str_from(key));
 }
 
+static void record_forget(struct record_book *b, struct record *r)
+{
+    (void)map_remove(&b->by_key, str_from(r->key));
+    b->n_idle--;
+    if (b->forgotten)
+        b->forgotten(b->ud, r->key);
+    record_free(r);
+}
+
 static void record_forget_one(struct record_book *b)
 {
     struct list_node *oldest = list_empty(&b->idle) ? b->idle_distrusted.next : b->idle.next;
-    struct record *r = list_owner(oldest, struct record, idle);
 
-    (void)map_remove(&b->by_key, str_from(r->key));
-    b->n_idle--;
-    record_free(r);
+    record_forget(b, list_owner(oldest, struct record, idle));
 }
 
 /* Rates of models that it has not served for days make room for others. */
@@ -126,13 +132,38 @@ void record_release(struct record_book *b, struct record *r)
         return;
     list_push_back(r->distrusted ? &b->idle_distrusted : &b->idle, &r->idle);
     b->n_idle++;
-    if (record_is_blank(r)) { /* strangers bring a new key each time */
-        (void)map_remove(&b->by_key, str_from(r->key));
-        b->n_idle--;
-        record_free(r);
-    } else if (b->n_idle > BOOK_IDLE_MAX) {
+    if (record_is_blank(r)) /* strangers bring a new key each time */
+        record_forget(b, r);
+    else if (b->n_idle > BOOK_IDLE_MAX)
         record_forget_one(b);
+}
+
+struct record *record_take(struct record_book *b, const char *key)
+{
+    struct record *r = record_find(b, key);
+
+    if (!r)
+        return NULL;
+    CHECK(r->holders == 0);
+    (void)map_remove(&b->by_key, str_from(r->key));
+    b->n_idle--;
+    list_remove(&r->idle);
+    list_remove(&r->dirty);
+    return r;
+}
+
+bool record_adopt(struct record_book *b, struct record *r)
+{
+    CHECK(!record_find(b, r->key));
+    if (record_is_blank(r) || map_put(&b->by_key, str_from(r->key), r) < 0) {
+        record_free(r); /* it says nothing, or the store still has it */
+        return false;
     }
+    record_touch(b, r, true);
+    list_push_back(r->distrusted ? &b->idle_distrusted : &b->idle, &r->idle);
+    if (++b->n_idle > BOOK_IDLE_MAX)
+        record_forget_one(b);
+    return true;
 }
 
 void record_touch(struct record_book *b, struct record *r, bool urgent)

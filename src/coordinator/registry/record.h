@@ -45,8 +45,9 @@ struct record_book {
     struct map by_key;
     struct list_node idle, idle_distrusted; /* held longest ago first */
     size_t n_idle;
-    struct list_node dirty, urgent; /* to be saved; changed first, first */
-    void (*dirtied)(void *ud);      /* the first one joined them; may be NULL */
+    struct list_node dirty, urgent;               /* to be saved; changed first, first */
+    void (*dirtied)(void *ud);                    /* the first one joined them; may be NULL */
+    void (*forgotten)(void *ud, const char *key); /* nothing is known of it any more; may be NULL */
     void *ud;
 };
 
@@ -62,6 +63,13 @@ void record_book_free(struct record_book *b);
 struct record *record_hold(struct record_book *b, const char *key, int64_t now_us);
 /* Given back. NULL is allowed; a record without a key is left alone. */
 void record_release(struct record_book *b, struct record *r);
+
+/* Take the record of a key that nobody holds out of the book, for another one (of another loop):
+ * NULL where there is none. */
+struct record *record_take(struct record_book *b, const char *key);
+/* Put it into that one, to be saved from there. False: it says nothing, or there is no memory; then
+ * it is freed. */
+bool record_adopt(struct record_book *b, struct record *r);
 
 /* The key's record, or NULL; not held. */
 struct record *record_find(const struct record_book *b, const char *key);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "coordinator/registry/group.h"
 #include "coordinator/registry/provider.h"
 #include "coordinator/registry/record_saved.h"
 
@@ -16,6 +17,14 @@ static void registry_records_dirtied(void *ud)
 
     if (hooks->records)
         hooks->records(hooks->ud);
+}
+
+static void registry_record_forgotten(void *ud, const char *key)
+{
+    const struct registry_config *config = &((struct registry *)ud)->config;
+
+    if (config->group)
+        registry_group_forget_key(config->group, key, config->number);
 }
 
 int registry_new(const struct registry_config *config, struct registry **ret_registry)
@@ -33,6 +42,7 @@ int registry_new(const struct registry_config *config, struct registry **ret_reg
     list_init(&reg->verify);
     record_book_init(&reg->records);
     reg->records.dirtied = registry_records_dirtied;
+    reg->records.forgotten = registry_record_forgotten;
     reg->records.ud = reg;
     buf_init(&reg->out, OUT_MAX_BYTES);
     if (proto_scratch_init(&reg->scratch, 2 * (size_t)PROVIDER_FRAME_MAX_BYTES) < 0 ||
@@ -140,6 +150,8 @@ int registry_load_record(struct registry *reg, struct str key, struct str text,
     if (key.n >= sizeof name)
         return ERR_RANGE;
     snprintf(name, sizeof name, "%.*s", STR_ARG(key));
+    if (reg->config.group)
+        (void)registry_group_claim_key(reg->config.group, name, reg->config.number);
     r = record_hold(&reg->records, name, clock_mono_us(&reg->clock));
     if (!r)
         return ERR_NOMEM;

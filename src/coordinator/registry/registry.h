@@ -24,8 +24,10 @@
 
 struct box_session;
 struct box_slab;
+struct directory_row;
 struct metrics;
 struct registry;
+struct registry_group;
 struct provider;
 struct offer;
 
@@ -55,9 +57,10 @@ struct model {
     double mean_prompt, mean_completion; /* tokens of its requests, for ranking */
     /* requests that found no slot, by the trust they demand: coordinator/admit/queue.h */
     struct list_node waiting[TRUST_LEVELS];
-    size_t n_waiting;
+    size_t n_waiting, n_waiting_at[TRUST_LEVELS];
     uint64_t n_ever_waited;
-    uint64_t dice; /* for choosing among equals */
+    uint64_t dice;             /* for choosing among equals */
+    struct directory_row *row; /* what other loops see of it; NULL: there are none */
 };
 
 /* How an attempt ended, for the record of its provider. */
@@ -113,6 +116,9 @@ struct registry_hooks {
     bool (*capacity)(void *ud, struct model *m);
     /* A record has changed and waits to be saved: registry_next_record. May be NULL. */
     void (*records)(void *ud);
+    /* An offer at `level` is free, nobody waits for the model here, and somebody does on another
+     * loop. NULL where there is no group. */
+    void (*room)(void *ud, struct model *m, enum trust_level level);
     void *ud;
 };
 
@@ -125,6 +131,8 @@ struct registry_config {
     struct metrics *metrics; /* coordinator/metrics.h; NULL: nothing is recorded */
     struct memory *memory;   /* coordinator/memory.h; outlives the registry */
     struct registry_hooks hooks;
+    struct registry_group *group; /* of all loops: group.h; outlives the registry. NULL: one loop */
+    unsigned number;              /* of this loop in the group */
 };
 
 int registry_new(const struct registry_config *config, struct registry **ret_registry);
@@ -161,8 +169,12 @@ struct registry_work registry_work(const struct registry *reg);
 
 /* --- models --- */
 
-struct model *registry_model(const struct registry *reg, struct str id);
+/* A model that this loop or another one knows; NULL: nobody does. */
+struct model *registry_model(struct registry *reg, struct str id);
 struct model *registry_model_next(const struct registry *reg, size_t *cursor);
+
+/* How many wait has changed, of those who demand this level (admit/queue.c). */
+void model_publish_waiting(const struct model *m, enum trust_level demanded);
 
 /* Tokens that no request for the model can exceed, prompt or answer, and those that a template may
  * add to the prompt, wherever it runs now. INT64_MAX: not known. */
@@ -228,6 +240,7 @@ struct provider_view {
     int64_t context_length;                           /* of this offer, 0: unknown */
 };
 uint64_t offer_provider_serial(const struct offer *o); /* of the connection, never used again */
+unsigned registry_loop_of(uint64_t serial);            /* the loop where it is connected */
 struct provider_view provider_view(const struct offer *o);
 struct ws_conn *provider_ws(const struct provider *p);
 

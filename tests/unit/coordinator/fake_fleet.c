@@ -16,13 +16,25 @@ static bool fleet_on_capacity(void *ud, struct model *m)
     return f->on_capacity && f->on_capacity(f->on_capacity_ud, m);
 }
 
-int fake_fleet_up(void **state)
+static void fleet_on_room(void *ud, struct model *m, enum trust_level level)
+{
+    struct fake_fleet *f = ud;
+
+    (void)level;
+    f->n_room[m == f->models[1]]++;
+}
+
+struct fake_fleet *fake_fleet_new(struct fake_fleet *beside, struct registry_group *group,
+                                  unsigned number)
 {
     struct fake_fleet *f = calloc(1, sizeof *f);
-    struct registry_config config = {.log = &f->log,
-                                     .rand = rand_system(),
-                                     .settings = &f->settings,
-                                     .hooks = {.capacity = fleet_on_capacity, .ud = f}};
+    struct registry_config config = {
+        .log = &f->log,
+        .rand = rand_system(),
+        .settings = &f->settings,
+        .group = group,
+        .number = number,
+        .hooks = {.capacity = fleet_on_capacity, .room = fleet_on_room, .ud = f}};
 
     f->log = (struct log){.fd = -1};
     f->settings = (struct settings){.min_trust = TRUST_NONE,
@@ -32,12 +44,22 @@ int fake_fleet_up(void **state)
                                     .challenge_interval_ms = 300000,
                                     .challenge_timeout_ms = 30000,
                                     .heartbeat_timeout_ms = 60000};
-    assert_int_equal(loop_fake_new(0, &f->loop), 0);
+    assert_int_equal(beside ? loop_fake_beside(beside->loop, &f->loop) : loop_fake_new(0, &f->loop),
+                     0);
     config.loop = f->loop;
     assert_int_equal(registry_new(&config, &f->reg), 0);
     f->models[0] = model_add(f->reg, STR("m0"));
     f->models[1] = model_add(f->reg, STR("m1"));
-    *state = f;
+    if (group) {
+        assert_int_equal(inbox_new(f->loop, &f->inbox), 0);
+        registry_group_join(group, number, f->reg, f->inbox);
+    }
+    return f;
+}
+
+int fake_fleet_up(void **state)
+{
+    *state = fake_fleet_new(NULL, NULL, 0);
     return 0;
 }
 
@@ -61,6 +83,7 @@ int fake_fleet_down(void **state)
     }
     loop_defer_remove(f->loop, &f->reg->reap);
     registry_free(f->reg);
+    inbox_free(f->inbox);
     loop_free(f->loop);
     free(f);
     return 0;
@@ -78,12 +101,18 @@ static void fleet_offer(struct provider *p, const struct model *m, const struct 
                                               .listed_level = -1};
 }
 
-/* Returns the connection that it displaces. */
-static struct provider *fleet_prove(struct provider *p, const char *key)
+static void fleet_claim(struct provider *p, const char *key)
 {
     p->attested = true;
     (void)snprintf(p->blob.key_hash, sizeof p->blob.key_hash, "%s", key);
-    return provider_key_proven(p);
+}
+
+void fake_fleet_prove(struct provider *p, const char *key)
+{
+    p->challenge.passed = false;
+    fleet_claim(p, key);
+    if (provider_claim_key(p) == 0)
+        challenge_key_is_here(p);
 }
 
 struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member)
@@ -99,8 +128,10 @@ struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_mem
     p->offers = arena_array(&p->region, struct offer, member->n_models + 1);
     for (size_t i = 0; i < member->n_models; i++)
         fleet_offer(p, f->models[i], member);
-    if (member->key)
-        older = fleet_prove(p, member->key);
+    if (member->key) {
+        fleet_claim(p, member->key);
+        older = provider_key_proven(p);
+    }
     if (!member->newcomer)
         p->record->breaker.window = BREAKER_WINDOW_MAX;
     f->providers[f->n_providers++] = p;

@@ -4,7 +4,9 @@
 #ifndef TESTS_COORDINATOR_FAKE_FLEET_H
 #define TESTS_COORDINATOR_FAKE_FLEET_H
 
+#include "coordinator/registry/group.h"
 #include "coordinator/registry/provider.h"
+#include "net/inbox.h"
 #include "net/loop_fake.h"
 
 enum { FLEET_PROVIDERS = 20000, FLEET_MODELS = 2 };
@@ -17,7 +19,9 @@ struct fake_fleet {
     struct model *models[FLEET_MODELS];
     struct provider *providers[FLEET_PROVIDERS]; /* NULL: it has left */
     size_t n_providers;
-    size_t n_capacity; /* calls of the capacity hook */
+    size_t n_capacity;           /* calls of the capacity hook */
+    size_t n_room[FLEET_MODELS]; /* of the room hook */
+    struct inbox *inbox;         /* in a group */
     bool (*on_capacity)(void *ud, struct model *m);
     void *on_capacity_ud;
 };
@@ -25,6 +29,10 @@ struct fake_fleet {
 /* cmocka setup and teardown: *state is a fleet without providers, models "m0" and "m1". */
 int fake_fleet_up(void **state);
 int fake_fleet_down(void **state);
+
+/* One of a group of loops in one world; `beside`: another one of it, NULL: this is the first. */
+struct fake_fleet *fake_fleet_new(struct fake_fleet *beside, struct registry_group *group,
+                                  unsigned number);
 
 struct fake_member {
     enum trust_level trust;
@@ -39,6 +47,8 @@ struct fake_member {
 struct provider *fake_fleet_add_with(struct fake_fleet *f, const struct fake_member *member);
 /* A trusted, idle provider with four slots that offers the first `n_models` models. */
 struct provider *fake_fleet_add(struct fake_fleet *f, enum trust_level trust, size_t n_models);
+/* It answers a challenge with this key. */
+void fake_fleet_prove(struct provider *p, const char *key);
 /* Its connection ends; `fault`: not with a goodbye. */
 void fake_fleet_leave(struct fake_fleet *f, struct provider *p, bool fault);
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/registry/group.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/map.h"
+#include "coordinator/registry/record.h"
+
+struct group_member {
+    struct registry *registry;
+    struct inbox *inbox;
+};
+
+struct group_key {
+    unsigned loop;
+    char key[RECORD_KEY_BYTES];
+};
+
+struct registry_group {
+    struct directory *directory;
+    unsigned n_loops;
+    struct group_member members[DIRECTORY_LOOPS_MAX];
+    pthread_mutex_t lock;
+    struct map keys; /* key → struct group_key */
+};
+
+struct registry_group *registry_group_new(unsigned n_loops)
+{
+    struct registry_group *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return NULL;
+    pthread_mutex_init(&g->lock, NULL);
+    g->n_loops = n_loops;
+    g->directory = directory_new(n_loops);
+    if (!g->directory) {
+        registry_group_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void registry_group_free(struct registry_group *g)
+{
+    size_t cursor = 0;
+    struct group_key *k;
+
+    if (!g)
+        return;
+    directory_free(g->directory);
+    while ((k = map_next(&g->keys, &cursor)))
+        free(k);
+    map_free(&g->keys);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+void registry_group_join(struct registry_group *g, unsigned loop, struct registry *reg,
+                         struct inbox *inbox)
+{
+    CHECK(loop < g->n_loops);
+    g->members[loop] = (struct group_member){reg, inbox};
+}
+
+struct directory *registry_group_directory(struct registry_group *g)
+{
+    return g->directory;
+}
+
+struct registry *registry_group_member(const struct registry_group *g, unsigned loop)
+{
+    CHECK(loop < g->n_loops);
+    return g->members[loop].registry;
+}
+
+struct inbox *registry_group_inbox(const struct registry_group *g, unsigned loop)
+{
+    CHECK(loop < g->n_loops);
+    return g->members[loop].inbox;
+}
+
+/* --- keys --- */
+
+/* With the lock held. Without memory the key stays nobody's: its record may then be begun twice,
+ * and the later one counts. */
+static void group_add_key(struct registry_group *g, const char *key, unsigned loop)
+{
+    struct group_key *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return;
+    k->loop = loop;
+    memcpy(k->key, key, strnlen(key, RECORD_KEY_BYTES - 1));
+    if (map_put(&g->keys, str_from(k->key), k) < 0)
+        free(k);
+}
+
+unsigned registry_group_claim_key(struct registry_group *g, const char *key, unsigned here)
+{
+    const struct group_key *k;
+    unsigned owner = here;
+
+    pthread_mutex_lock(&g->lock);
+    k = map_get(&g->keys, str_from(key));
+    if (k)
+        owner = k->loop;
+    else
+        group_add_key(g, key, here);
+    pthread_mutex_unlock(&g->lock);
+    return owner;
+}
+
+bool registry_group_pass_key(struct registry_group *g, const char *key, unsigned here, unsigned to,
+                             unsigned *ret_owner)
+{
+    struct group_key *k;
+    bool passed;
+
+    pthread_mutex_lock(&g->lock);
+    k = map_get(&g->keys, str_from(key));
+    passed = !k || k->loop == here;
+    if (!k)
+        group_add_key(g, key, to);
+    else if (passed)
+        k->loop = to;
+    else
+        *ret_owner = k->loop;
+    pthread_mutex_unlock(&g->lock);
+    return passed;
+}
+
+void registry_group_forget_key(struct registry_group *g, const char *key, unsigned here)
+{
+    struct group_key *k;
+
+    pthread_mutex_lock(&g->lock);
+    k = map_get(&g->keys, str_from(key));
+    if (k && k->loop == here)
+        (void)map_remove(&g->keys, str_from(k->key));
+    else
+        k = NULL;
+    pthread_mutex_unlock(&g->lock);
+    free(k);
+}
