@@ -3,18 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/ec.h>
 #include <openssl/pem.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity/key_pem.h"
+
 enum { PATH_BYTES = 4096, PEM_MAX_BYTES = 8 << 10, SECURE_HEAP_BYTES = 64 << 10 };
 
-static bool is_p256(const EVP_PKEY *key)
+static bool key_file_is_p256(const EVP_PKEY *key)
 {
     char group[32] = "";
     size_t n;
@@ -25,7 +25,7 @@ static bool is_p256(const EVP_PKEY *key)
 }
 
 /* An encrypted key is refused: there is nobody to ask for its passphrase. */
-static int no_passphrase(char *ret_text, int size, int writing, void *ud)
+static int key_file_no_passphrase(char *ret_text, int size, int writing, void *ud)
 {
     (void)ret_text;
     (void)size;
@@ -34,8 +34,22 @@ static int no_passphrase(char *ret_text, int size, int writing, void *ud)
     return -1;
 }
 
+/* Another form than ours, as other tools write it. OpenSSL's decoder leaves copies of the number in
+ * freed memory. */
+static EVP_PKEY *key_file_parse_foreign(struct str pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, key_file_no_passphrase, NULL) : NULL;
+
+    BIO_free(bio);
+    if (key && key_file_is_p256(key))
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
 /* Read the whole file, which may be no larger than a key is. 0, ERR_LIMIT or ERR_IO. */
-static int read_pem(int fd, char ret_pem[static PEM_MAX_BYTES], size_t *ret_n)
+static int key_file_read(int fd, char ret_pem[static PEM_MAX_BYTES], size_t *ret_n)
 {
     size_t at = 0;
     ssize_t n = 0;
@@ -48,23 +62,23 @@ static int read_pem(int fd, char ret_pem[static PEM_MAX_BYTES], size_t *ret_n)
     return n < 0 ? ERR_IO : 0;
 }
 
-static EVP_PKEY *parse(int fd)
+static EVP_PKEY *key_file_parse(int fd)
 {
-    char pem[PEM_MAX_BYTES];
+    char *pem = OPENSSL_secure_zalloc(PEM_MAX_BYTES);
+    EVP_PKEY *key = NULL;
     size_t n = 0;
-    BIO *bio = read_pem(fd, pem, &n) == 0 ? BIO_new_mem_buf(pem, (int)n) : NULL;
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 
-    BIO_free(bio);
-    sodium_memzero(pem, sizeof pem);
-    if (key && is_p256(key))
-        return key;
-    EVP_PKEY_free(key);
-    return NULL;
+    if (pem && key_file_read(fd, pem, &n) == 0) {
+        key = key_pem_read((struct str){pem, n});
+        if (!key)
+            key = key_file_parse_foreign((struct str){pem, n});
+    }
+    OPENSSL_secure_clear_free(pem, PEM_MAX_BYTES);
+    return key;
 }
 
 /* Open for reading only what may be a key file; not waiting, as a pipe would let us. */
-static int open_private(const char *path, int *ret_fd, struct err *ret_err)
+static int key_file_open_private(const char *path, int *ret_fd, struct err *ret_err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
@@ -88,14 +102,14 @@ static int open_private(const char *path, int *ret_fd, struct err *ret_err)
 }
 
 /* 0, ERR_NOT_FOUND, or ERR_CONFIG. */
-static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
+static int key_file_load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
 {
     EVP_PKEY *key;
-    int fd = -1, rc = open_private(path, &fd, ret_err);
+    int fd = -1, rc = key_file_open_private(path, &fd, ret_err);
 
     if (rc < 0)
         return rc;
-    key = parse(fd);
+    key = key_file_parse(fd);
     close(fd);
     if (!key)
         return err_set(
@@ -106,7 +120,7 @@ static int load(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
     return 0;
 }
 
-static bool write_all(int fd, const char *text, long n)
+static bool key_file_write_all(int fd, const char *text, long n)
 {
     while (n > 0) {
         ssize_t written = write(fd, text, (size_t)n);
@@ -119,19 +133,17 @@ static bool write_all(int fd, const char *text, long n)
     return true;
 }
 
-static int write_key(int fd, EVP_PKEY *key)
+static int key_file_write(int fd)
 {
-    BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when it is freed */
-    char *text = NULL;
-    bool ok = bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
-    long n = ok ? BIO_get_mem_data(bio, &text) : 0;
+    char *pem = OPENSSL_secure_zalloc(KEY_PEM_BYTES);
+    bool ok = pem && key_pem_make(pem) == 0 && key_file_write_all(fd, pem, KEY_PEM_BYTES) &&
+              fsync(fd) == 0;
 
-    ok = n > 0 && write_all(fd, text, n) && fsync(fd) == 0;
-    BIO_free(bio);
+    OPENSSL_secure_clear_free(pem, KEY_PEM_BYTES);
     return ok ? 0 : ERR_IO;
 }
 
-static void sync_directory(const char *path)
+static void key_file_sync_directory(const char *path)
 {
     char dir[PATH_BYTES];
     char *slash;
@@ -149,30 +161,24 @@ static void sync_directory(const char *path)
 }
 
 /* Make a key under a temporary name and link it into place; who comes second uses the first's. */
-static int create(const char *path, struct err *ret_err)
+static int key_file_create(const char *path, struct err *ret_err)
 {
     char temporary[PATH_BYTES];
-    EVP_PKEY *key = EVP_EC_gen("P-256");
     int fd, rc;
 
-    if (!key || snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= PATH_BYTES) {
-        EVP_PKEY_free(key);
+    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= PATH_BYTES)
         return err_set(ret_err, ERR_CONFIG, "cannot make a key at %.150s", path);
-    }
     fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) {
-        EVP_PKEY_free(key);
+    if (fd < 0)
         return err_errno(ret_err, ERR_CONFIG, errno, "cannot make the key file %.150s", path);
-    }
-    rc = write_key(fd, key);
-    EVP_PKEY_free(key);
+    rc = key_file_write(fd);
     close(fd);
     if (rc == 0 && link(temporary, path) < 0 && errno != EEXIST)
         rc = ERR_IO;
     (void)unlink(temporary);
     if (rc < 0)
         return err_errno(ret_err, ERR_CONFIG, errno, "cannot write the key file %.150s", path);
-    sync_directory(path);
+    key_file_sync_directory(path);
     return 0;
 }
 
@@ -184,9 +190,9 @@ int key_file_open(const char *path, EVP_PKEY **ret_key, struct err *ret_err)
      * it goes on without. */
     if (!CRYPTO_secure_malloc_initialized())
         (void)CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, 0);
-    rc = load(path, ret_key, ret_err);
+    rc = key_file_load(path, ret_key, ret_err);
     if (rc != ERR_NOT_FOUND)
         return rc;
-    rc = create(path, ret_err);
-    return rc < 0 ? rc : load(path, ret_key, ret_err);
+    rc = key_file_create(path, ret_err);
+    return rc < 0 ? rc : key_file_load(path, ret_key, ret_err);
 }

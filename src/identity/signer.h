@@ -15,7 +15,7 @@ enum signer_kind {
     SIGN_CHALLENGE,  /* nonce text || timestamp text */
     SIGN_STATUS,     /* canonical status JSON */
     SIGN_BLOB,       /* the attestation object: claims → exact JSON bytes and their signature */
-    SIGN_COMPLETION, /* hex of SHA-256("request_id:completion_tokens:" || body) */
+    SIGN_COMPLETION, /* hex of SHA-256("request_id:completion_tokens:" || the answer's text) */
 };
 
 struct signer_blob {
@@ -32,7 +32,10 @@ struct signer_statement {
         struct status_input status;
         struct signer_blob blob;
         struct {
-            struct str response_hash; /* 64 lower-case hex digits */
+            struct str
+                request_id; /* 1 to 128 bytes, no colon, quote, backslash or control character */
+            int64_t completion_tokens; /* >= 0 */
+            struct str text;
         } completion;
     };
 };
@@ -41,6 +44,7 @@ struct signer_result {
     int code;             /* 0 or ERR_ */
     struct str signature; /* base64 of the DER signature */
     struct str blob; /* SIGN_BLOB: {"attestation":{…},"signature":"…"} as it goes on the wire */
+    struct str response_hash; /* SIGN_COMPLETION: the 64 hex digits that were signed */
 };
 
 /* Strings of the result are valid during the call. */
@@ -57,17 +61,19 @@ struct signer;
 /* The software key: P-256 in a PEM file (PKCS#8), mode 0600, created atomically (temporary file,
  * fsync, link, fsync of the directory) when the file does not exist. A file that exists but cannot
  * be read, has wider permissions, or is no P-256 key is an error that names the file and the way
- * out; it is never overwritten. The private number lives in OpenSSL's locked heap; what OpenSSL's
- * PEM decoder copies on its way there is freed without being wiped. */
+ * out; it is never overwritten. The private number lives in OpenSSL's locked heap, and so does
+ * every copy that is made of it on its way there (identity/key_pem.h; not for files in other forms
+ * than the one we write, which OpenSSL decodes). */
 int signer_soft_open(const char *path, const struct signer_post *post, struct signer **ret_signer,
                      struct err *ret_err);
 
 /* Base64 of the 64 bytes X || Y. */
 const char *signer_public_b64(const struct signer *s);
 
-/* Ask for one signature. 0: `done` will be called exactly once; ERR_RANGE / ERR_MISSING: the
- * statement has not the shape of its kind (nonce that is not base64 of 32 bytes, timestamp that is
- * not RFC 3339, hash that is not hex …) and `done` is not called. */
+/* Ask for one signature; the statement's strings are read before it returns. 0: `done` will be
+ * called exactly once; ERR_RANGE / ERR_MISSING: the statement has not the shape of its kind (nonce
+ * that is not base64 of 32 bytes, timestamp that is not RFC 3339, request id with a colon …) and
+ * `done` is not called. */
 int signer_sign(struct signer *s, const struct signer_statement *statement, signer_done_cb *done,
                 void *ud);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The signer with a key in a file, in process. It builds what it signs from typed statements. */
 #include <openssl/core_names.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/b64.h"
@@ -10,9 +11,16 @@
 #include "identity/signer.h"
 #include "proto/attestation.h"
 
-enum { NONCE_BYTES = 32, HASH_DIGITS = 64, MESSAGE_MAX_BYTES = 1 << 20, SIGNATURE_MAX_BYTES = 80 };
+enum {
+    KEY_BYTES = 32, /* of a nonce too */
+    HASH_BYTES = 32,
+    REQUEST_ID_MAX_BYTES = 128,
+    CLAIM_MAX_BYTES = 256,
+    MESSAGE_MAX_BYTES = 1 << 20,
+    SIGNATURE_MAX_BYTES = 80
+};
 
-struct pending {
+struct signer_pending {
     struct list_node link;
     struct signer *signer;
     signer_done_cb *done;
@@ -20,6 +28,7 @@ struct pending {
     int code;
     struct buf blob;
     char signature[B64_LEN(SIGNATURE_MAX_BYTES) + 1];
+    char hash[2 * HASH_BYTES + 1]; /* "" but for a completion */
 };
 
 struct signer {
@@ -33,38 +42,57 @@ struct signer {
 
 /* --- shapes of statements --- */
 
-static bool is_nonce(struct str s)
+/* Base64 of a nonce or a key. */
+static bool signer_is_32_bytes(struct str s)
 {
-    uint8_t bytes[NONCE_BYTES + 3];
+    uint8_t bytes[KEY_BYTES + 3];
     size_t n;
 
-    return b64_decode(s, bytes, sizeof bytes, &n) == 0 && n == NONCE_BYTES;
+    return b64_decode(s, bytes, sizeof bytes, &n) == 0 && n == KEY_BYTES;
 }
 
-static bool is_hash(struct str s)
+/* The id of the statement ends at its colon: one inside would let two statements share their bytes.
+ */
+static bool signer_is_request_id(struct str s)
 {
-    uint8_t bytes[HASH_DIGITS / 2];
-
-    return hex_decode(s, bytes, sizeof bytes) == 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!((unsigned char)s.p[i] >= 0x20) || strchr(":\"\\", s.p[i]))
+            return false;
+    }
+    return s.n > 0 && s.n <= REQUEST_ID_MAX_BYTES;
 }
 
-static int check(const struct signer_statement *s)
+static int signer_check_blob(const struct signer_blob *b)
+{
+    const struct str words[] = {b->binary_hash, b->chip_name, b->hardware_model, b->os_version};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (words[i].n > CLAIM_MAX_BYTES || !str_is_utf8(words[i]))
+            return ERR_RANGE;
+    }
+    return signer_is_32_bytes(b->encryption_public_key) && status_is_timestamp(b->timestamp)
+               ? 0
+               : ERR_RANGE;
+}
+
+static int signer_check(const struct signer_statement *s)
 {
     switch (s->kind) {
     case SIGN_CHALLENGE:
-        return is_nonce(s->challenge.nonce) && status_is_timestamp(s->challenge.timestamp)
+        return signer_is_32_bytes(s->challenge.nonce) && status_is_timestamp(s->challenge.timestamp)
                    ? 0
                    : ERR_RANGE;
     case SIGN_STATUS:
-        return is_nonce(s->status.nonce) && status_is_timestamp(s->status.timestamp) ? 0
-                                                                                     : ERR_RANGE;
-    case SIGN_BLOB:
-        return s->blob.encryption_public_key.n == B64_LEN(32) &&
-                       status_is_timestamp(s->blob.timestamp)
+        return signer_is_32_bytes(s->status.nonce) && status_is_timestamp(s->status.timestamp)
                    ? 0
                    : ERR_RANGE;
+    case SIGN_BLOB:
+        return signer_check_blob(&s->blob);
     case SIGN_COMPLETION:
-        return is_hash(s->completion.response_hash) ? 0 : ERR_RANGE;
+        return signer_is_request_id(s->completion.request_id) &&
+                       s->completion.completion_tokens >= 0
+                   ? 0
+                   : ERR_RANGE;
     }
     return ERR_RANGE;
 }
@@ -72,7 +100,7 @@ static int check(const struct signer_statement *s)
 /* --- what is signed --- */
 
 /* A key in a file is in no enclave, and says so. */
-static int build_blob(const struct signer *s, const struct signer_blob *b, struct buf *out)
+static int signer_build_blob(const struct signer *s, const struct signer_blob *b, struct buf *out)
 {
     const struct attestation a = {
         .authenticatedRootEnabled = b->authenticated_root,
@@ -93,7 +121,28 @@ static int build_blob(const struct signer *s, const struct signer_blob *b, struc
     return shape_encode(&attestation_shape, &a, out);
 }
 
-static int build_message(const struct signer *s, const struct signer_statement *st, struct buf *out)
+static int signer_build_completion(const struct signer_statement *st, struct buf *out)
+{
+    char head[REQUEST_ID_MAX_BYTES + 32], hex[2 * HASH_BYTES + 1];
+    int n = snprintf(head, sizeof head, "%.*s:%lld:", STR_ARG(st->completion.request_id),
+                     (long long)st->completion.completion_tokens);
+    struct str text = st->completion.text;
+    uint8_t digest[HASH_BYTES];
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              EVP_DigestUpdate(md, head, (size_t)n) == 1 &&
+              EVP_DigestUpdate(md, text.p ? text.p : "", text.n) == 1 &&
+              EVP_DigestFinal_ex(md, digest, NULL) == 1;
+
+    EVP_MD_CTX_free(md);
+    if (!ok)
+        return ERR_CRYPTO;
+    hex_encode(digest, sizeof digest, hex);
+    return buf_append_str(out, str_from(hex));
+}
+
+static int signer_build_message(const struct signer *s, const struct signer_statement *st,
+                                struct buf *out)
 {
     int rc;
 
@@ -104,14 +153,14 @@ static int build_message(const struct signer *s, const struct signer_statement *
     case SIGN_STATUS:
         return status_canonical(&st->status, out);
     case SIGN_BLOB:
-        return build_blob(s, &st->blob, out);
+        return signer_build_blob(s, &st->blob, out);
     case SIGN_COMPLETION:
-        return buf_append_str(out, st->completion.response_hash);
+        return signer_build_completion(st, out);
     }
     return ERR_RANGE;
 }
 
-static int sign_message(const struct signer *s, struct str message, char *ret_b64)
+static int signer_sign_message(const struct signer *s, struct str message, char *ret_b64)
 {
     uint8_t der[SIGNATURE_MAX_BYTES];
     size_t n = sizeof der;
@@ -127,7 +176,7 @@ static int sign_message(const struct signer *s, struct str message, char *ret_b6
 }
 
 /* {"attestation":MESSAGE,"signature":"…"} */
-static int wrap_blob(struct pending *p, struct str message)
+static int signer_wrap_blob(struct signer_pending *p, struct str message)
 {
     int rc = buf_append_str(&p->blob, STR("{\"attestation\":"));
 
@@ -138,13 +187,14 @@ static int wrap_blob(struct pending *p, struct str message)
 
 /* --- asking --- */
 
-static void deliver(struct pending *p, int code)
+static void signer_deliver(struct signer_pending *p, int code)
 {
     struct signer_result r = {.code = code};
 
     if (code == 0) {
         r.signature = str_from(p->signature);
         r.blob = buf_view(&p->blob);
+        r.response_hash = str_from(p->hash);
     }
     list_remove(&p->link);
     p->done(p->ud, &r);
@@ -152,7 +202,7 @@ static void deliver(struct pending *p, int code)
     free(p);
 }
 
-static void deliver_first(void *arg)
+static void signer_deliver_first(void *arg)
 {
     struct signer *s = arg;
 
@@ -161,42 +211,44 @@ static void deliver_first(void *arg)
         if (s->posted == 0)
             free(s);
     } else if (!list_empty(&s->pending)) {
-        struct pending *p = list_owner(s->pending.next, struct pending, link);
+        struct signer_pending *p = list_owner(s->pending.next, struct signer_pending, link);
 
-        deliver(p, p->code);
+        signer_deliver(p, p->code);
     }
 }
 
 int signer_sign(struct signer *s, const struct signer_statement *statement, signer_done_cb *done,
                 void *ud)
 {
-    struct pending *p;
+    struct signer_pending *p;
     struct buf message;
-    int rc = check(statement);
+    int rc = signer_check(statement);
 
     if (rc < 0)
         return rc;
     p = calloc(1, sizeof *p);
     if (!p)
         return ERR_NOMEM;
-    *p = (struct pending){.signer = s, .done = done, .ud = ud};
+    *p = (struct signer_pending){.signer = s, .done = done, .ud = ud};
     buf_init(&p->blob, MESSAGE_MAX_BYTES);
     buf_init(&message, MESSAGE_MAX_BYTES);
-    p->code = build_message(s, statement, &message);
+    p->code = signer_build_message(s, statement, &message);
     if (p->code == 0)
-        p->code = sign_message(s, buf_view(&message), p->signature);
+        p->code = signer_sign_message(s, buf_view(&message), p->signature);
     if (p->code == 0 && statement->kind == SIGN_BLOB)
-        p->code = wrap_blob(p, buf_view(&message));
+        p->code = signer_wrap_blob(p, buf_view(&message));
+    if (p->code == 0 && statement->kind == SIGN_COMPLETION)
+        memcpy(p->hash, buf_view(&message).p, sizeof p->hash - 1);
     buf_free(&message);
     list_push_back(&s->pending, &p->link);
     s->posted++;
-    s->post.post(s->post.ud, deliver_first, s);
+    s->post.post(s->post.ud, signer_deliver_first, s);
     return 0;
 }
 
 /* --- life --- */
 
-static int note_public(struct signer *s)
+static int signer_note_public(struct signer *s)
 {
     uint8_t point[65];
     size_t n;
@@ -220,7 +272,7 @@ int signer_soft_open(const char *path, const struct signer_post *post, struct si
     s->post = *post;
     list_init(&s->pending);
     rc = key_file_open(path, &s->key, ret_err);
-    if (rc == 0 && note_public(s) < 0)
+    if (rc == 0 && signer_note_public(s) < 0)
         rc = err_set(ret_err, ERR_CRYPTO, "the public half of the key cannot be computed");
     if (rc < 0) {
         signer_close(s);
@@ -240,7 +292,7 @@ void signer_close(struct signer *s)
     if (!s)
         return;
     while (!list_empty(&s->pending))
-        deliver(list_owner(s->pending.next, struct pending, link), ERR_CANCELLED);
+        signer_deliver(list_owner(s->pending.next, struct signer_pending, link), ERR_CANCELLED);
     EVP_PKEY_free(s->key);
     s->key = NULL;
     s->closed = true;

@@ -2,10 +2,6 @@
 /* What leaves for a job. */
 #include "provider/serve/answer.h"
 
-#include <openssl/evp.h>
-#include <stdio.h>
-
-#include "base/b64.h"
 #include "proto/sealed_msg.h"
 #include "provider/serve/serve_impl.h"
 
@@ -140,27 +136,6 @@ int answer_text(struct job *j, bool whatever_the_socket)
     return rc < 0 ? rc : answer_send_content(j);
 }
 
-/* Hex SHA-256 of "request_id:completion_tokens:" and the answer's text. */
-static int answer_hash_answer(struct job *j)
-{
-    char head[JOB_ID_MAX_BYTES + 32];
-    int head_n =
-        snprintf(head, sizeof head, "%s:%lld:", j->request_id, (long long)j->completion_tokens);
-    struct str text = buf_view(&j->text);
-    uint8_t digest[EVP_MAX_MD_SIZE];
-
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-              EVP_DigestUpdate(md, head, (size_t)head_n) == 1 &&
-              EVP_DigestUpdate(md, text.p, text.n) == 1 &&
-              EVP_DigestFinal_ex(md, digest, NULL) == 1;
-    EVP_MD_CTX_free(md);
-    if (!ok)
-        return ERR_NOMEM;
-    hex_encode(digest, 32, j->hash);
-    return 0;
-}
-
 int answer_finish(struct job *j)
 {
     int rc = 0;
@@ -169,13 +144,7 @@ int answer_finish(struct job *j)
         rc = answer_send_whole(j);
     for (size_t i = 0; rc == 0 && j->stream && i < sizeof stream_end / sizeof stream_end[0]; i++)
         rc = stream_end[i](j);
-    if (rc < 0)
-        return rc;
-    rc = answer_hash_answer(j);
-    if (rc < 0)
-        return answer_line_failed(j, rc);
-    buf_wipe(&j->text);
-    return 0;
+    return rc;
 }
 
 /* --- plain messages --- */

@@ -23,8 +23,8 @@ int answer_accepted(struct job *j);
  * `whatever_the_socket`. Does nothing for a job that is not streamed. */
 int answer_text(struct job *j, bool whatever_the_socket);
 
-/* The rest of the text, finish, usage if asked, [DONE] (or the one whole chunk); hashes the text
- * and wipes it. j->hash is set; inference_complete follows with answer_complete. */
+/* The rest of the text, finish, usage if asked, [DONE] (or the one whole chunk). The text stays
+ * for the signer; inference_complete follows with answer_complete. */
 int answer_finish(struct job *j);
 
 /* inference_complete; `signature` .p NULL where the signer failed. */

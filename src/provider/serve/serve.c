@@ -3,6 +3,7 @@
  * jobs: after a negative return no job is touched. */
 #include "provider/serve/serve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "provider/serve/admit.h"
@@ -202,7 +203,11 @@ static void serve_complete(struct job *j, struct str signature)
 
 static void serve_on_signed(void *ud, const struct signer_result *result)
 {
-    serve_complete(ud, result->code == 0 ? result->signature : (struct str){0});
+    struct job *j = ud;
+
+    if (result->code == 0)
+        (void)snprintf(j->hash, sizeof j->hash, "%.*s", STR_ARG(result->response_hash));
+    serve_complete(j, result->code == 0 ? result->signature : (struct str){0});
 }
 
 static int serve_on_done(struct job *j, const struct engine_event *e)
@@ -218,10 +223,13 @@ static int serve_on_done(struct job *j, const struct engine_event *e)
     if (rc < 0)
         return rc;
     statement = (struct signer_statement){.kind = SIGN_COMPLETION,
-                                          .completion = {.response_hash = str_from(j->hash)}};
+                                          .completion = {.request_id = job_id(j),
+                                                         .completion_tokens = j->completion_tokens,
+                                                         .text = buf_view(&j->text)}};
     j->state = JOB_SIGNING;
-    /* A completion without a signature is one that the coordinator still settles. */
-    if (signer_sign(s->config.signer, &statement, serve_on_signed, j) < 0)
+    rc = signer_sign(s->config.signer, &statement, serve_on_signed, j);
+    buf_wipe(&j->text);
+    if (rc < 0) /* a completion without a signature is one that the coordinator still settles */
         serve_complete(j, (struct str){0});
     return 0;
 }

@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "attest/blob.h"
+#include "base/b64.h"
 #include "base/buf.h"
 #include "identity/signer.h"
 
@@ -28,7 +30,7 @@ struct desk {
     void (*fn)(void *arg);
     void *arg;
     int n_answers, code;
-    struct buf signature, blob;
+    struct buf signature, blob, hash;
 };
 
 static void post(void *ud, void (*fn)(void *arg), void *arg)
@@ -51,6 +53,7 @@ static int up(void **state)
     assert_int_equal(attest_p256_parse(str_from(signer_public_b64(d->signer)), d->key), 0);
     buf_init(&d->signature, BUF_BYTES);
     buf_init(&d->blob, BUF_BYTES);
+    buf_init(&d->hash, BUF_BYTES);
     *state = d;
     return 0;
 }
@@ -64,6 +67,7 @@ static int down(void **state)
     (void)rmdir(d->dir);
     buf_free(&d->signature);
     buf_free(&d->blob);
+    buf_free(&d->hash);
     free(d);
     return 0;
 }
@@ -76,8 +80,10 @@ static void on_signed(void *ud, const struct signer_result *r)
     d->code = r->code;
     buf_clear(&d->signature);
     buf_clear(&d->blob);
+    buf_clear(&d->hash);
     assert_int_equal(buf_append_str(&d->signature, r->signature), 0);
     assert_int_equal(buf_append_str(&d->blob, r->blob), 0);
+    assert_int_equal(buf_append_str(&d->hash, r->response_hash), 0);
 }
 
 static void sign(struct desk *d, const struct signer_statement *st)
@@ -163,13 +169,21 @@ static void our_answer_to_a_challenge_verifies(void **state)
     assert_int_equal(reason, TRUST_REASON_STATUS_SIGNATURE);
 }
 
+/* L9: whoever asks says what was answered, and gets no say in the digits that are signed. */
 static void our_completion_is_a_signature_over_the_hashs_digits(void **state)
 {
     struct desk *d = *state;
-    const struct signer_statement st = {.kind = SIGN_COMPLETION, .completion = {STR(HASH)}};
+    const struct signer_statement st = {.kind = SIGN_COMPLETION,
+                                        .completion = {STR("r1"), 2, STR("Hello")}};
+    static const char hashed[] = "r1:2:Hello";
+    uint8_t digest[32];
+    char hex[65];
 
+    assert_int_equal(EVP_Digest(hashed, sizeof hashed - 1, digest, NULL, EVP_sha256(), NULL), 1);
+    hex_encode(digest, sizeof digest, hex);
     sign(d, &st);
-    assert_int_equal(attest_p256_verify(d->key, STR(HASH), buf_view(&d->signature)), 0);
+    assert_true(str_is(buf_view(&d->hash), hex));
+    assert_int_equal(attest_p256_verify(d->key, str_from(hex), buf_view(&d->signature)), 0);
     assert_int_equal(attest_p256_verify(d->key, STR("00"), buf_view(&d->signature)), ERR_CRYPTO);
 }
 

@@ -211,6 +211,71 @@ static void what_is_no_p256_private_key_is_refused(void **state)
     assert_refused_and_kept(p->path, "a text");
 }
 
+/* Both of the forms that OpenSSL writes; the second is none of ours and goes through its decoder.
+ */
+static void a_key_that_openssl_wrote_is_taken(void **state)
+{
+    const struct place *p = *state;
+
+    for (int form = 0; form < 2; form++) {
+        EVP_PKEY *key = EVP_EC_gen("P-256"), *found = NULL;
+        BIO *bio = BIO_new_file(p->path, "w");
+
+        assert_non_null(bio);
+        assert_int_equal(chmod(p->path, 0600), 0);
+        assert_int_equal(
+            form ? PEM_write_bio_PrivateKey_traditional(bio, key, NULL, NULL, 0, NULL, NULL)
+                 : PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL),
+            1);
+        BIO_free(bio);
+        assert_int_equal(key_file_open(p->path, &found, NULL), 0);
+        assert_int_equal(EVP_PKEY_eq(found, key), 1);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(found);
+    }
+}
+
+static void replace_in_file(const char *path, const char *whole, size_t n, size_t at, char c)
+{
+    char text[FILE_MAX_BYTES];
+
+    memcpy(text, whole, n);
+    text[at] = c;
+    write_file(path, text, n, 0600);
+}
+
+/* The public half is computed, so that it belongs to the private one whatever the file says. */
+static void a_changed_key_is_another_key_or_none(void **state)
+{
+    const struct place *p = *state;
+    char whole[FILE_MAX_BYTES];
+    EVP_PKEY *key = NULL;
+    size_t n;
+
+    assert_int_equal(key_file_open(p->path, &key, NULL), 0);
+    n = read_file(p->path, whole);
+    for (size_t at = 0; at < n; at++) {
+        EVP_PKEY *found = NULL;
+        uint8_t signature[80];
+        size_t signature_n = sizeof signature;
+        EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+        replace_in_file(p->path, whole, n, at, whole[at] == 'A' ? 'B' : 'A');
+        if (key_file_open(p->path, &found, NULL) == 0) {
+            assert_int_equal(EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, found), 1);
+            assert_int_equal(EVP_DigestSign(md, signature, &signature_n, (const uint8_t *)"x", 1),
+                             1);
+            EVP_MD_CTX_reset(md);
+            assert_int_equal(EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, found), 1);
+            assert_int_equal(EVP_DigestVerify(md, signature, signature_n, (const uint8_t *)"x", 1),
+                             1);
+        }
+        EVP_MD_CTX_free(md);
+        EVP_PKEY_free(found);
+    }
+    EVP_PKEY_free(key);
+}
+
 static void a_link_or_a_directory_is_no_key_file(void **state)
 {
     const struct place *p = *state;
@@ -386,6 +451,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_truncated_key_is_refused_at_each_length_and_never_overwritten, up, down),
         cmocka_unit_test_setup_teardown(what_is_no_p256_private_key_is_refused, up, down),
+        cmocka_unit_test_setup_teardown(a_link_or_a_directory_is_no_key_file, up, down),
+        cmocka_unit_test_setup_teardown(a_key_that_openssl_wrote_is_taken, up, down),
+        cmocka_unit_test_setup_teardown(a_link_or_a_directory_is_no_key_file, up, down),
+        cmocka_unit_test_setup_teardown(a_changed_key_is_another_key_or_none, up, down),
         cmocka_unit_test_setup_teardown(a_link_or_a_directory_is_no_key_file, up, down),
         cmocka_unit_test_setup_teardown(a_file_larger_than_any_key_is_none, up, down),
         cmocka_unit_test_setup_teardown(the_private_number_is_in_locked_memory, up, down),

@@ -107,15 +107,18 @@ static void on_signed(void *ud, const struct signer_result *r)
     {                                                                                      \
         .kind = SIGN_BLOB, .blob = {.encryption_public_key = STR(k), .timestamp = STR(t) } \
     }
-#define COMPLETION(h)                                     \
-    {                                                     \
-        .kind = SIGN_COMPLETION, .completion = { STR(h) } \
+#define COMPLETION(id, tokens, text)                                          \
+    {                                                                         \
+        .kind = SIGN_COMPLETION, .completion = { STR(id), tokens, STR(text) } \
     }
 
 static const struct signer_statement good[] = {
-    CHALLENGE(NONCE, TIME), CHALLENGE(NONCE, "2026-11-23T20:51:36.123456789+01:00"),
-    STATUS(NONCE, TIME),    BLOB(X25519, TIME),
-    COMPLETION(HASH),
+    CHALLENGE(NONCE, TIME),
+    CHALLENGE(NONCE, "2026-11-23T20:51:36.123456789+01:00"),
+    STATUS(NONCE, TIME),
+    BLOB(X25519, TIME),
+    COMPLETION("r1", 0, ""),
+    COMPLETION("8b1f60a4-5d2e-4e55-9f1a-d0a9c1b2e3f4", 7, "anything: \xC3\xA9 \n" HASH),
 };
 
 static const struct signer_statement bad[] = {
@@ -139,10 +142,22 @@ static const struct signer_statement bad[] = {
     BLOB("", TIME),
     BLOB("AAAA", TIME),
     BLOB(X25519, ""),
-    COMPLETION(""),
-    COMPLETION("00"),
-    COMPLETION("x00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
-    COMPLETION(HASH "00"),
+    BLOB("!2xMRAhbV9mV8LDvYp4SWiVyXntyE14nNisKRLoJLFs=", TIME),
+    {.kind = SIGN_BLOB,
+     .blob = {.encryption_public_key = STR(X25519),
+              .timestamp = STR(TIME),
+              .chip_name = STR(HASH HASH HASH HASH "x")}},
+    {.kind = SIGN_BLOB,
+     .blob = {.encryption_public_key = STR(X25519),
+              .timestamp = STR(TIME),
+              .os_version = STR("\xFF")}},
+    COMPLETION("", 1, "text"),
+    COMPLETION("a:1", 1, "text"), /* would share its bytes with ("a", 1, "1:text") */
+    COMPLETION("a\n", 1, "text"),
+    COMPLETION("a\"b", 1, "text"),
+    COMPLETION("a\0b", 1, "text"),
+    COMPLETION(HASH HASH "x", 1, "text"),
+    COMPLETION("a", -1, "text"),
     {.kind = (enum signer_kind)99},
 };
 
