@@ -91,7 +91,7 @@ void chunk_inspect_next(struct chunk_shape *s, struct str line, struct chunk_inf
  * with `add_role` a delta gets "role":"assistant" when it has none or a null one; with `drop_usage`
  * a usage member is removed; a whole answer becomes a chunk: each message a delta, its tool calls
  * numbered. The result has no "data: " and no newline. Uses `region`
- * for the parse. */
+ * for the parse. 0, ERR_PARSE, or ERR_LIMIT: the region or `out` has no room. */
 int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct arena *region,
                     struct buf *out);
 

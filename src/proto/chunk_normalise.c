@@ -131,14 +131,15 @@ int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct aren
                     struct buf *out)
 {
     yyjson_alc alc = chunk_region_alc(region);
-    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, NULL);
+    yyjson_read_err e = {0};
+    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, 0, &alc, &e);
     yyjson_mut_doc *mut = doc ? yyjson_doc_mut_copy(doc, &alc) : NULL;
     yyjson_mut_val *root = mut ? yyjson_mut_doc_get_root(mut) : NULL;
     size_t n = 0;
     char *text;
 
     if (!root)
-        return ERR_PARSE;
+        return doc || e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? ERR_LIMIT : ERR_PARSE;
     chunk_drop_if_null(root, "usage");
     chunk_drop_if_null(root, "system_fingerprint");
     chunk_drop_receipt(root);
@@ -146,5 +147,5 @@ int chunk_normalise(struct str json, bool add_role, bool drop_usage, struct aren
         yyjson_mut_obj_remove_key(root, "usage");
     chunk_normalise_choices(mut, root, add_role);
     text = yyjson_mut_write_opts(mut, 0, &alc, &n, NULL);
-    return text ? buf_append(out, text, n) : ERR_LIMIT;
+    return text && buf_append(out, text, n) == 0 ? 0 : ERR_LIMIT;
 }

@@ -295,3 +295,9 @@ bool fake_world_logged(const struct fake_world *w, const char *text)
     free(log);
     return found;
 }
+
+void fake_world_forget_log(struct fake_world *w)
+{
+    assert_int_equal(ftruncate(w->log.fd, 0), 0);
+    assert_int_equal(lseek(w->log.fd, 0, SEEK_SET), 0);
+}

@@ -95,5 +95,6 @@ void fake_world_assert_at_rest(struct fake_world *w);
 /* The log so far, NUL-terminated; freed by the caller. */
 char *fake_world_log(const struct fake_world *w);
 bool fake_world_logged(const struct fake_world *w, const char *text);
+void fake_world_forget_log(struct fake_world *w);
 
 #endif

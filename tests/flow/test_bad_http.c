@@ -143,6 +143,7 @@ static const struct bad_request upgrades[] = {
     WS("no version", WS_UPGRADE WS_KEY, 400),
     WS("version 8", WS_UPGRADE WS_KEY "Sec-WebSocket-Version: 8\r\n", 426),
     WS("two versions", WS_UPGRADE WS_KEY "Sec-WebSocket-Version: 13, 8\r\n", 426),
+    RAW("HTTP/1.0", "GET /ws/provider HTTP/1.0\r\n" WS_UPGRADE WS_KEY WS_13 "\r\n", 400), /* L10 */
     {"a POST", BAD_RAW,
      STR("POST /ws/provider HTTP/1.1\r\nHost: test\r\n" WS_UPGRADE WS_KEY WS_13 "\r\n"), 405,
      "method_not_allowed", NULL},

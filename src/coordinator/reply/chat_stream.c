@@ -100,12 +100,14 @@ static int stream_chunk(struct reply *rp, const struct chunk_info *info, int64_t
     bool add_role = !rp->role_sent && !info->has_role;
     struct str json = info->json;
     struct str parts[3];
+    int rc;
 
     if (add_role || info->needs_rewrite || info->has_usage) {
         buf_clear(&rp->text);
         arena_reset(&rp->rewrite);
-        if (chunk_normalise(info->json, add_role, true, &rp->rewrite, &rp->text) < 0)
-            return ERR_PARSE;
+        rc = chunk_normalise(info->json, add_role, true, &rp->rewrite, &rp->text);
+        if (rc < 0)
+            return rc == ERR_LIMIT ? ERR_NOMEM : rc;
         json = buf_view(&rp->text);
     }
     /* What the socket has not refused yet is nobody's delay, however large a chunk may be. */
@@ -115,7 +117,7 @@ static int stream_chunk(struct reply *rp, const struct chunk_info *info, int64_t
     parts[1] = json;
     parts[2] = STR("\n\n");
     if (http_stream_write(rp->x, parts, 3) < 0)
-        return ERR_LIMIT;
+        return http_out_blocked(rp->x) ? ERR_LIMIT : ERR_NOMEM;
     stream_note_first(rp, info);
     rp->role_sent = true;
     stream_mark(rp, relayed_tokens);
