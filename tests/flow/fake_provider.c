@@ -188,6 +188,8 @@ static void on_request(struct fake_provider *p, const struct msg_inference_reque
     assert_true(m->has_encrypted_body);
     snprintf(j->wire_id, sizeof j->wire_id, "%.*s", STR_ARG(m->request_id));
     buf_init(&j->body, PROVIDER_MAX_BYTES);
+    if (!p->slab) /* locked memory, which a thousand idle ones would use up */
+        assert_int_equal(box_slab_new(FAKE_JOBS, &p->slab), 0);
     assert_int_equal(box_public_parse(m->encrypted_body.ephemeral_public_key, key), 0);
     assert_int_equal(box_session_accept(p->slab, p->pair, key, &j->session), 0);
     assert_int_equal(box_open(j->session, m->encrypted_body.ciphertext, &j->body), 0);
@@ -212,7 +214,7 @@ static void on_message(void *ud, struct str payload)
     struct fake_provider *p = ud;
     struct provider_msg m;
 
-    assert_int_equal(provider_msg_decode(&p->scratch, payload, &m, NULL), 0);
+    assert_int_equal(provider_msg_decode(&p->w->scratch, payload, &m, NULL), 0);
     if (m.type == MSG_ATTESTATION_CHALLENGE)
         on_challenge(p, &m.challenge);
     else if (m.type == MSG_INFERENCE_REQUEST)
@@ -247,12 +249,21 @@ static void open_signer(struct fake_provider *p)
         fail_msg("%s", err.text);
 }
 
-struct fake_provider *fake_provider_join(struct fake_world *w,
-                                         const struct fake_provider_config *config)
+void fake_provider_come_back(struct fake_provider *p)
 {
     const struct ws_conn_config wc = {.max_message_bytes = PROVIDER_MAX_BYTES,
                                       .out_max_bytes = PROVIDER_MAX_BYTES,
-                                      .rand = w->coord->rand};
+                                      .rand = p->w->coord->rand};
+
+    assert_null(p->ws);
+    assert_int_equal(ws_conn_connect(p->w->loop, "127.0.0.1", p->w->coord->port, "/ws/provider",
+                                     &wc, &ws_ops, p, &p->ws),
+                     0);
+}
+
+struct fake_provider *fake_provider_join(struct fake_world *w,
+                                         const struct fake_provider_config *config)
+{
     struct fake_provider *p = calloc(1, sizeof *p);
 
     assert_non_null(p);
@@ -263,13 +274,9 @@ struct fake_provider *fake_provider_join(struct fake_world *w,
     buf_init(&p->line, PROVIDER_MAX_BYTES);
     buf_init(&p->sealed, PROVIDER_MAX_BYTES);
     buf_init(&p->frame, PROVIDER_MAX_BYTES);
-    assert_int_equal(proto_scratch_init(&p->scratch, PROVIDER_MAX_BYTES), 0);
     assert_int_equal(box_pair_new(&p->pair), 0);
-    assert_int_equal(box_slab_new(FAKE_JOBS, &p->slab), 0);
     open_signer(p);
-    assert_int_equal(ws_conn_connect(w->loop, "127.0.0.1", w->coord->port, "/ws/provider", &wc,
-                                     &ws_ops, p, &p->ws),
-                     0);
+    fake_provider_come_back(p);
     fake_world_settle(w);
     return p;
 }
@@ -278,6 +285,15 @@ void fake_provider_die(struct fake_provider *p)
 {
     ws_conn_free(p->ws);
     p->ws = NULL;
+}
+
+void fake_provider_close(struct fake_provider *p, int code)
+{
+    struct ws_conn *ws = p->ws;
+
+    p->ws = NULL;
+    ws_conn_close(ws, code, STR("as the test says"));
+    fake_world_settle(p->w);
 }
 
 void fake_provider_free(struct fake_provider *p)
@@ -291,7 +307,6 @@ void fake_provider_free(struct fake_provider *p)
     }
     box_slab_free(p->slab);
     box_pair_free(p->pair);
-    proto_scratch_free(&p->scratch);
     buf_free(&p->line);
     buf_free(&p->sealed);
     buf_free(&p->frame);

@@ -51,8 +51,7 @@ struct fake_provider {
     char close_text[160];
     struct signer *signer;
     struct box_pair *pair;
-    struct box_slab *slab;
-    struct proto_scratch scratch;
+    struct box_slab *slab; /* NULL before the first request */
     struct buf line, sealed, frame;
     char nonce[64], timestamp[32], signature[160]; /* the challenge being answered */
     int challenges;
@@ -66,6 +65,10 @@ struct fake_provider *fake_provider_join(struct fake_world *w,
                                          const struct fake_provider_config *config);
 /* Drop the connection. */
 void fake_provider_die(struct fake_provider *p);
+/* Close it with this code, in a close frame. */
+void fake_provider_close(struct fake_provider *p, int code);
+/* Connect anew with the same key, without waiting for what comes of it. */
+void fake_provider_come_back(struct fake_provider *p);
 void fake_provider_free(struct fake_provider *p);
 
 /* "provider:" and the SHA-256 of its public key; valid until the next call. */
@@ -74,6 +77,8 @@ const char *fake_provider_account(const struct fake_provider *p);
 /* --- what it says --- */
 
 void fake_provider_heartbeat(struct fake_provider *p);
+/* One that says that it takes no more. */
+void fake_provider_drain(struct fake_provider *p);
 void fake_provider_accept(struct fake_provider *p, size_t job, int64_t prompt_tokens);
 void fake_provider_role(struct fake_provider *p, size_t job);
 /* `tokens` PROTO_UNSET: it does not say, as an old peer. A token is at least one byte: those beyond

@@ -30,19 +30,30 @@ static void send_and_settle(struct fake_provider *p, const struct provider_msg *
     fake_world_settle(p->w);
 }
 
-/* From inside the loop too: does not settle. */
-void fake_provider_heartbeat(struct fake_provider *p)
+static void send_heartbeat(struct fake_provider *p, struct str status)
 {
     struct provider_msg m = {
         .type = MSG_HEARTBEAT,
         .heartbeat = {
-            .status = STR("idle"),
+            .status = status,
             .system_metrics = {.cpu_usage = p->config.cpu_usage, .thermal_state = STR("nominal")},
             .has_backend_capacity = true,
             .backend_capacity = {.max_running =
                                      p->config.max_running > 0 ? p->config.max_running : 4}}};
 
     fake_provider_send(p, &m);
+}
+
+/* From inside the loop too: does not settle. */
+void fake_provider_heartbeat(struct fake_provider *p)
+{
+    send_heartbeat(p, STR("idle"));
+}
+
+void fake_provider_drain(struct fake_provider *p)
+{
+    send_heartbeat(p, STR("draining"));
+    fake_world_settle(p->w);
 }
 
 void fake_provider_accept(struct fake_provider *p, size_t job, int64_t prompt_tokens)

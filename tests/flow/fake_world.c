@@ -79,6 +79,7 @@ struct fake_world *fake_world_new(void)
     w->log = (struct log){
         .fd = memfd_create("log", MFD_CLOEXEC), .level = LOG_DEBUG, .clock = loop_clock(w->loop)};
     make_settings(w);
+    assert_int_equal(proto_scratch_init(&w->scratch, 32 << 20), 0);
     assert_int_equal(store_open_db(w->store_path, DB_CREATE, &w->db, NULL), 0);
     fake_world_make_key(w, FAKE_ACCOUNT, FAKE_CREDIT, w->key);
     return w;
@@ -127,6 +128,7 @@ int fake_world_down(void **state)
         fake_provider_free(w->providers[i]);
     coord_free(w->coord);
     loop_free(w->loop);
+    proto_scratch_free(&w->scratch);
     db_close(w->db);
     close(w->log.fd);
     remove_files(w);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "coordinator/coord.h"
 #include "net/loop_fake.h"
+#include "proto/shape.h"
 #include "store/keys.h"
 
 #define FAKE_WALL_US INT64_C(1790000000000000)
@@ -19,7 +20,7 @@
 #define FAKE_OUTPUT_PRICE 2000000
 #define FAKE_CREDIT       INT64_C(1000000) /* micro-USD */
 
-enum { FAKE_PROVIDERS = 64, FAKE_CONSUMERS = 3200 };
+enum { FAKE_PROVIDERS = 1024, FAKE_CONSUMERS = 3200 };
 
 struct fake_provider;
 struct fake_consumer;
@@ -34,6 +35,7 @@ struct fake_world {
     char dir[64], store_path[96];
     char key[KEY_TEXT_BYTES];
     uint64_t rand_state;
+    struct proto_scratch scratch; /* of all providers: one message at a time */
     struct fake_provider *providers[FAKE_PROVIDERS];
     size_t n_providers;
     struct fake_consumer *consumers[FAKE_CONSUMERS];
