@@ -291,25 +291,16 @@ static void store_sync_done(struct store_op *op)
         sync->real->done(sync->real);
 }
 
-/* Unthreaded there is nobody else to try again while another process has the lock. */
-static void store_pump_patiently(struct store *s)
-{
-    for (int64_t us = 0; us < STORE_LOCK_PATIENCE_US; us += STORE_LOCK_TRY_MS * 1000) {
-        store_pump(s);
-        if (!s->writes.head)
-            return;
-    }
-    store_give_up(s);
-}
-
 int store_run_sync(struct store *s, struct store_op *op)
 {
     struct store_sync sync = {
         .op = {.run = store_sync_run, .done = store_sync_done, .flags = op->flags}, .real = op};
 
     store_submit(s, &sync.op);
-    if (!s->config.threaded)
-        store_pump_patiently(s);
+    if (!s->config.threaded) { /* nobody would try again */
+        store_pump(s);
+        store_give_up(s);
+    }
     while (!sync.finished) {
         pthread_mutex_lock(&s->lock);
         while (!s->own.finished.head)

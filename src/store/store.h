@@ -108,7 +108,7 @@ size_t store_poll(struct store *s);
  * process's lock keeps waiting stays queued for the next call. */
 void store_pump(struct store *s);
 /* Run one operation, wait for it and return its rc (start-up only, before the loop runs). Delivers
- * what else is finished too. */
+ * what else is finished too. Unthreaded nothing waits for another process's lock: ERR_STORE. */
 int store_run_sync(struct store *s, struct store_op *op);
 
 struct store_stats {

@@ -169,6 +169,7 @@ static void key_list_shows_prefix_account_age_state_and_balance(void **state)
 
     snprintf(revoke, sizeof revoke, "key revoke %.23s...", key);
     assert_int_equal(command(x, revoke), 0);
+    assert_non_null(strstr(x->out, "Revoked."));
     assert_int_equal(command(x, "key list"), 0);
     assert_non_null(strstr(x->out, "  revoked  "));
     snprintf(revoke, sizeof revoke, "key revoke %s", key);
@@ -183,6 +184,7 @@ static void ledger_check_fails_when_a_balance_is_off(void **state)
     assert_int_equal(command(x, "key create alice --credit 1"), 0);
     assert_int_equal(command(x, "ledger check"), 0);
     assert_non_null(strstr(x->out, "The ledger balances.\n"));
+    assert_null(strstr(x->out, "WRONG"));
     db = open_store(x);
     assert_int_equal(db_exec(db, "UPDATE accounts SET balance = balance + 1 WHERE name = 'alice'"),
                      0);
@@ -258,6 +260,30 @@ static void bad_input_is_named_with_the_way_out(void **state)
     }
 }
 
+static void a_credit_beyond_what_a_balance_may_be_makes_no_key(void **state)
+{
+    struct fixture *x = *state;
+    char reference[16];
+    struct db *db;
+
+    assert_int_equal(command(x, "key create alice --credit 1000000"), 0);
+    db = open_store(x);
+    assert_int_equal(db_begin(db), 0);
+    for (int i = 1; i < 1000; i++) {
+        snprintf(reference, sizeof reference, "n%d", i);
+        assert_int_equal(
+            ledger_credit(db, STR("alice"), LEDGER_CREDIT_MAX_MICRO_USD, str_from(reference), 0),
+            0);
+    }
+    assert_int_equal(db_commit(db), 0);
+    db_close(db);
+    assert_int_equal(command(x, "key create alice --credit 0.000001"), ERR_RANGE);
+    assert_non_null(strstr(x->e.text, "the balance of alice would exceed 1000000000 USD"));
+    assert_string_equal(x->out, "");
+    assert_int_equal(command(x, "key list"), 0);
+    assert_null(strstr(strstr(x->out, "alice") + 1, "alice")); /* the first key alone */
+}
+
 static void an_account_name_of_129_bytes_is_refused(void **state)
 {
     struct fixture *x = *state;
@@ -307,6 +333,8 @@ static void usd_is_read_and_written_exactly(void **state)
     }
     usd_format(1500000, text);
     assert_string_equal(text, "1.500000");
+    usd_format(0, text);
+    assert_string_equal(text, "0.000000");
     usd_format(-1, text);
     assert_string_equal(text, "-0.000001");
     usd_format(INT64_MIN, text);
@@ -360,8 +388,14 @@ static void account_set_changes_what_it_is_given_and_nothing_else(void **state) 
     assert_int_equal(settings_of(x, "alice").request_deadline_ms, 20000);
     assert_int_equal(settings_of(x, "bob").request_deadline_ms, 0);
     assert_int_equal(command(x, "account set alice --first-content-ms default"), 0);
+    assert_string_equal(x->out, "Set. A running coordinator goes by it within a second.\n");
     assert_int_equal(settings_of(x, "alice").first_content_ms, 0);
     assert_int_equal(settings_of(x, "alice").request_deadline_ms, 20000);
+    assert_int_equal(command(x, "account set alice --deadline-ms 86400000"), 0);
+    assert_int_equal(command(x, "account set alice --first-content-ms 3600000"), 0);
+    assert_int_equal(settings_of(x, "alice").request_deadline_ms, 86400000);
+    assert_int_equal(command(x, "account set alice --first-content-ms 19"), 0);
+    assert_int_equal(settings_of(x, "alice").first_content_ms, 19);
 }
 
 static void account_show_prints_balance_and_settings(void **state)
@@ -448,6 +482,7 @@ int main(void)
         TEST(key_list_shows_prefix_account_age_state_and_balance),
         TEST(ledger_check_fails_when_a_balance_is_off),
         TEST(bad_input_is_named_with_the_way_out),
+        TEST(a_credit_beyond_what_a_balance_may_be_makes_no_key),
         TEST(an_account_name_of_129_bytes_is_refused),
         TEST(usd_is_read_and_written_exactly),
         TEST(the_help_names_every_command),

@@ -38,6 +38,11 @@ static void a_sound_ledger_is_counted_and_passes(void **state)
     assert_int_equal(
         ledger_check(((struct fake_ledger *)*state)->db, 1700000000000000 + 11 * MINUTE_US, &r), 0);
     assert_int_equal(r.expired_open_holds, 1);
+    tamper(*state, "UPDATE holds SET expires_us = 5 WHERE request_id = 'done'");
+    r = audit(*state); /* at 0: nothing has expired, and what is settled never does */
+    assert_int_equal(r.expired_open_holds, 0);
+    assert_int_equal(ledger_check(((struct fake_ledger *)*state)->db, 6, &r), 0);
+    assert_int_equal(r.expired_open_holds, 0);
 }
 
 /* The figures that must be 0, in the order of `damage`'s columns. */

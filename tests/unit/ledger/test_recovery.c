@@ -199,6 +199,45 @@ static void a_checkpoint_never_goes_back_and_never_touches_a_settled_hold(void *
     assert_balanced(l, 0, 0);
 }
 
+static void a_checkpoint_notes_all_of_its_rows_and_no_more(void **state)
+{
+    static struct ledger_checkpoint c;
+    struct fake_ledger *l = *state;
+
+    ledger_checkpoint_init(&c, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct ledger_checkpoint_row *row = &c.rows[i];
+
+        *row = (struct ledger_checkpoint_row){.prompt_tokens = 10, .delivered_tokens = 20 + i};
+        snprintf(row->request_id, sizeof row->request_id, "r%d", i);
+        hold(l, row->request_id, BOOT_NOW);
+    }
+    c.n = 3;
+    assert_int_equal(run(l, &c.op), 0);
+    assert_int_equal(fake_store_number(l->db, "SELECT sum(delivered_tokens) FROM holds"),
+                     20 + 21 + 22);
+}
+
+/* Into an account of the longest name. */
+static void a_recovered_payment_reaches_its_account(void **state)
+{
+    static struct ledger_checkpoint c;
+    struct fake_ledger *l = *state;
+    char name[ACCOUNT_MAX_BYTES + 1] = "";
+
+    memset(name, 'p', ACCOUNT_MAX_BYTES);
+    hold(l, "r1", BOOT_OLD);
+    ledger_checkpoint_init(&c, NULL);
+    c.n = 1;
+    c.rows[0] = (struct ledger_checkpoint_row){
+        .request_id = "r1", .prompt_tokens = 100, .delivered_tokens = 50};
+    memcpy(c.rows[0].provider_account, name, sizeof name);
+    assert_int_equal(run(l, &c.op), 0);
+    sweep(l);
+    assert_int_equal(balance(l, name), 190);
+    assert_balanced(l, 0, 0);
+}
+
 static void a_recovered_cost_stays_within_the_hold(void **state)
 {
     struct fake_ledger *l = *state;
@@ -266,6 +305,8 @@ int main(void)
         TEST(a_sweep_searches_the_index_and_scans_nothing),
         TEST(a_settle_after_recovery_moves_nothing),
         TEST(a_checkpoint_never_goes_back_and_never_touches_a_settled_hold),
+        TEST(a_checkpoint_notes_all_of_its_rows_and_no_more),
+        TEST(a_recovered_payment_reaches_its_account),
         TEST(a_recovered_cost_stays_within_the_hold),
         TEST(a_sweep_that_charges_nothing_frees_the_idempotency_key),
         TEST(many_holds_are_recovered_in_one_sweep),

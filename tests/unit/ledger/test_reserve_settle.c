@@ -49,6 +49,7 @@ static void amounts_that_make_no_sense_are_refused(void **state)
     struct ledger_reserve most = reserve_of("r3", "alice", INT64_MAX);
     struct ledger_reserve late = reserve_of("r4", "alice", 5);
     struct ledger_reserve priced = reserve_of("r5", "alice", 5);
+    struct ledger_reserve gift = reserve_of("r6", "alice", 5);
 
     late.deadline_mono_us = INT64_MAX;
     priced.price.output_micro_usd_per_mtok = -1;
@@ -59,6 +60,8 @@ static void amounts_that_make_no_sense_are_refused(void **state)
     assert_int_equal(run(l, &priced.op), ERR_RANGE);
     assert_int_equal(balance(l, "alice"), 10000);
     assert_balanced(l, 0, 0);
+    gift.price = (struct price){0, 0};
+    assert_int_equal(run(l, &gift.op), 0);
 }
 
 static void the_same_request_reserves_once(void **state)
@@ -75,11 +78,14 @@ static void the_same_request_reserves_once(void **state)
     assert_int_equal(again.balance_micro_usd, 9000);
     assert_int_equal(run(l, &other_amount.op), ERR_CONFLICT);
     assert_string_equal(other_amount.first_request_id, "r1");
+    assert_true(other_amount.first_open);
     assert_int_equal(run(l, &other_account.op), ERR_CONFLICT);
     assert_balanced(l, 1, 1000);
 
     assert_int_equal(run(l, &s.op), 0);
     assert_int_equal(run(l, &again.op), 0); /* and not again after it ended */
+    assert_int_equal(run(l, &other_amount.op), ERR_CONFLICT);
+    assert_false(other_amount.first_open);
     assert_balanced(l, 0, 0);
 }
 
@@ -280,6 +286,7 @@ static void a_release_gives_everything_back(void **state)
     assert_int_equal(s.refund_micro_usd, 1000);
     assert_int_equal(balance(l, "alice"), 10000);
     assert_int_equal(balance(l, PROVIDER), 0);
+    assert_int_equal(audit(l).accounts, 4 + 1); /* no account is opened for nothing */
     assert_balanced(l, 0, 0);
 }
 
@@ -398,8 +405,17 @@ static void reserve_and_settle_may_share_a_batch(void **state)
     assert_int_equal(r.op.rc, 0);
     assert_int_equal(dear.op.rc, ERR_FUNDS);
     assert_int_equal(s.op.rc, 0);
+    assert_int_equal(s.balance_micro_usd, 9500);
     assert_int_equal(none.op.rc, ERR_NOT_FOUND);
     assert_balanced(l, 0, 0);
+}
+
+static void outcomes_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(ledger_outcome_name(LEDGER_RELEASED), "released");
+    assert_string_equal(ledger_outcome_name(LEDGER_OUTCOME_COUNT - 1), "stopped");
+    assert_string_equal(ledger_outcome_name(LEDGER_OUTCOME_COUNT), "unknown");
 }
 
 /* --- credit --- */
@@ -463,6 +479,7 @@ int main(void)
         TEST(a_provider_without_a_key_earns_to_unclaimed),
         TEST(a_consumer_may_pay_its_own_provider),
         TEST(reserve_and_settle_may_share_a_batch),
+        TEST(outcomes_have_names),
         TEST(a_credit_of_one_reference_counts_once),
         TEST(a_credit_has_limits),
     };

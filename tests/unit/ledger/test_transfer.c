@@ -36,6 +36,11 @@ static int post_run(struct db *db, struct store_op *op)
     return p->rc_after;
 }
 
+static int post_only_run(struct db *db, struct store_op *op)
+{
+    return transfer_post(db, &list_owner(op, struct post_op, op)->t);
+}
+
 /* From alice into the holds, as a credit: those need no hold. */
 static struct post_op post_of(const char *reference, int64_t micro_usd)
 {
@@ -96,10 +101,33 @@ static void an_overdraft_found_at_the_commit_fails_its_operation_alone(void **st
 {
     struct fake_ledger *l = *state;
     struct ledger_reserve good = reserve_of("r1", "alice", 1000);
-    struct post_op overdraft = post_of("a", -500); /* out of the holds, which have nothing yet */
+    struct post_op overdraft = post_of("a", -1500); /* out of the holds, which have less */
     struct store_op *const ops[] = {&overdraft.op, &good.op};
 
+    overdraft.op.run = post_only_run;
     run_all(l, ops, 2);
+    assert_int_equal(overdraft.op.rc, ERR_STORE);
+    assert_int_equal(good.op.rc, 0);
+    assert_balanced(l, 1, 1000);
+    assert_int_equal(balance(l, "alice"), 9000);
+}
+
+/* The same in a batch that is repeated for another's sake: refused at its savepoint's end. */
+static void an_overdraft_in_a_repeated_batch_fails_alone_too(void **state)
+{
+    struct fake_ledger *l = *state;
+    struct post_op undone = post_of("a", 10), overdraft = post_of("b", -500);
+    struct ledger_reserve good = reserve_of("r1", "alice", 1000);
+    struct store_op *const ops[] = {&undone.op, &overdraft.op, &good.op};
+    struct store_stats stats;
+
+    undone.rc_after = ERR_CONFLICT;
+    overdraft.op.run = post_only_run; /* reads no balance, so that nothing is written before */
+    run_all(l, ops, 3);
+    stats = store_stats(l->f.store);
+    assert_int_equal(stats.repeated_batches, 1);
+    assert_int_equal(stats.failed_batches, 0);
+    assert_int_equal(undone.op.rc, ERR_CONFLICT);
     assert_int_equal(overdraft.op.rc, ERR_STORE);
     assert_int_equal(good.op.rc, 0);
     assert_balanced(l, 1, 1000);
@@ -228,6 +256,7 @@ int main(void)
         TEST(a_balance_read_in_the_batch_has_what_the_batch_added),
         TEST(what_an_undone_operation_added_is_not_written),
         TEST(an_overdraft_found_at_the_commit_fails_its_operation_alone),
+        TEST(an_overdraft_in_a_repeated_batch_fails_alone_too),
         TEST(a_line_for_an_account_that_is_not_there_is_refused),
         TEST(a_transaction_over_many_accounts_loses_none),
         TEST(sums_are_written_when_there_are_too_many),

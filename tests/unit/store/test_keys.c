@@ -112,6 +112,12 @@ static void account_names_have_rules(void **state)
     } cases[] = {
         {"a", 0},
         {"Alice.B_c:d@e-9", 0},
+        {"azAZ09._:@-", 0},
+        {"a`", ERR_RANGE},
+        {"a{", ERR_RANGE},
+        {"A[", ERR_RANGE},
+        {"/0", ERR_RANGE},
+        {"9;", ERR_RANGE},
         {"", ERR_RANGE},
         {"with space", ERR_RANGE},
         {"../../etc", ERR_RANGE},

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/list.h"
+#include "store/fsname.h"
 #include "store/keys.h"
 #include "unit/store/fake_store.h"
 
@@ -91,6 +92,7 @@ static void what_waited_for_the_lock_runs_once_in_its_order(void **state)
         ops[i].order = &order;
         store_submit(x->f.store, &ops[i].op);
         assert_int_equal(pump(x), 0);
+        assert_int_equal(store_stats(x->f.store).queued_now, i + 1);
     }
     assert_int_equal(store_stats(x->f.store).lock_waits, 3);
     assert_int_equal(store_stats(x->f.store).failed_batches, 0);
@@ -173,6 +175,19 @@ static void closing_waits_for_nobodys_lock(void **state)
     db_rollback(x->other);
 }
 
+static void an_unthreaded_store_waits_for_nobodys_lock_at_start_up(void **state)
+{
+    struct fixture *x = *state;
+    struct sql_op op;
+
+    assert_int_equal(db_begin(x->other), 0);
+    sql_op_init(&op, insert);
+    assert_int_equal(store_run_sync(x->f.store, &op.op), ERR_STORE);
+    db_rollback(x->other);
+    assert_int_equal(store_run_sync(x->f.store, &op.op), 0);
+    assert_int_equal(rows(x), 1);
+}
+
 /* --- reads and batches --- */
 
 static int count_run(struct db *db, struct store_op *op)
@@ -219,6 +234,37 @@ static void reads_and_batches_take_turns(void **state)
     assert_int_equal(after.batches - before.batches, 2); /* a read is no commit */
     assert_int_equal(after.reads - before.reads, READS);
     assert_int_equal(after.ops - before.ops, READS + WRITES);
+}
+
+static void count_wake(void *ud)
+{
+    ++*(int *)ud;
+}
+
+static void whoever_pumps_is_told_of_reads_and_of_writes(void **state)
+{
+    struct fixture *x = *state;
+    struct store_config config = fake_store_config(&x->f);
+    struct sql_op read, write;
+    int wakes = 0;
+
+    store_close(x->f.store);
+    x->f.store = NULL;
+    config.wake = count_wake;
+    config.wake_ud = &wakes;
+    assert_int_equal(store_open(&config, &x->f.store, NULL), 0);
+    store_kick(x->f.store);
+    assert_int_equal(wakes, 0);
+    read_op_init(&read);
+    store_push(x->f.store, &read.op);
+    assert_int_equal(wakes, 0);
+    store_kick(x->f.store);
+    assert_int_equal(wakes, 1);
+    assert_int_equal(pump(x), 1);
+    sql_op_init(&write, insert);
+    store_submit(x->f.store, &write.op);
+    assert_int_equal(wakes, 2);
+    assert_int_equal(pump(x), 1);
 }
 
 static void a_read_that_writes_is_undone_and_told_so(void **state)
@@ -279,6 +325,19 @@ static void a_file_system_without_shared_memory_is_named(void **state)
     assert_int_equal(remove(path), 0);
 }
 
+static void file_systems_have_names_or_numbers(void **state)
+{
+    char name[FSNAME_BYTES];
+
+    (void)state;
+    fsname("/proc", name);
+    assert_string_equal(name, "0x9fa0"); /* PROC_SUPER_MAGIC of statfs(2) */
+    fsname("/dev", name);
+    assert_string_equal(name, "tmpfs"); /* devtmpfs tells the same */
+    fsname("/no/such/file", name);
+    assert_string_equal(name, "unknown");
+}
+
 static void commits_reach_the_disk_itself(void **state)
 {
     struct fixture *x = *state;
@@ -334,10 +393,13 @@ int main(void)
         TEST(an_operation_fails_after_five_seconds_without_the_lock_and_a_younger_waits),
         TEST(an_old_operation_has_its_five_seconds_of_trying),
         TEST(closing_waits_for_nobodys_lock),
+        TEST(an_unthreaded_store_waits_for_nobodys_lock_at_start_up),
         TEST(reads_and_batches_take_turns),
+        TEST(whoever_pumps_is_told_of_reads_and_of_writes),
         TEST(a_read_that_writes_is_undone_and_told_so),
         TEST(an_operation_knows_when_it_was_submitted_and_when_it_was_durable),
         TEST(a_file_system_without_shared_memory_is_named),
+        TEST(file_systems_have_names_or_numbers),
         TEST(commits_reach_the_disk_itself),
         TEST(a_log_that_a_long_read_made_grow_is_cut_again),
     };

@@ -171,12 +171,16 @@ static void a_link_to_nothing_makes_no_store(void **state)
 static void a_missing_store_is_not_begun_again(void **state) /* FR-50 */
 {
     struct fixture *x = *state;
+    char text[128];
 
     fake_store_reopen(&x->f);
     close_store(x);
     assert_int_equal(unlink(x->f.path), 0);
     assert_int_equal(try_open(x, x->f.path), ERR_STORE);
     says(x, "is missing or blank");
+    read_lock_file(x, text);
+    text[strlen(text) - 1] = '\0';
+    says(x, strchr(text, '\n') + 1); /* the id of the store that was here */
     says(x, "--store-new");
     assert_int_equal(access(x->f.path, F_OK), -1);
 }
