@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/child.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,13 +11,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 
-enum { OUTPUT_BYTES = 16 << 10, START_TRIES = 1500, ARGS_MAX = 48, PAUSE_NS = 20000000 };
+enum {
+    OUTPUT_BYTES = 16 << 10,
+    METRICS_BYTES = 1 << 20,
+    START_TRIES = 1500,
+    ARGS_MAX = 48,
+    PAUSE_NS = 20000000
+};
 
 static const char callgrind_file[] = "callgrind.out";
 
@@ -62,38 +71,6 @@ static pid_t child_start_logged(char *const argv[], const char *log, int core)
     if (fd >= 0)
         close(fd);
     return pid;
-}
-
-static int child_make_key(const char *program, const char *store,
-                          char ret_key[static CHILD_KEY_BYTES], struct err *ret_err)
-{
-    char *argv[] = {(char *)program, "--store",  (char *)store, "key", "create",
-                    "bench",         "--credit", "1000000",     NULL};
-    char out[4096] = "";
-    size_t n = 0;
-    ssize_t got;
-    char *last;
-    int fds[2], status;
-    pid_t pid;
-
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_errno(ret_err, ERR_IO, errno, "no pipe");
-    pid = child_spawn(argv, fds[1], STDOUT_FILENO, -1);
-    close(fds[1]);
-    while (pid > 0 && n < sizeof out - 1 && (got = read(fds[0], out + n, sizeof out - 1 - n)) > 0)
-        n += (size_t)got;
-    close(fds[0]);
-    if (pid < 0)
-        return err_errno(ret_err, ERR_IO, errno, "cannot start %s", program);
-    waitpid(pid, &status, 0);
-    while (n > 0 && out[n - 1] == '\n')
-        out[--n] = 0;
-    last = strrchr(out, '\n');
-    last = last ? last + 1 : out;
-    if (status != 0 || strlen(last) >= CHILD_KEY_BYTES)
-        return err_set(ret_err, ERR_IO, "`key create` failed");
-    memcpy(ret_key, last, strlen(last) + 1);
-    return 0;
 }
 
 /* The line "… event=started … port=N …" of its log says that it listens. */
@@ -144,47 +121,127 @@ static void child_push(struct child_argv *argv, const char *arg)
         argv->at[argv->n++] = (char *)arg; /* execvp does not write to it */
 }
 
+static void child_push_all(struct child_argv *argv, const char *const *args)
+{
+    for (int i = 0; args && args[i]; i++)
+        child_push(argv, args[i]);
+}
+
 static pid_t child_start_coordinator(const struct child_config *config, const struct child *c,
                                      const char *log)
 {
-    const char *common[] = {"--port", "0",           "--min-trust", "none", "--rate",
-                            "0",      "--log-level", "info",        NULL};
-    char store[CHILD_PATH_BYTES + 16], counts[CHILD_PATH_BYTES + 64];
+    const char *common[] = {"--rate", "0", "--log-level", "info", NULL};
+    char store[CHILD_PATH_BYTES + 16], counts[CHILD_PATH_BYTES + 64], port[8], metrics[32];
     struct child_argv argv = {.n = 0};
 
     snprintf(store, sizeof store, "%s/store.db", c->dir);
     snprintf(counts, sizeof counts, "--callgrind-out-file=%s/%s", c->dir, callgrind_file);
+    snprintf(port, sizeof port, "%u", c->port);
+    snprintf(metrics, sizeof metrics, "127.0.0.1:%u", c->metrics_port);
     if (config->count_instructions) {
         child_push(&argv, "valgrind");
         child_push(&argv, "--tool=callgrind");
         child_push(&argv, counts);
     }
-    child_push(&argv, config->program);
-    child_push(&argv, "--store");
-    child_push(&argv, store);
-    child_push(&argv, "--loop");
-    child_push(&argv, config->loop_name);
-    for (int i = 0; common[i]; i++)
-        child_push(&argv, common[i]);
-    for (int i = 0; config->args && config->args[i]; i++)
-        child_push(&argv, config->args[i]);
+    child_push_all(&argv,
+                   (const char *const[]){config->program, "--store", store, "--loop",
+                                         config->loop_name, "--port", port, "--min-trust",
+                                         config->min_trust ? config->min_trust : "none", NULL});
+    child_push_all(&argv, common);
+    if (config->metrics)
+        child_push_all(&argv, (const char *const[]){"--metrics", metrics, NULL});
+    child_push_all(&argv, config->args);
     return argv.full ? -1 : child_start_logged(argv.at, log, config->core);
 }
 
 static int child_start_in(const struct child_config *config, struct child *c, struct err *ret_err)
 {
-    char store[CHILD_PATH_BYTES + 16], log[CHILD_PATH_BYTES + 16];
-    int rc;
+    char log[CHILD_PATH_BYTES + 16];
 
-    snprintf(store, sizeof store, "%s/store.db", c->dir);
-    snprintf(log, sizeof log, "%s/log", c->dir);
-    rc = child_make_key(config->program, store, c->key, ret_err);
-    if (rc < 0)
-        return rc;
+    snprintf(log, sizeof log, "%s/log-%d", c->dir, c->starts++);
     c->pid = child_start_coordinator(config, c, log);
     if (c->pid < 0)
         return err_errno(ret_err, ERR_IO, errno, "cannot start %s", config->program);
     return child_wait_until_started(c->pid, log, &c->port, ret_err);
+}
+
+/* A port that is free now. */
+static uint16_t child_free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = sock >= 0 && bind(sock, (struct sockaddr *)&at, sizeof at) == 0 &&
+              getsockname(sock, (struct sockaddr *)&at, &n) == 0;
+
+    if (sock >= 0)
+        close(sock);
+    return ok ? ntohs(at.sin_port) : 0;
+}
+
+/* The whole of what a socket says until its end. */
+static size_t child_read_all(int fd, char *ret_text, size_t cap)
+{
+    size_t n = 0;
+    ssize_t got = 1;
+
+    while (n < cap - 1 && (got = read(fd, ret_text + n, cap - 1 - n)) > 0)
+        n += (size_t)got;
+    ret_text[n] = '\0';
+    return n;
+}
+
+int child_command(const char *program, const struct child *c, const char *const *words,
+                  char *ret_output, size_t cap)
+{
+    char store[CHILD_PATH_BYTES + 16];
+    struct child_argv argv = {.n = 0};
+    int fds[2], status;
+    pid_t pid;
+
+    snprintf(store, sizeof store, "%s/store.db", c->dir);
+    child_push_all(&argv, (const char *const[]){program, "--store", store, NULL});
+    child_push_all(&argv, words);
+    if (argv.full || pipe2(fds, O_CLOEXEC) < 0)
+        return ERR_IO;
+    pid = child_spawn(argv.at, fds[1], STDOUT_FILENO, -1);
+    close(fds[1]);
+    (void)child_read_all(fds[0], ret_output, cap);
+    close(fds[0]);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return ERR_IO;
+    return WEXITSTATUS(status);
+}
+
+/* The last line of what `key create` prints. */
+static int child_make_key(const struct child_config *config, struct child *c, struct err *ret_err)
+{
+    static const char *const words[] = {"key", "create", "bench", "--credit", "1000000", NULL};
+    char out[4096];
+    int status = child_command(config->program, c, words, out, sizeof out);
+    size_t n = strlen(out);
+    char *last;
+
+    if (status < 0)
+        return err_set(ret_err, ERR_IO, "cannot start %s", config->program);
+    while (n > 0 && out[n - 1] == '\n')
+        out[--n] = 0;
+    last = strrchr(out, '\n');
+    last = last ? last + 1 : out;
+    if (status != 0 || strlen(last) >= CHILD_KEY_BYTES)
+        return err_set(ret_err, ERR_IO, "`key create` failed");
+    memcpy(c->key, last, strlen(last) + 1);
+    return 0;
+}
+
+static int child_start_first(const struct child_config *config, struct child *c,
+                             struct err *ret_err)
+{
+    int rc = child_make_key(config, c, ret_err);
+
+    if (config->metrics)
+        c->metrics_port = child_free_port();
+    return rc < 0 ? rc : child_start_in(config, c, ret_err);
 }
 
 int child_start(const struct child_config *config, struct child *ret_child, struct err *ret_err)
@@ -196,12 +253,62 @@ int child_start(const struct child_config *config, struct child *ret_child, stru
     snprintf(c.dir, sizeof c.dir, "%s/darkbloom-bench-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(c.dir))
         return err_errno(ret_err, ERR_IO, errno, "cannot make a directory %s", c.dir);
-    rc = child_start_in(config, &c, ret_err);
+    rc = child_start_first(config, &c, ret_err);
     if (rc < 0)
         child_stop(&c);
     else
         *ret_child = c;
     return rc;
+}
+
+int child_restart(const struct child_config *config, struct child *c, struct err *ret_err)
+{
+    kill(c->pid, SIGKILL);
+    waitpid(c->pid, NULL, 0);
+    return child_start_in(config, c, ret_err);
+}
+
+int child_gauge(const struct child *c, const char *name, double *ret_value)
+{
+    static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(c->metrics_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timeval patience = {.tv_sec = 1};
+    int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char *text = malloc(METRICS_BYTES);
+    char *line = NULL, wanted[128];
+
+    snprintf(wanted, sizeof wanted, "\n%s ", name);
+    if (text && sock >= 0 &&
+        setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+        connect(sock, (struct sockaddr *)&to, sizeof to) == 0 &&
+        write(sock, ask, sizeof ask - 1) == (ssize_t)(sizeof ask - 1) &&
+        child_read_all(sock, text, METRICS_BYTES) > 0)
+        line = strstr(text, wanted);
+    if (line)
+        *ret_value = strtod(line + strlen(wanted), NULL);
+    if (sock >= 0)
+        close(sock);
+    free(text);
+    return line ? 0 : ERR_IO;
+}
+
+int64_t child_resident_kib(pid_t pid)
+{
+    char path[64], line[256];
+    int64_t kib = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtoll(line + 6, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return kib;
 }
 
 int child_instructions(const struct child *c, const char *program,

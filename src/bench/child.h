@@ -18,18 +18,32 @@ struct child_config {
     const char *loop_name;   /* "uv" or "epoll" */
     int core;                /* pinned to it; negative: not pinned */
     bool count_instructions; /* under valgrind's callgrind: about 50 times slower */
+    const char *min_trust;   /* NULL: "none" */
+    bool metrics;            /* it answers child_gauge */
     const char *const *args; /* more of its arguments, NULL-terminated; NULL: none */
 };
 
 struct child {
     pid_t pid;
-    uint16_t port;
+    uint16_t port, metrics_port; /* metrics_port 0: none */
+    int starts;
     char dir[CHILD_PATH_BYTES]; /* temporary; removed at the end */
     char key[CHILD_KEY_BYTES];  /* a key with credit */
 };
 
 /* Start the program and wait until it listens. `ret_child` is untouched on failure. */
 int child_start(const struct child_config *config, struct child *ret_child, struct err *ret_err);
+/* Kill it (SIGKILL) and start it again on the same port over the same store. */
+int child_restart(const struct child_config *config, struct child *c, struct err *ret_err);
+/* A gauge or counter without labels, by the name that /metrics gives it. Waits for the answer.
+ * ERR_IO where it does not come within a second or has no such name. */
+int child_gauge(const struct child *c, const char *name, double *ret_value);
+/* Run one of its commands over the store (`ledger check`): the exit status, its output in
+ * *ret_output, cut. ERR_IO where it cannot be started. */
+int child_command(const char *program, const struct child *c, const char *const *words,
+                  char *ret_output, size_t cap);
+/* Resident memory, KiB; 0 where it is gone. */
+int64_t child_resident_kib(pid_t pid);
 /* Ask it to stop (SIGTERM) and wait until it has; its directory stays until child_stop. */
 void child_finish(struct child *c);
 /* Instructions that it and its threads executed; only after child_finish of a child that counts.

@@ -34,6 +34,11 @@ static int bench_main_instructions(const struct places *p)
     return bench_instructions_section(p->program);
 }
 
+static int bench_main_fleet(const struct places *p)
+{
+    return bench_fleet_section(p->program);
+}
+
 static int bench_main_store(const struct places *p)
 {
     (void)p;
@@ -53,10 +58,10 @@ static int bench_main_numerics(const struct places *p)
 static const struct {
     const char *name;
     int (*run)(const struct places *places);
-} sections[] = {{"latency", bench_main_latency},  {"requests", bench_main_requests},
-                {"relay", bench_main_relay},      {"instructions", bench_main_instructions},
-                {"store", bench_main_store},      {"engine", bench_main_engine},
-                {"numerics", bench_main_numerics}};
+} sections[] = {{"latency", bench_main_latency}, {"requests", bench_main_requests},
+                {"relay", bench_main_relay},     {"instructions", bench_main_instructions},
+                {"fleet", bench_main_fleet},     {"store", bench_main_store},
+                {"engine", bench_main_engine},   {"numerics", bench_main_numerics}};
 
 /* No name: all of them. */
 static bool bench_main_is_chosen(const char *name, int n, char **names)
