@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# make bench: the release build's figures beside their budgets; BENCH_ARGS chooses sections
-# (latency requests relay instructions store engine numerics), e.g. make bench BENCH_ARGS="engine numerics".
+# make bench: the release build's figures beside their budgets; BENCH_ARGS chooses sections (latency requests relay
+# instructions fleet store engine numerics), e.g. make bench BENCH_ARGS="engine numerics". The section soak runs only
+# when it is named, for SOAK_MINUTES (30).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$ROOT/scripts/lib/build.sh"

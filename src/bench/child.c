@@ -268,6 +268,29 @@ int child_restart(const struct child_config *config, struct child *c, struct err
     return child_start_in(config, c, ret_err);
 }
 
+/* "name 3" or "name{label="x"} 3", each on a line of its own; the table says "# TYPE name" also
+ * where it has no values. */
+static int child_sum(const char *text, const char *name, double *ret_value)
+{
+    char wanted[128];
+    double sum = 0;
+    size_t n;
+
+    snprintf(wanted, sizeof wanted, "\n# TYPE %s ", name);
+    if (!strstr(text, wanted))
+        return ERR_IO;
+    n = (size_t)snprintf(wanted, sizeof wanted, "\n%s", name);
+    for (const char *at = strstr(text, wanted); at; at = strstr(at + n, wanted)) {
+        const char *end = at + 1 + strcspn(at + 1, "\n");
+        const char *space = memrchr(at + n, ' ', (size_t)(end - at) - n);
+
+        if (space && (at[n] == ' ' || at[n] == '{'))
+            sum += strtod(space, NULL);
+    }
+    *ret_value = sum;
+    return 0;
+}
+
 int child_gauge(const struct child *c, const char *name, double *ret_value)
 {
     static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
@@ -277,21 +300,18 @@ int child_gauge(const struct child *c, const char *name, double *ret_value)
     const struct timeval patience = {.tv_sec = 1};
     int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char *text = malloc(METRICS_BYTES);
-    char *line = NULL, wanted[128];
+    int rc = ERR_IO;
 
-    snprintf(wanted, sizeof wanted, "\n%s ", name);
     if (text && sock >= 0 &&
         setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
         connect(sock, (struct sockaddr *)&to, sizeof to) == 0 &&
         write(sock, ask, sizeof ask - 1) == (ssize_t)(sizeof ask - 1) &&
         child_read_all(sock, text, METRICS_BYTES) > 0)
-        line = strstr(text, wanted);
-    if (line)
-        *ret_value = strtod(line + strlen(wanted), NULL);
+        rc = child_sum(text, name, ret_value);
     if (sock >= 0)
         close(sock);
     free(text);
-    return line ? 0 : ERR_IO;
+    return rc;
 }
 
 int64_t child_resident_kib(pid_t pid)

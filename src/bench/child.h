@@ -35,8 +35,8 @@ struct child {
 int child_start(const struct child_config *config, struct child *ret_child, struct err *ret_err);
 /* Kill it (SIGKILL) and start it again on the same port over the same store. */
 int child_restart(const struct child_config *config, struct child *c, struct err *ret_err);
-/* A gauge or counter without labels, by the name that /metrics gives it. Waits for the answer.
- * ERR_IO where it does not come within a second or has no such name. */
+/* A gauge or counter by the name that /metrics gives it, summed over its labels. Waits for the
+ * answer. ERR_IO where it does not come within a second or has no such name. */
 int child_gauge(const struct child *c, const char *name, double *ret_value);
 /* Run one of its commands over the store (`ledger check`): the exit status, its output in
  * *ret_output, cut. ERR_IO where it cannot be started. */

@@ -9,68 +9,39 @@
 
 #include "bench/sections.h"
 
-struct places {
-    const char *program; /* the coordinator */
-    const char *model;
-};
-
-static int bench_main_latency(const struct places *p)
+static int bench_main_store(const char *unused)
 {
-    return bench_latency_section(p->program);
-}
-
-static int bench_main_requests(const struct places *p)
-{
-    return bench_requests_section(p->program);
-}
-
-static int bench_main_relay(const struct places *p)
-{
-    return bench_relay_section(p->program);
-}
-
-static int bench_main_instructions(const struct places *p)
-{
-    return bench_instructions_section(p->program);
-}
-
-static int bench_main_fleet(const struct places *p)
-{
-    return bench_fleet_section(p->program);
-}
-
-static int bench_main_store(const struct places *p)
-{
-    (void)p;
+    (void)unused;
     return bench_store_section();
 }
 
-static int bench_main_engine(const struct places *p)
-{
-    return bench_engine_section(p->model);
-}
-
-static int bench_main_numerics(const struct places *p)
-{
-    return bench_numerics_section(p->model);
-}
+enum bench_main_needs { NEEDS_PROGRAM, NEEDS_MODEL };
 
 static const struct {
     const char *name;
-    int (*run)(const struct places *places);
-} sections[] = {{"latency", bench_main_latency}, {"requests", bench_main_requests},
-                {"relay", bench_main_relay},     {"instructions", bench_main_instructions},
-                {"fleet", bench_main_fleet},     {"store", bench_main_store},
-                {"engine", bench_main_engine},   {"numerics", bench_main_numerics}};
+    int (*run)(const char *path); /* of the coordinator's program, or of the model */
+    enum bench_main_needs needs;
+    bool only_named; /* it takes long: not among all of them */
+} sections[] = {
+    {"latency", bench_latency_section, NEEDS_PROGRAM, false},
+    {"requests", bench_requests_section, NEEDS_PROGRAM, false},
+    {"relay", bench_relay_section, NEEDS_PROGRAM, false},
+    {"instructions", bench_instructions_section, NEEDS_PROGRAM, false},
+    {"fleet", bench_fleet_section, NEEDS_PROGRAM, false},
+    {"soak", bench_soak_section, NEEDS_PROGRAM, true},
+    {"store", bench_main_store, NEEDS_PROGRAM, false},
+    {"engine", bench_engine_section, NEEDS_MODEL, false},
+    {"numerics", bench_numerics_section, NEEDS_MODEL, false},
+};
 
-/* No name: all of them. */
-static bool bench_main_is_chosen(const char *name, int n, char **names)
+/* No name: all but those that have to be named. */
+static bool bench_main_is_chosen(size_t section, int n, char **names)
 {
     for (int i = 0; i < n; i++) {
-        if (strcmp(name, names[i]) == 0)
+        if (strcmp(sections[section].name, names[i]) == 0)
             return true;
     }
-    return n == 0;
+    return n == 0 && !sections[section].only_named;
 }
 
 static int bench_main_usage(FILE *to)
@@ -113,8 +84,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("# darkbloom-bench %s\n", DARKBLOOM_VERSION);
     for (size_t i = 0; rc == 0 && i < sizeof sections / sizeof sections[0]; i++) {
-        if (bench_main_is_chosen(sections[i].name, argc - 3, argv + 3))
-            rc = sections[i].run(&(struct places){argv[1], argv[2]});
+        if (bench_main_is_chosen(i, argc - 3, argv + 3))
+            rc = sections[i].run(argv[sections[i].needs == NEEDS_PROGRAM ? 1 : 2]);
     }
     return rc < 0 ? 1 : 0;
 }

@@ -17,6 +17,11 @@ int bench_instructions_section(const char *program);
  * everything beside two that are full. */
 int bench_fleet_section(const char *program);
 
+/* Providers and consumers that come and go at random for SOAK_MINUTES (30). Only when named: it is
+ * no part of a run of all sections. An error where memory grows, a request is stuck or the ledger
+ * is out of balance. */
+int bench_soak_section(const char *program);
+
 /* Durable reserve and settle beside the disk's own fdatasync. */
 int bench_store_section(void);
 
