@@ -128,6 +128,8 @@ void http_stream_abort(struct http_exchange *x);
 void http_flush(struct http_exchange *x);
 
 size_t http_out_pending(const struct http_exchange *x);
+/* Whether `n` bytes more fit into the budget that the connection is charged to. */
+bool http_out_has_room(const struct http_exchange *x, size_t n);
 bool http_out_blocked(const struct http_exchange *x);
 uint64_t
 http_out_taken(const struct http_exchange *x); /* bytes of the connection the socket took */

@@ -292,6 +292,11 @@ size_t http_out_pending(const struct http_exchange *x)
     return conn_out_pending(x->conn);
 }
 
+bool http_out_has_room(const struct http_exchange *x, size_t n)
+{
+    return budget_refuser(conn_budget(x->conn), n) == NULL;
+}
+
 void http_flush(struct http_exchange *x)
 {
     conn_flush(x->conn);

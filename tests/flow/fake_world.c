@@ -18,6 +18,8 @@
 #include "fake_provider.h"
 #include "ledger/ledger.h"
 
+enum { SETTINGS_MAX_BYTES = 64 << 10 };
+
 /* splitmix64: the same ids and ties on every run. */
 static void fill(void *ud, void *ret_bytes, size_t n)
 {
@@ -78,10 +80,28 @@ struct fake_world *fake_world_new(void)
     snprintf(w->store_path, sizeof w->store_path, "%s/test.db", w->dir);
     w->log = (struct log){
         .fd = memfd_create("log", MFD_CLOEXEC), .level = LOG_DEBUG, .clock = loop_clock(w->loop)};
+    arena_init(&w->region, SETTINGS_MAX_BYTES);
     make_settings(w);
     assert_int_equal(proto_scratch_init(&w->scratch, 32 << 20), 0);
     assert_int_equal(store_open_db(w->store_path, DB_CREATE, &w->db, NULL), 0);
     fake_world_make_key(w, FAKE_ACCOUNT, FAKE_CREDIT, w->key);
+    return w;
+}
+
+struct fake_world *fake_world_new_with_defaults(void)
+{
+    const struct cfg_source source = {.table = &settings_table};
+    struct fake_world *w = fake_world_new();
+    const struct settings own = w->settings;
+
+    assert_int_equal(cfg_load(&source, (struct str){0}, NULL, &w->region, &w->settings, NULL), 0);
+    w->settings.port = own.port;
+    w->settings.store_path = own.store_path;
+    w->settings.cors_origin = own.cors_origin;
+    w->settings.min_trust = own.min_trust;
+    w->settings.rate_per_s = own.rate_per_s;
+    w->settings.models = own.models;
+    w->settings.n_models = own.n_models;
     return w;
 }
 
@@ -132,6 +152,7 @@ int fake_world_down(void **state)
     db_close(w->db);
     close(w->log.fd);
     remove_files(w);
+    arena_free(&w->region);
     free(w);
     return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef TESTS_FLOW_FAKE_WORLD_H
 #define TESTS_FLOW_FAKE_WORLD_H
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "coordinator/coord.h"
 #include "net/loop_fake.h"
@@ -29,6 +30,7 @@ struct fake_world {
     struct loop *loop;
     struct settings settings; /* changed before fake_world_start */
     struct settings_model model;
+    struct arena region; /* of settings that were loaded */
     struct coord *coord;
     struct log log;
     struct db *db; /* a second handle: what others see, and tampering */
@@ -50,6 +52,8 @@ int fake_world_down(void **state);
 
 /* The two halves of fake_world_up, for tests that change w->settings in between. */
 struct fake_world *fake_world_new(void);
+/* With the defaults of the product's own table for every limit and time-out, but for the rate. */
+struct fake_world *fake_world_new_with_defaults(void);
 void fake_world_start(struct fake_world *w);
 
 /* The coordinator ends at once, whatever runs. */

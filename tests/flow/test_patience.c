@@ -14,16 +14,8 @@ enum { PROMPT = 80 };
 
 static struct fake_world *product_world(void)
 {
-    struct fake_world *w = fake_world_new();
-    struct settings *s = &w->settings;
+    struct fake_world *w = fake_world_new_with_defaults();
 
-    s->queue_wait_ms = 8000;
-    s->accept_timeout_ms = 2500;
-    s->first_token_timeout_ms = 5000;
-    s->first_token_per_token_us = 10000;
-    s->first_content_ms = 9000;
-    s->token_gap_timeout_ms = 10000;
-    s->head_after_ms = 8500;
     fake_world_start(w);
     return w;
 }

@@ -15,6 +15,9 @@ struct relay_early {
 /* A provider may go on past the limit by what its last step held; beyond that it is stopped. */
 enum { RELAY_OVERRUN_TOKENS = 64 };
 
+/* So much a socket takes of a consumer that keeps up, without being tried. */
+enum { RELAY_UNTRIED_BYTES = 4096 };
+
 /* The early head of a stream leaves so long before its limit to first content, whatever the account
  * has set. */
 enum { RELAY_HEAD_BEFORE_US = 200000 };
@@ -276,12 +279,23 @@ void flow_watch_head(struct request *r)
         loop_timer_set(r->coord->loop, &r->head_timer, due > 0 ? due : 0, relay_on_head_timer, r);
 }
 
+/* Chunks that came in one read with the end have not been tried on the socket yet: of more than it
+ * takes in any case, see first whether it takes them (R11). False: the consumer is gone. */
+static bool relay_try_socket(struct request *r)
+{
+    if (r->reply.x && http_out_pending(r->reply.x) > RELAY_UNTRIED_BYTES)
+        http_flush(r->reply.x);
+    return r->stage == STAGE_RELAY;
+}
+
 enum flow_verdict flow_relay(struct request *r)
 {
     struct reply *rp = &r->reply;
 
     if (r->tries.state != ATTEMPT_COMPLETED || !relay_may_leave(r) || r->tries.early.len > 0)
         return FLOW_WAIT;
+    if (!relay_try_socket(r))
+        return FLOW_NEXT;
     if (rp->x && http_out_blocked(rp->x)) {
         http_on_drain(rp->x, relay_on_drain, r);
         return FLOW_WAIT;

@@ -39,6 +39,20 @@ static void settle_count(struct request *r)
                       bill->prompt_tokens, bill->completion_tokens, r->outcome != LEDGER_RELEASED);
 }
 
+/* An answer that cannot be put together here is not delivered, and costs nothing. */
+static void settle_prepare(struct request *r)
+{
+    struct reply *rp = &r->reply;
+
+    if (r->outcome != LEDGER_COMPLETED || !rp->x || !rp->ops->prepare || rp->ops->prepare(rp) == 0)
+        return;
+    api_error_set(&r->error, API_OVERLOADED, NULL,
+                  "the coordinator has no room to put this answer together; ask for fewer tokens, "
+                  "or for a stream");
+    r->outcome = LEDGER_STOPPED;
+    settle_count(r);
+}
+
 static void settle_send(struct request *r);
 
 static void settle_again(void *ud)
@@ -149,6 +163,7 @@ enum flow_verdict flow_settle(struct request *r)
     settle_flush(r);
     if (r->hold.state == HOLD_SUBMITTED || r->hold.state == HOLD_COMMITTED) {
         settle_count(r);
+        settle_prepare(r);
         hold_move(r, HOLD_SETTLING);
         settle_send(r);
     } else {

@@ -13,6 +13,8 @@ static void whole_head(struct reply *rp)
 /* A provider may go on past the limit by what its last step held. */
 enum { WHOLE_OVERRUN_TOKENS = 64 };
 
+enum { WHOLE_HEAD_BYTES = 8 << 10 }; /* of a response, at most */
+
 static int whole_open(struct reply *rp)
 {
     size_t bytes = chunk_join_bytes(rp->output_limit + WHOLE_OVERRUN_TOKENS);
@@ -37,8 +39,8 @@ static void whole_restart(struct reply *rp)
     rp->join = NULL;
 }
 
-/* The joined answer and its receipt, in rp->text. */
-static int whole_write(struct reply *rp)
+/* The joined answer and its receipt, for which the connection has room. */
+static int whole_prepare(struct reply *rp)
 {
     const struct chunk_head head = {.id = arena_printf(rp->region, "chatcmpl-%s", rp->request_id),
                                     .model = rp->model,
@@ -49,11 +51,12 @@ static int whole_write(struct reply *rp)
     buf_init(&receipt, REPLY_MAX_BYTES);
     if (rc == 0)
         rc = reply_receipt_append(rp, &receipt);
-    buf_clear(&rp->text);
     if (rc == 0)
         rc = chunk_join_write(rp->join, &head, rp->bill.prompt_tokens, rp->bill.completion_tokens,
-                              buf_view(&receipt), &rp->text);
+                              buf_view(&receipt), &rp->whole);
     buf_free(&receipt);
+    if (rc == 0 && !http_out_has_room(rp->x, WHOLE_HEAD_BYTES + rp->whole.len))
+        rc = ERR_LIMIT;
     return rc;
 }
 
@@ -62,19 +65,10 @@ static void whole_end(struct reply *rp)
     struct http_header headers[REPLY_MAX_HEADERS];
     struct http_exchange *x = rp->x;
     size_t n = reply_headers(rp, STR("application/json"), headers);
-    int rc = whole_write(rp);
 
-    if (rc < 0) {
-        struct api_error e;
-
-        api_error_set(&e, API_INTERNAL, NULL, "the answer could not be put together: %s",
-                      err_str(rc));
-        reply_error_json(rp, &e);
-        return;
-    }
     rp->x = NULL;
     reply_move(rp, REPLY_ENDED);
-    http_respond(x, 200, headers, n, buf_view(&rp->text));
+    http_respond(x, 200, headers, n, buf_view(&rp->whole));
 }
 
 static int64_t whole_delivered(struct reply *rp)
@@ -87,5 +81,6 @@ const struct reply_ops reply_chat_whole = {.head = whole_head,
                                            .chunk = whole_chunk,
                                            .restart = whole_restart,
                                            .error = reply_error_json,
+                                           .prepare = whole_prepare,
                                            .end = whole_end,
                                            .delivered = whole_delivered};

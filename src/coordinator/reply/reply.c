@@ -26,6 +26,7 @@ void reply_init(struct reply *rp, struct coord *c, struct http_exchange *x, stru
 {
     *rp = (struct reply){.ops = &reply_chat_whole, .coord = c, .x = x, .region = region};
     buf_init(&rp->text, REPLY_MAX_BYTES);
+    buf_init(&rp->whole, REPLY_MAX_BYTES);
     arena_init(&rp->rewrite, REPLY_MAX_BYTES);
 }
 
@@ -46,6 +47,7 @@ void reply_free(struct reply *rp)
     chunk_join_free(rp->join);
     rp->join = NULL; /* it lay in the request's region */
     buf_free(&rp->text);
+    buf_free(&rp->whole);
     arena_free(&rp->rewrite);
 }
 

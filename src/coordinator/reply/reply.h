@@ -75,7 +75,10 @@ struct reply_ops {
     void (*restart)(struct reply *rp);
     /* The request failed: an error answer, or an error event when the head has left. */
     void (*error)(struct reply *rp, const struct api_error *e);
-    /* The answer is complete: usage, receipt, end. */
+    /* The answer is complete, and its bill is known: put together what leaves in one piece, so that
+     * it is charged only if it can leave. 0 or negative; NULL where it has left already. */
+    int (*prepare)(struct reply *rp);
+    /* The answer is complete, and was prepared: usage, receipt, end. */
     void (*end)(struct reply *rp);
     /* Tokens the consumer's socket has taken. */
     int64_t (*delivered)(struct reply *rp);
@@ -107,6 +110,7 @@ struct reply {
     int64_t created_s;
     struct chunk_join *join;
     struct buf text;      /* scratch for what is rewritten */
+    struct buf whole;     /* an answer in one piece */
     struct arena rewrite; /* of one chunk: used again for the next */
 };
 
