@@ -15,6 +15,12 @@ static int bench_main_store(const char *unused)
     return bench_store_section();
 }
 
+static int bench_main_routing(const char *unused)
+{
+    (void)unused;
+    return bench_routing_section();
+}
+
 enum bench_main_needs { NEEDS_PROGRAM, NEEDS_MODEL };
 
 static const struct {
@@ -29,6 +35,7 @@ static const struct {
     {"instructions", bench_instructions_section, NEEDS_PROGRAM, false},
     {"fleet", bench_fleet_section, NEEDS_PROGRAM, false},
     {"soak", bench_soak_section, NEEDS_PROGRAM, true},
+    {"routing", bench_main_routing, NEEDS_PROGRAM, false},
     {"store", bench_main_store, NEEDS_PROGRAM, false},
     {"engine", bench_engine_section, NEEDS_MODEL, false},
     {"numerics", bench_numerics_section, NEEDS_MODEL, false},

@@ -22,6 +22,9 @@ int bench_fleet_section(const char *program);
  * is out of balance. */
 int bench_soak_section(const char *program);
 
+/* Decisions among 10,000 and 100,000 providers, in process. */
+int bench_routing_section(void);
+
 /* Durable reserve and settle beside the disk's own fdatasync. */
 int bench_store_section(void);
 

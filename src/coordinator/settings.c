@@ -160,11 +160,13 @@ static const struct cfg_key settings_keys[] = {
      .help = "Least trust level that a provider needs to get requests."},
     {.key = "routing.min_stream_tps",
      .flag = "--min-stream-tps",
+     .env = "DARKBLOOM_MIN_STREAM_TPS",
      .type = CFG_FLOAT,
      AT(min_stream_tps),
      .deflt = "15",
      .min = 0,
      .max = 1000,
+     .flags = CFG_RELOADABLE,
      .help = "Tokens a second that each stream should get: no more of them are sent to a provider "
              "at once than its measured speed carries; 0 leaves that to its engine."},
     {.key = "routing.queue_wait_ms",

@@ -225,7 +225,7 @@ void models_list(struct provider *p)
     bool room = true;
 
     p->listed = true;
-    p->rated_us = INT64_MIN / 2; /* each is rated before it is ranked */
+    p->rated_us = RATED_NEVER; /* each is rated before it is ranked */
     for (size_t i = 0; i < p->n_offers; i++) {
         struct offer *o = &p->offers[i];
         struct model *m = model_find(p->reg, o->id);

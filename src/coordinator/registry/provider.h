@@ -25,6 +25,8 @@ enum {
     CHALLENGE_NONCE_BYTES = 32
 };
 
+#define RATED_NEVER (INT64_MIN / 2) /* of provider.rated_us */
+
 enum provider_state { PROVIDER_CONNECTED, PROVIDER_REGISTERED, PROVIDER_GONE };
 
 /* What the last heartbeat said of a model. */

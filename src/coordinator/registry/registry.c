@@ -84,8 +84,12 @@ int registry_take_settings(struct registry *reg, const struct settings *settings
 
     reg->config.settings = settings;
     rc = models_configure(reg);
-    for (struct list_node *n = reg->providers.next; n != &reg->providers; n = n->next)
-        offers_update(list_owner(n, struct provider, link));
+    for (struct list_node *n = reg->providers.next; n != &reg->providers; n = n->next) {
+        struct provider *p = list_owner(n, struct provider, link);
+
+        p->rated_us = RATED_NEVER;
+        offers_update(p);
+    }
     return rc;
 }
 

@@ -80,7 +80,7 @@ class Coordinator(Program):
 
     def start(self):
         self.args = [str(BUILD / "darkbloom-coordinator"), "--store", str(self.store), "--port",
-                     str(self.port), *self.flags]
+                     str(self.port), "--min-stream-tps", "0", *self.flags]  # this machine may be slower than that
         super().start()
         self.port = int(self.wait_for_log(r"event=started .*?port=(\d+)").group(1))
         return self
