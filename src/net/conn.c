@@ -174,6 +174,37 @@ int conn_set_limits(struct conn *c, const struct conn_config *config)
     return 0;
 }
 
+void conn_detach(struct conn *c)
+{
+    CHECK(c->state == CONN_OPEN && !c->reported && c->busy == 0);
+    loop_defer_remove(c->loop, &c->flush);
+    loop_defer_remove(c->loop, &c->turn);
+    loop_timer_clear(c->loop, &c->timer);
+    loop_watch_remove(c->watch);
+    conn_leave_group(c);
+    c->watch = NULL;
+    c->loop = NULL;
+}
+
+int conn_attach(struct conn *c, struct loop *l)
+{
+    int rc;
+
+    CHECK(c->state == CONN_OPEN && !c->loop);
+    c->loop = l;
+    c->watching = LOOP_READABLE;
+    c->blocked = false; /* the flush finds out again */
+    rc = loop_watch_add(l, c->sock, LOOP_READABLE, conn_ready, c, &c->watch);
+    if (rc < 0)
+        return rc;
+    conn_watch(c);
+    if (c->out.len > 0)
+        conn_dirty(c);
+    if (!c->paused)
+        conn_resume(c);
+    return 0;
+}
+
 struct budget *conn_budget(struct conn *c)
 {
     return &c->memory;

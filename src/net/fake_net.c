@@ -81,11 +81,16 @@ int fake_net_accept(struct fake_net *f, int listener, char ret_peer[static 64])
     return sock;
 }
 
+/* Who listens on a port: of several, each in turn. */
 static struct fake_socket *fake_net_listener(struct fake_net *f, uint16_t port)
 {
-    for (int i = 0; i < f->n_sockets; i++) {
-        if (f->sockets[i].kind == FAKE_LISTENER && f->sockets[i].port == port)
-            return &f->sockets[i];
+    for (int i = 1; i <= f->n_sockets; i++) {
+        struct fake_socket *s = &f->sockets[(f->last_listener + i) % f->n_sockets];
+
+        if (s->kind == FAKE_LISTENER && s->port == port) {
+            f->last_listener = (int)(s - f->sockets);
+            return s;
+        }
     }
     return NULL;
 }
@@ -179,12 +184,14 @@ unsigned fake_net_ready(const struct fake_net *f, const struct fake_socket *s)
     return ready;
 }
 
-int fake_net_listen(struct fake_net *f, uint16_t port, uint16_t *ret_port)
+int fake_net_listen(struct fake_net *f, uint16_t port, bool shared, uint16_t *ret_port)
 {
-    int sock = fake_net_socket(f, FAKE_LISTENER);
+    struct fake_socket *other = port ? fake_net_listener(f, port) : NULL;
+    int sock = other && !(shared && other->shared) ? ERR_IO : fake_net_socket(f, FAKE_LISTENER);
 
     if (sock < 0)
         return sock;
+    f->sockets[sock].shared = shared;
     f->sockets[sock].port = port ? port : f->next_port++;
     *ret_port = f->sockets[sock].port;
     return sock;

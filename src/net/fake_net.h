@@ -18,6 +18,7 @@ struct fake_socket {
     struct buf in;   /* what the peer sent and nobody has read */
     bool peer_ended; /* the peer will send nothing more */
     bool accepted;
+    bool shared;                       /* listener: connections go to each of its port in turn */
     char from[64];                     /* accepted: the address of who connected */
     uint16_t port;                     /* listener */
     int waiting[FAKE_NET_WAITING_MAX]; /* listener: connections to accept */
@@ -30,7 +31,7 @@ struct fake_net {
     int64_t mono_us, wall_us;
     struct loop_fake_faults faults;
     struct fake_socket sockets[FAKE_NET_SOCKETS_MAX];
-    int n_sockets, n_accepted;
+    int n_sockets, n_accepted, last_listener;
     uint16_t next_port;
     char address[64]; /* of who connects now */
 };
@@ -40,7 +41,7 @@ void fake_net_free(struct fake_net *f);
 struct clock fake_net_clock(struct fake_net *f);
 
 /* A listener, or a negative ERR_ code. */
-int fake_net_listen(struct fake_net *f, uint16_t port, uint16_t *ret_port);
+int fake_net_listen(struct fake_net *f, uint16_t port, bool shared, uint16_t *ret_port);
 int fake_net_accept(struct fake_net *f, int listener, char ret_peer[static 64]);
 /* The near end of a new connection to who listens on `port`, or ERR_IO. */
 int fake_net_connect(struct fake_net *f, uint16_t port);

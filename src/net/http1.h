@@ -89,6 +89,15 @@ size_t http_server_open(const struct http_server *s);
 /* Close everything at once (on_abort is called for open exchanges). */
 void http_server_free(struct http_server *s);
 
+/* Hand an exchange that a handler has, with its connection, to the server of another loop
+ * (conn_detach). Detached on the one loop's thread, attached on the other's; in between nothing may
+ * be done with it but to look at its request. Not from inside a callback of it. The next request on
+ * the connection is the other server's. Both servers have the same configuration, and shared
+ * budgets. http_exchange_attach: 0, or ERR_NOMEM or ERR_IO: the exchange is over, its connection
+ * closed, and no callback called. */
+void http_exchange_detach(struct http_exchange *x);
+int http_exchange_attach(struct http_exchange *x, struct http_server *s);
+
 const struct http_request *http_request_of(const struct http_exchange *x);
 /* The peer's address as text: "127.0.0.1", "::1". */
 const char *http_peer(const struct http_exchange *x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An HTTP connection's inside: one exchange at a time. Shared by the parser (http1_parse.c), the
- * server (http1_server.c) and the writer (http1_response.c). */
+/* An HTTP connection's inside: one exchange at a time. Shared by the parser (http1_parse.c), its
+ * life (http1_exchange.c), the server (http1_server.c) and the writer (http1_response.c). */
 #ifndef DARKBLOOM_NET_HTTP1_CONN_H
 #define DARKBLOOM_NET_HTTP1_CONN_H
 
@@ -8,8 +8,6 @@
 
 #include "base/list.h"
 #include "net/http1.h"
-
-enum { HTTP_LINGER_MS = 2000 };
 
 enum http_state {
     HTTP_READING,   /* between requests, or inside one */
@@ -88,11 +86,20 @@ void http_parse_refuse_memory(struct http_exchange *x, size_t n);
 /* The body is not needed any more: it counts no longer. */
 void http_body_release(struct http_exchange *x);
 
-/* http1_server.c */
+/* http1_exchange.c */
+/* A connection that was accepted, with nothing read yet; the server counts it. NULL: no memory, or
+ * no room in its budget; then `sock` is closed. */
+struct http_exchange *http_exchange_new(struct http_server *s, int sock, const char peer[64]);
+/* Do something about a peer that is silent for so long. */
+void http_exchange_watch_time(struct http_exchange *x, int64_t ms);
 void http_exchange_done(struct http_exchange *x); /* the answer is queued */
-void http_reject(struct http_exchange *x);
-void http_exchange_release(
-    struct http_exchange *x); /* the connection belongs to somebody else now */
+void http_reject(struct http_exchange *x);        /* as reject_status says, and close */
+/* The connection belongs to somebody else now. */
+void http_exchange_release(struct http_exchange *x);
+/* Tell who waits for it that it will not come. */
+void http_exchange_abort(struct http_exchange *x, int reason);
+void http_exchange_close(struct http_exchange *x);  /* at once */
+void http_exchange_finish(struct http_exchange *x); /* once what is queued has left */
 
 /* http1_response.c */
 /* Status line, Date, `headers`, Connection where it closes; a value that cannot stand in a line is

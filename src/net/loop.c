@@ -105,7 +105,13 @@ struct clock loop_clock(struct loop *l)
 int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,
                 struct err *ret_err)
 {
-    return l->ops->listen(l, host, port, ret_sock, ret_port, ret_err);
+    return l->ops->listen(l, host, port, false, ret_sock, ret_port, ret_err);
+}
+
+int loop_listen_shared(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+                       uint16_t *ret_port, struct err *ret_err)
+{
+    return l->ops->listen(l, host, port, true, ret_sock, ret_port, ret_err);
 }
 
 int loop_accept(struct loop *l, int listen_sock, char ret_peer[64])

@@ -69,6 +69,10 @@ bool loop_is_address(const char *host);
  * address, and for a port in use says so. */
 int loop_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock, uint16_t *ret_port,
                 struct err *ret_err);
+/* The same, where several loops listen on one address: the system spreads connections over all that
+ * were made so (SO_REUSEPORT), and a port that anybody has otherwise is taken. */
+int loop_listen_shared(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+                       uint16_t *ret_port, struct err *ret_err);
 /* Listen on a Unix-domain socket at `path`, which only this user may connect to (mode 0600). A
  * socket that nobody answers at any more is replaced. Not in virtual time. ERR_BUSY: somebody
  * answers there; ERR_CONFIG: the path is too long; ERR_IO. */

@@ -51,14 +51,14 @@ static struct loop_fake *loop_fake_of(struct loop *l)
 
 /* --- sockets --- */
 
-static int loop_fake_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock,
-                            uint16_t *ret_port, struct err *ret_err)
+static int loop_fake_listen(struct loop *l, const char *host, uint16_t port, bool shared,
+                            int *ret_sock, uint16_t *ret_port, struct err *ret_err)
 {
-    int sock = fake_net_listen(loop_fake_of(l)->net, port, ret_port);
+    int sock = fake_net_listen(loop_fake_of(l)->net, port, shared, ret_port);
 
     (void)host;
     if (sock < 0)
-        return err_set(ret_err, ERR_IO, "no fake sockets left");
+        return err_set(ret_err, ERR_IO, "port %u is taken, or no fake sockets are left", port);
     *ret_sock = sock;
     return 0;
 }

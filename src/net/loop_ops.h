@@ -13,7 +13,7 @@ enum { LOOP_SCRATCH_BYTES = 64 << 10, LOOP_BACKLOG = 1024 };
 struct loop_ops {
     void (*free)(struct loop *l);
     int (*run)(struct loop *l);
-    int (*listen)(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+    int (*listen)(struct loop *l, const char *host, uint16_t port, bool shared, int *ret_sock,
                   uint16_t *ret_port, struct err *ret_err);
     int (*accept)(struct loop *l, int listen_sock, char ret_peer[64]);
     void (*connect)(struct loop *l, const char *host, uint16_t port, loop_connect_cb *cb, void *ud);

@@ -51,7 +51,8 @@ static void socket_no_delay(int sock)
     (void)setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static int socket_open_listener(const struct sockaddr *addr, socklen_t len, int *ret_sock)
+static int socket_open_listener(const struct sockaddr *addr, socklen_t len, bool shared,
+                                int *ret_sock)
 {
     int sock = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -59,7 +60,8 @@ static int socket_open_listener(const struct sockaddr *addr, socklen_t len, int 
     if (sock < 0)
         return -1;
     (void)setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(sock, addr, len) < 0 || listen(sock, LOOP_BACKLOG) < 0) {
+    if ((shared && setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
+        bind(sock, addr, len) < 0 || listen(sock, LOOP_BACKLOG) < 0) {
         int saved = errno;
 
         close(sock);
@@ -70,7 +72,7 @@ static int socket_open_listener(const struct sockaddr *addr, socklen_t len, int 
     return 0;
 }
 
-int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+int socket_listen(struct loop *l, const char *host, uint16_t port, bool shared, int *ret_sock,
                   uint16_t *ret_port, struct err *ret_err)
 {
     struct sockaddr_storage addr;
@@ -80,7 +82,7 @@ int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock
     if (socket_address(host, port, &addr, &len) < 0)
         return err_set(ret_err, ERR_CONFIG,
                        "cannot listen on `%s`: give a numeric address such as 127.0.0.1", host);
-    if (socket_open_listener((struct sockaddr *)&addr, len, ret_sock) < 0) {
+    if (socket_open_listener((struct sockaddr *)&addr, len, shared, ret_sock) < 0) {
         if (errno == EADDRINUSE)
             return err_set(ret_err, ERR_IO,
                            "port %u on %s is taken by another program; stop it or choose another "
@@ -124,7 +126,7 @@ int loop_listen_path(const char *path, int *ret_sock, struct err *ret_err)
         (void)unlink(path);
     }
     mask = umask(0177);
-    rc = socket_open_listener((struct sockaddr *)&addr, sizeof addr, ret_sock);
+    rc = socket_open_listener((struct sockaddr *)&addr, sizeof addr, false, ret_sock);
     (void)umask(mask);
     return rc < 0 ? err_errno(ret_err, ERR_IO, errno, "cannot listen at %.150s", path) : 0;
 }

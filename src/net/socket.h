@@ -7,7 +7,7 @@
 
 #include "net/loop.h"
 
-int socket_listen(struct loop *l, const char *host, uint16_t port, int *ret_sock,
+int socket_listen(struct loop *l, const char *host, uint16_t port, bool shared, int *ret_sock,
                   uint16_t *ret_port, struct err *ret_err);
 int socket_accept(struct loop *l, int listen_sock, char ret_peer[64]);
 ssize_t socket_recv(struct loop *l, int sock, void *ret_bytes, size_t cap);
