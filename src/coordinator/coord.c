@@ -27,30 +27,13 @@ static void coord_store_ready(void *ud)
 {
     struct coord *c = ud;
 
-    store_poll(c->store);
+    store_port_poll(c->store_port);
 }
 
 /* Store thread. */
 static void coord_wake_loop(void *ud)
 {
     loop_waker_wake(ud);
-}
-
-static void coord_pump_store(void *ud)
-{
-    struct coord *c = ud;
-
-    store_pump(c->store);
-    store_poll(c->store);
-}
-
-/* Without a thread (tests) an operation is durable a fixed virtual time after it was submitted. */
-static void coord_pump_later(void *ud)
-{
-    struct coord *c = ud;
-
-    if (!c->store_pump_timer.place)
-        loop_timer_set(c->loop, &c->store_pump_timer, c->store_delay_us, coord_pump_store, c);
 }
 
 static void coord_store_changed(void *ud)
@@ -60,30 +43,20 @@ static void coord_store_changed(void *ud)
     accounts_forget(c->accounts);
 }
 
-static int coord_open_store(struct coord *c, const struct coord_config *config, struct err *ret_err)
+/* Without a thread the hub polls the ports of all shards. */
+static int coord_open_port(struct coord *c)
 {
-    struct store_config sc = {.path = c->settings->store_path.p,
-                              .id = c->settings->store_id.p,
-                              .begin_anew = c->settings->store_new,
-                              .threaded = config->store_threaded,
-                              .clock = c->clock,
-                              .on_foreign_change = coord_store_changed,
-                              .change_ud = c};
-    int rc;
+    struct store_port_config port = {.on_foreign_change = coord_store_changed, .change_ud = c};
 
-    c->store_delay_us = config->store_delay_us;
-    c->store_company_us = config->store_company_us;
-    if (config->store_threaded) {
-        rc = loop_waker_new(c->loop, coord_store_ready, c, &c->store_waker);
+    if (c->hub->store_threaded) {
+        int rc = loop_waker_new(c->loop, coord_store_ready, c, &c->store_waker);
+
         if (rc < 0)
             return rc;
-        sc.wake = coord_wake_loop;
-        sc.wake_ud = c->store_waker;
-    } else {
-        sc.wake = coord_pump_later;
-        sc.wake_ud = c;
+        port.wake = coord_wake_loop;
+        port.wake_ud = c->store_waker;
     }
-    return store_open(&sc, &c->store, ret_err);
+    return store_port_new(c->hub->store, &port, &c->store_port);
 }
 
 static void coord_kick_store(void *ud)
@@ -91,49 +64,26 @@ static void coord_kick_store(void *ud)
     struct coord *c = ud;
 
     loop_timer_clear(c->loop, &c->store_soon);
-    store_kick(c->store);
+    store_kick(c->hub->store);
 }
 
 void coord_submit(struct coord *c, struct store_op *op)
 {
-    store_push(c->store, op);
+    op->port = c->store_port;
+    store_push(c->hub->store, op);
     loop_defer_late(c->loop, &c->store_kick, coord_kick_store, c);
 }
 
 void coord_submit_soon(struct coord *c, struct store_op *op)
 {
-    if (c->store_company_us == 0) {
+    if (c->hub->store_company_us == 0) {
         coord_submit(c, op);
         return;
     }
-    store_push(c->store, op);
+    op->port = c->store_port;
+    store_push(c->hub->store, op);
     if (!c->store_soon.place)
-        loop_timer_set(c->loop, &c->store_soon, c->store_company_us, coord_kick_store, c);
-}
-
-static void coord_fill_sweep(const struct coord *c, struct ledger_sweep *sweep)
-{
-    sweep->now_wall_us = clock_wall_us(&c->clock);
-    sweep->now_mono_us = clock_mono_us(&c->clock);
-    memcpy(sweep->boot_id, c->boot_id, sizeof sweep->boot_id);
-}
-
-/* Holds of earlier boots: nobody will settle them but us. */
-static int coord_recover(struct coord *c, struct err *ret_err)
-{
-    struct ledger_sweep sweep;
-    int rc;
-
-    ledger_sweep_init(&sweep, NULL);
-    coord_fill_sweep(c, &sweep);
-    rc = store_run_sync(c->store, &sweep.op);
-    if (rc < 0)
-        return err_set(ret_err, rc, "holds of an earlier run could not be resolved: %s",
-                       err_str(rc));
-    if (sweep.settled + sweep.released > 0)
-        log_event(c->log, LOG_WARN, EV_LEDGER_RECOVERED, KV_INT("settled", sweep.settled),
-                  KV_INT("released", sweep.released));
-    return 0;
+        loop_timer_set(c->loop, &c->store_soon, c->hub->store_company_us, coord_kick_store, c);
 }
 
 /* --- the tick --- */
@@ -151,7 +101,7 @@ static void coord_sweep_expired(struct coord *c)
     if (c->sweep->busy)
         return;
     ledger_sweep_init(&c->sweep->sweep, coord_sweep_done);
-    coord_fill_sweep(c, &c->sweep->sweep);
+    hub_fill_sweep(c->hub, &c->sweep->sweep);
     c->sweep->busy = true;
     coord_submit_soon(c, &c->sweep->sweep.op);
 }
@@ -159,13 +109,13 @@ static void coord_sweep_expired(struct coord *c)
 /* The database's own words, which the requests' errors do not carry. */
 static void coord_report_store(struct coord *c)
 {
-    struct store_stats stats = store_stats(c->store);
+    struct store_stats stats = store_stats(c->hub->store);
     char message[STORE_MESSAGE_BYTES];
 
     if (stats.failed_batches == c->store_failures)
         return;
     c->store_failures = stats.failed_batches;
-    store_message(c->store, message);
+    store_message(c->hub->store, message);
     log_event(c->log, LOG_ERROR, EV_STORE_FAILED, KV_CSTR("error", message),
               KV_INT("failed_batches", stats.failed_batches), KV_INT("queued", stats.queued_now));
 }
@@ -175,10 +125,12 @@ static void coord_on_tick(void *ud)
     struct coord *c = ud;
 
     c->ticks++; /* the first is 1 */
-    coord_report_store(c);
     flow_tick(c);
-    if (c->ticks % SWEEP_EVERY_TICKS == 0)
-        coord_sweep_expired(c);
+    if (c->number == 0) {
+        coord_report_store(c);
+        if (c->ticks % SWEEP_EVERY_TICKS == 0)
+            coord_sweep_expired(c);
+    }
     loop_timer_set(c->loop, &c->tick, TICK_US, coord_on_tick, c);
 }
 
@@ -205,7 +157,9 @@ static int coord_make_parts(struct coord *c)
         .rand = c->rand,
         .settings = c->settings,
         .metrics = c->metrics,
-        .memory = &c->memory,
+        .memory = &c->hub->memory,
+        .group = c->hub->group,
+        .number = c->number,
         .hooks = {.capacity = coord_on_capacity, .records = coord_on_records, .ud = c}};
 
     c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
@@ -223,20 +177,28 @@ static int coord_make_parts(struct coord *c)
     return registry_new(&rc, &c->registry);
 }
 
-static int coord_start_listening(struct coord *c, struct err *ret_err)
+int coord_listen(struct coord *c, uint16_t port, struct err *ret_err)
 {
-    const struct http_server_config hc = {.max_connections = (int)c->settings->max_connections,
-                                          .max_bodies_bytes = (size_t)c->settings->body_memory_mib
-                                                              << 20,
+    const struct settings *s = c->settings;
+    const struct http_server_config hc = {.max_connections = (int)s->max_connections,
+                                          .max_bodies_bytes = (size_t)s->body_memory_mib << 20,
                                           .out_max_bytes = OUT_MAX_BYTES,
-                                          .budget = &c->memory.consumers};
+                                          .budget = &c->hub->memory.consumers};
     int sock;
-    int rc = loop_listen(c->loop, c->settings->host.p, (uint16_t)c->settings->port, &sock, &c->port,
-                         ret_err);
+    int rc = c->hub->n_shards > 1
+                 ? loop_listen_shared(c->loop, s->host.p, port, &sock, &c->port, ret_err)
+                 : loop_listen(c->loop, s->host.p, port, &sock, &c->port, ret_err);
 
     if (rc < 0)
         return rc;
     return http_server_new(c->loop, sock, &hc, &api_server_ops, c, &c->server);
+}
+
+int coord_open_offices(struct coord *c, struct err *ret_err)
+{
+    int rc = monitor_new(c, &c->monitor, ret_err);
+
+    return rc < 0 ? rc : emitter_new(c, &c->emitter);
 }
 
 int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err)
@@ -246,107 +208,77 @@ int coord_new(const struct coord_config *config, struct coord **ret_coord, struc
 
     if (!c)
         return err_set(ret_err, ERR_NOMEM, "out of memory");
+    c->hub = config->hub;
+    c->number = config->number;
     c->loop = config->loop;
     c->clock = loop_clock(config->loop);
-    c->rand = config->rand;
+    c->rand = c->hub->rand;
     c->log = config->log;
     c->settings = config->settings;
-    memory_init(&c->memory, c->settings->memory_mib);
-    c->started_wall_us = clock_wall_us(&c->clock);
     list_init(&c->requests);
-    rand_uuid(&c->rand, c->boot_id);
     c->metrics = metrics_new(&metrics_table);
     rc = c->metrics ? coord_make_parts(c) : ERR_NOMEM;
-    if (rc < 0)
-        err_set(ret_err, rc, "the coordinator's parts could not be made: %s", err_str(rc));
     if (rc == 0)
-        rc = coord_open_store(c, config, ret_err);
-    if (rc == 0)
-        rc = coord_recover(c, ret_err);
-    if (rc == 0)
-        rc = keeper_load(c->keeper, ret_err);
-    if (rc == 0)
-        rc = monitor_new(c, &c->monitor, ret_err);
-    if (rc == 0)
-        rc = emitter_new(c, &c->emitter);
-    if (rc == 0)
-        rc = coord_start_listening(c, ret_err);
+        rc = coord_open_port(c);
     if (rc < 0) {
         coord_free(c);
         return rc;
     }
-    loop_timer_set(c->loop, &c->tick, TICK_US, coord_on_tick, c);
     *ret_coord = c;
     return 0;
+}
+
+void coord_begin(struct coord *c)
+{
+    loop_timer_set(c->loop, &c->tick, TICK_US, coord_on_tick, c);
 }
 
 int coord_take_settings(struct coord *c, const struct settings *settings)
 {
     c->settings = settings;
+    c->log->level = (enum log_level)settings->log_level;
     accounts_limit_rate(c->accounts, settings->rate_per_s, settings->rate_burst);
     return registry_take_settings(c->registry, settings);
 }
 
 /* --- stopping --- */
 
-static void coord_report_drained(void *ud)
-{
-    struct coord *c = ud;
-
-    c->drained(c->drained_ud);
-}
-
-/* Providers are told that it is on purpose; whoever waits to stop the loop hears of it once the
- * words are on their way. */
-static void coord_take_leave(void *ud)
-{
-    struct coord *c = ud;
-
-    registry_close_all(c->registry);
-    loop_defer_late(c->loop, &c->leave, coord_report_drained, c);
-}
-
-void coord_request_gone(struct coord *c)
-{
-    if (c->draining && c->n_requests == 0 && c->drained)
-        loop_defer_late(c->loop, &c->leave, coord_take_leave, c);
-}
-
 static void coord_grace_over(void *ud)
 {
     flow_stop_all(ud);
 }
 
-void coord_drain(struct coord *c, int64_t grace_ms, void (*done)(void *ud), void *ud)
+void coord_drain(struct coord *c, int64_t grace_ms)
 {
     c->draining = true;
-    c->drained = done;
-    c->drained_ud = ud;
     http_server_drain(c->server);
     loop_timer_set(c->loop, &c->grace, grace_ms * 1000, coord_grace_over, c);
-    coord_request_gone(c);
+}
+
+void coord_stop(struct coord *c)
+{
+    c->stopping = true;
+    loop_timer_clear(c->loop, &c->tick);
+    loop_timer_clear(c->loop, &c->grace);
+}
+
+void coord_close(struct coord *c)
+{
+    flow_stop_all(c);
+    http_server_free(c->server);
+    monitor_free(c->monitor);
+    emitter_free(c->emitter);
+    keeper_flush(c->keeper);
+    loop_defer_remove(c->loop, &c->store_kick);
+    loop_timer_clear(c->loop, &c->store_soon);
 }
 
 void coord_free(struct coord *c)
 {
     if (!c)
         return;
-    loop_timer_clear(c->loop, &c->tick);
-    loop_timer_clear(c->loop, &c->grace);
-    loop_defer_remove(c->loop, &c->leave);
-    c->drained = NULL;
-    flow_stop_all(c);
-    http_server_free(c->server);
-    monitor_free(c->monitor);
-    emitter_free(c->emitter);
-    if (c->store)
-        keeper_flush(c->keeper);
-    loop_defer_remove(c->loop, &c->store_kick);
-    loop_timer_clear(c->loop, &c->store_soon);
-    store_close(c->store); /* delivers what is pending: the last settles, the last records */
     registry_free(c->registry);
     keeper_free(c->keeper);
-    loop_timer_clear(c->loop, &c->store_pump_timer);
     loop_waker_free(c->store_waker);
     box_slab_free(c->slab);
     accounts_free(c->accounts);

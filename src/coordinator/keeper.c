@@ -57,7 +57,7 @@ int keeper_load(struct keeper *k, struct err *ret_err)
         return err_set(ret_err, ERR_NOMEM, "no memory to load the providers' records");
     provider_state_load_init(load, NULL);
     do {
-        rc = store_run_sync(k->coord->store, &load->op);
+        rc = store_run_sync(k->coord->hub->store, &load->op);
         for (size_t i = 0; rc == 0 && i < load->rows.n; i++)
             keeper_take(k, &load->rows.rows[i]);
     } while (rc == 0 && provider_state_load_next(load));

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/server.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,43 +40,143 @@ static void server_raise_descriptor_limit(struct settings *s, const struct log *
     }
 }
 
-struct server {
+/* One event loop: its thread, and a log of its own. */
+struct server_loop {
+    struct server *server;
     struct loop *loop;
-    struct coord *coord;
     struct log log;
     struct log_sink sink;
-    struct reload reload;
-    struct notify notify;
-    struct loop_timer watchdog, drain_status;
     struct loop_defer flush;
     struct loop_timer flush_timer;
+    pthread_t thread; /* but for the first, which is the main thread's */
+    bool running;
+    int rc; /* of its run */
+    struct inbox_item stop, failed;
+};
+
+struct server {
+    struct server_loop *loops;
+    unsigned n_loops;
+    struct hub *hub;
+    struct reload reload;
+    bool reloading, reload_again; /* the shards are taking settings; it was asked for meanwhile */
+    struct notify notify;
+    struct loop_timer watchdog, drain_status;
+    struct hub_round alive;
     bool stopping;
 };
 
+/* --- each loop --- */
+
 static void server_flush_log(void *ud)
 {
-    struct server *s = ud;
+    struct server_loop *l = ud;
 
-    log_flush(&s->log);
+    log_flush(&l->log);
 }
 
 /* A line a request: they leave together, behind the answers. */
 static void server_flush_log_late(void *ud, int64_t delay_ms)
 {
-    struct server *s = ud;
-    int64_t due_us = clock_mono_us(&s->log.clock) + delay_ms * 1000;
+    struct server_loop *l = ud;
+    int64_t due_us = clock_mono_us(&l->log.clock) + delay_ms * 1000;
 
     if (delay_ms == 0)
-        loop_defer_late(s->loop, &s->flush, server_flush_log, s);
-    else if (!s->flush_timer.place || s->flush_timer.due_us > due_us)
-        loop_timer_set(s->loop, &s->flush_timer, delay_ms * 1000, server_flush_log, s);
+        loop_defer_late(l->loop, &l->flush, server_flush_log, l);
+    else if (!l->flush_timer.place || l->flush_timer.due_us > due_us)
+        loop_timer_set(l->loop, &l->flush_timer, delay_ms * 1000, server_flush_log, l);
 }
 
+static int server_loop_open(struct server_loop *l, const struct settings *settings,
+                            struct err *ret_err)
+{
+    int rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&l->loop, ret_err)
+                                                   : loop_uv_new(&l->loop, ret_err);
+
+    l->log = (struct log){
+        .fd = STDERR_FILENO, .level = (enum log_level)settings->log_level, .clock = clock_system()};
+    if (rc < 0)
+        return rc;
+    log_sink_open(&l->sink, l->log.fd, server_flush_log_late, l);
+    l->log.sink = &l->sink;
+    return 0;
+}
+
+static void server_loop_close(struct server_loop *l)
+{
+    if (l->loop)
+        log_close(&l->log, LOG_LEAVE_MS);
+    loop_free(l->loop);
+}
+
+static void server_stop_loop(void *ud)
+{
+    loop_stop(((struct server_loop *)ud)->loop);
+}
+
+/* Ask all loops to end; the first one's thread. */
 static void server_stop(void *ud)
 {
     struct server *s = ud;
 
-    loop_stop(s->loop);
+    for (unsigned i = 1; i < s->n_loops; i++) {
+        struct server_loop *l = &s->loops[i];
+
+        if (l->running && !l->stop.posted)
+            inbox_post(s->hub->inboxes[i], &l->stop, server_stop_loop, l);
+    }
+    loop_stop(s->loops[0].loop);
+}
+
+static void *server_run_loop(void *ud)
+{
+    struct server_loop *l = ud;
+
+    l->rc = loop_run(l->loop);
+    if (l->rc < 0) /* the process ends with it */
+        inbox_post(l->server->hub->inboxes[0], &l->failed, server_stop, l->server);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static int server_start_threads(struct server *s, struct err *ret_err)
+{
+    sigset_t all, before;
+    int errno_value = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 1; errno_value == 0 && i < s->n_loops; i++) {
+        struct server_loop *l = &s->loops[i];
+        char name[16];
+
+        snprintf(name, sizeof name, "loop %u", i);
+        errno_value = pthread_create(&l->thread, NULL, server_run_loop, l);
+        l->running = errno_value == 0;
+        if (l->running)
+            (void)pthread_setname_np(l->thread, name);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return errno_value == 0 ? 0
+                            : err_errno(ret_err, ERR_IO, errno_value,
+                                        "a thread for an event loop cannot be started");
+}
+
+/* The first error of any loop. */
+static int server_join_threads(struct server *s)
+{
+    int rc = 0;
+
+    server_stop(s); /* whoever has not been asked yet */
+    for (unsigned i = 1; i < s->n_loops; i++) {
+        struct server_loop *l = &s->loops[i];
+
+        if (l->running)
+            pthread_join(l->thread, NULL);
+        l->running = false;
+        rc = rc < 0 ? rc : l->rc;
+    }
+    return rc;
 }
 
 /* --- signals --- */
@@ -82,73 +185,128 @@ static void server_tell_draining(void *ud)
 {
     struct server *s = ud;
 
-    notify_status(&s->notify, "finishing %zu requests", s->coord->n_requests);
-    loop_timer_set(s->loop, &s->drain_status, DRAIN_STATUS_US, server_tell_draining, s);
+    notify_status(&s->notify, "finishing %zu requests", atomic_load(&s->hub->n_requests));
+    loop_timer_set(s->loops[0].loop, &s->drain_status, DRAIN_STATUS_US, server_tell_draining, s);
 }
 
 static void server_on_signal(void *ud, int signo)
 {
     struct server *s = ud;
 
-    log_event(&s->log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo),
-              KV_INT("requests", s->coord->n_requests));
+    log_event(&s->loops[0].log, LOG_INFO, EV_STOPPING, KV_INT("signal", signo),
+              KV_INT("requests", atomic_load(&s->hub->n_requests)));
     if (s->stopping) { /* asked twice: at once */
-        loop_stop(s->loop);
+        server_stop(s);
         return;
     }
     s->stopping = true;
     notify_stopping(&s->notify, "finishing what runs");
     server_tell_draining(s);
-    coord_drain(s->coord, s->coord->settings->drain_timeout_ms, server_stop, s);
+    hub_drain(s->hub, s->hub->shards[0]->settings->drain_timeout_ms, server_stop, s);
 }
 
-static void server_take_settings(struct server *s, const struct settings *settings)
-{
-    int rc = coord_take_settings(s->coord, settings);
+static void server_reload(struct server *s);
 
-    s->log.level = (enum log_level)settings->log_level;
-    log_event(&s->log, rc < 0 ? LOG_ERROR : LOG_INFO, EV_RELOADED,
+static void server_settings_taken(void *ud, int rc)
+{
+    struct server *s = ud;
+
+    log_event(&s->loops[0].log, rc < 0 ? LOG_ERROR : LOG_INFO, EV_RELOADED,
               KV_CSTR("result", rc < 0 ? err_str(rc) : "all"));
+    s->reloading = false;
+    if (s->reload_again)
+        server_reload(s);
+    else
+        notify_ready(&s->notify, "running");
+}
+
+/* One at a time: settings are freed when the ones after the next are read. */
+static void server_reload(struct server *s)
+{
+    const struct settings *settings;
+    int rc;
+
+    s->reload_again = s->reloading;
+    if (s->reloading)
+        return;
+    rc = reload_again(&s->reload, &s->loops[0].log, &settings);
+    metrics_add(s->hub->shards[0]->metrics, M_RELOADS,
+                rc < 0 ? METRIC_RELOAD_REFUSED : METRIC_RELOAD_APPLIED, 0, 1);
+    if (rc < 0) {
+        notify_ready(&s->notify, "running; the new settings were refused");
+        return;
+    }
+    s->reloading = true;
+    hub_take_settings(s->hub, settings, server_settings_taken, s);
 }
 
 static void server_on_reload(void *ud, int signo)
 {
     struct server *s = ud;
-    const struct settings *settings;
-    int rc;
 
     (void)signo;
     notify_reloading(&s->notify);
-    rc = reload_again(&s->reload, &s->log, &settings);
-    metrics_add(s->coord->metrics, M_RELOADS,
-                rc < 0 ? METRIC_RELOAD_REFUSED : METRIC_RELOAD_APPLIED, 0, 1);
-    if (rc == 0)
-        server_take_settings(s, settings);
-    notify_ready(&s->notify, rc < 0 ? "running; the new settings were refused" : "running");
+    server_reload(s);
 }
 
 /* --- life --- */
 
-/* Twice as often as asked for, as sd_watchdog_enabled(3) advises. A loop that hangs says nothing.
- */
+static void server_is_alive(struct hub_round *r, struct coord *c)
+{
+    (void)r;
+    (void)c;
+}
+
+static void server_feed_watchdog(void *ud);
+
+/* Twice as often as asked for, as sd_watchdog_enabled(3) advises. A loop that hangs does not answer
+ * the round, and then nothing is said. */
+static void server_all_alive(struct hub_round *r)
+{
+    struct server *s = list_owner(r, struct server, alive);
+
+    notify_watchdog(&s->notify);
+    loop_timer_set(s->loops[0].loop, &s->watchdog, s->notify.watchdog_us / 2, server_feed_watchdog,
+                   s);
+}
+
 static void server_feed_watchdog(void *ud)
 {
     struct server *s = ud;
 
-    notify_watchdog(&s->notify);
-    loop_timer_set(s->loop, &s->watchdog, s->notify.watchdog_us / 2, server_feed_watchdog, s);
+    hub_round(s->hub->shards[0], &s->alive, server_is_alive, server_all_alive);
 }
 
 static void server_started(struct server *s, const struct settings *settings)
 {
-    log_event(&s->log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
-              KV_INT("port", s->coord->port),
-              KV_INT("metrics_port", monitor_port(s->coord->monitor)),
-              KV_STR("store", settings->store_path));
-    log_flush(&s->log); /* before the manager starts what waits for us */
+    const struct coord *first = s->hub->shards[0];
+
+    log_event(&s->loops[0].log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
+              KV_INT("port", first->port), KV_INT("metrics_port", monitor_port(first->monitor)),
+              KV_INT("loops", s->n_loops), KV_STR("store", settings->store_path));
+    log_flush(&s->loops[0].log); /* before the manager starts what waits for us */
     notify_ready(&s->notify, "running");
     if (s->notify.watchdog_us > 0)
         server_feed_watchdog(s);
+}
+
+static int server_open_hub(struct server *s, const struct settings *settings, struct err *ret_err)
+{
+    struct loop *loops[HUB_SHARDS_MAX];
+    struct log *logs[HUB_SHARDS_MAX];
+    const struct hub_config config = {.loops = loops,
+                                      .logs = logs,
+                                      .n_shards = s->n_loops,
+                                      .rand = rand_system(),
+                                      .settings = settings,
+                                      .store_threaded = true,
+                                      .store_company_us = STORE_COMPANY_US};
+
+    for (unsigned i = 0; i < s->n_loops; i++) {
+        loops[i] = s->loops[i].loop;
+        logs[i] = &s->loops[i].log;
+    }
+    return hub_new(&config, &s->hub, ret_err);
 }
 
 static int server_open(struct server *s, const struct settings *settings, struct err *ret_err)
@@ -158,55 +316,63 @@ static int server_open(struct server *s, const struct settings *settings, struct
         void (*cb)(void *ud, int signo);
     } signals[] = {
         {SIGINT, server_on_signal}, {SIGTERM, server_on_signal}, {SIGHUP, server_on_reload}};
-    struct coord_config config = {.rand = rand_system(),
-                                  .log = &s->log,
-                                  .settings = settings,
-                                  .store_threaded = true,
-                                  .store_company_us = STORE_COMPANY_US};
-    int rc = settings->loop == SETTINGS_LOOP_EPOLL ? loop_epoll_new(&s->loop, ret_err)
-                                                   : loop_uv_new(&s->loop, ret_err);
+    int rc = 0;
 
-    if (rc < 0)
-        return rc;
-    log_sink_open(&s->sink, s->log.fd, server_flush_log_late, s);
-    s->log.sink = &s->sink;
-    config.loop = s->loop;
-    rc = coord_new(&config, &s->coord, ret_err);
+    for (unsigned i = 0; rc == 0 && i < s->n_loops; i++) {
+        s->loops[i].server = s;
+        rc = server_loop_open(&s->loops[i], settings, ret_err);
+    }
+    if (rc == 0)
+        rc = server_open_hub(s, settings, ret_err);
     for (size_t i = 0; rc == 0 && i < sizeof signals / sizeof signals[0]; i++)
-        rc = loop_on_signal(s->loop, signals[i].signo, signals[i].cb, s);
+        rc = loop_on_signal(s->loops[0].loop, signals[i].signo, signals[i].cb, s);
     return rc;
 }
 
 static void server_close(struct server *s)
 {
-    coord_free(s->coord);
-    log_close(&s->log, LOG_LEAVE_MS);
-    loop_free(s->loop);
+    hub_free(s->hub);
+    for (unsigned i = 0; i < s->n_loops; i++)
+        server_loop_close(&s->loops[i]);
+    free(s->loops);
     notify_close(&s->notify);
     reload_free(&s->reload);
+}
+
+static int server_serve(struct server *s, const struct settings *settings, struct err *ret_err)
+{
+    int rc = server_start_threads(s, ret_err), threads_rc;
+
+    if (rc == 0) {
+        server_started(s, settings);
+        rc = loop_run(s->loops[0].loop);
+    }
+    threads_rc = server_join_threads(s);
+    return rc < 0 ? rc : threads_rc;
 }
 
 int server_run(const struct cfg_source *src, struct str file, const struct settings *loaded,
                struct err *ret_err)
 {
+    const struct log early = {
+        .fd = STDERR_FILENO, .level = (enum log_level)loaded->log_level, .clock = clock_system()};
     struct settings settings = *loaded;
-    struct server s = {.log = {.fd = STDERR_FILENO,
-                               .level = (enum log_level)settings.log_level,
-                               .clock = clock_system()}};
+    struct server s = {.n_loops = 1};
     int rc = sandbox_harden(ret_err); /* prompts pass through here in clear */
 
     if (rc < 0)
         return rc;
-    server_raise_descriptor_limit(&settings, &s.log);
+    s.loops = calloc(s.n_loops, sizeof *s.loops);
+    if (!s.loops)
+        return ERR_NOMEM;
+    server_raise_descriptor_limit(&settings, &early);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* until it can be answered */
     notify_open(&s.notify, src->getenv);
     reload_init(&s.reload, src, file, loaded, &settings);
     rc = server_open(&s, &settings, ret_err);
-    if (rc == 0) {
-        server_started(&s, &settings);
-        rc = loop_run(s.loop);
-    }
+    if (rc == 0)
+        rc = server_serve(&s, &settings, ret_err);
     server_close(&s);
     return rc;
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "net/loop_ops.h"
+
 enum { SOCKET_BYTES = 64 << 10, FIRST_PORT = 40000 };
 
 static int64_t fake_net_mono(void *ud)
@@ -81,13 +83,20 @@ int fake_net_accept(struct fake_net *f, int listener, char ret_peer[static 64])
     return sock;
 }
 
-/* Who listens on a port: of several, each in turn. */
+static bool fake_net_aimed_at(const struct fake_net *f, const struct fake_socket *s)
+{
+    const struct loop_part *watch = (const struct loop_part *)(const void *)s->watch;
+
+    return !f->aim || !s->shared || (watch && watch->loop == f->aim);
+}
+
+/* Who listens on a port: of several the one that is aimed at, or each in turn. */
 static struct fake_socket *fake_net_listener(struct fake_net *f, uint16_t port)
 {
     for (int i = 1; i <= f->n_sockets; i++) {
         struct fake_socket *s = &f->sockets[(f->last_listener + i) % f->n_sockets];
 
-        if (s->kind == FAKE_LISTENER && s->port == port) {
+        if (s->kind == FAKE_LISTENER && s->port == port && fake_net_aimed_at(f, s)) {
             f->last_listener = (int)(s - f->sockets);
             return s;
         }

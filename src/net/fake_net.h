@@ -34,6 +34,8 @@ struct fake_net {
     int n_sockets, n_accepted, last_listener;
     uint16_t next_port;
     char address[64]; /* of who connects now */
+    const struct loop
+        *aim; /* whose listener they reach, of several on a port; NULL: each in turn */
 };
 
 struct fake_net *fake_net_new(int64_t wall_us); /* NULL: no memory */

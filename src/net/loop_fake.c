@@ -344,6 +344,11 @@ void loop_fake_set_faults(struct loop *l, struct loop_fake_faults faults)
     loop_fake_of(l)->net->faults = faults;
 }
 
+void loop_fake_aim(struct loop *l)
+{
+    loop_fake_of(l)->net->aim = l;
+}
+
 void loop_fake_set_address(struct loop *l, const char *address)
 {
     struct fake_net *net = loop_fake_of(l)->net;

@@ -22,6 +22,9 @@ int loop_fake_beside(struct loop *l, struct loop **ret_loop);
 void loop_fake_set_faults(struct loop *l, struct loop_fake_faults faults);
 /* Who connects from now on does so from this address ("127.0.0.1" before). */
 void loop_fake_set_address(struct loop *l, const char *address);
+/* Of several loops that listen on one port (loop_listen_shared), who connects from now on reaches
+ * this one. */
+void loop_fake_aim(struct loop *l);
 
 /* One iteration: whether anything happened. */
 bool loop_fake_step(struct loop *l);

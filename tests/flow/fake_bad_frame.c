@@ -127,7 +127,7 @@ static void end_answer(struct fake_provider *p)
 void bad_link_up(struct fake_world *w, struct bad_link *b, enum bad_when when)
 {
     *b = (struct bad_link){.w = w};
-    b->charged_bytes = budget_used(&w->coord->memory.process);
+    b->charged_bytes = budget_used(&w->hub->memory.process);
     b->holds = (size_t)fake_world_query(w, "SELECT count(*) FROM holds");
     fake_world_forget_log(w);
     b->neighbour = fake_provider_join(b->w, &(struct fake_provider_config){.cpu_usage = 0.5});
@@ -256,9 +256,9 @@ void bad_link_down(struct bad_link *b, const struct bad_frame *row)
     if (b->asker)
         fake_consumer_leave(b->asker);
     fake_world_advance_ms(b->w, LINGER_MS);
-    if (budget_used(&b->w->coord->memory.process) != b->charged_bytes)
+    if (budget_used(&b->w->hub->memory.process) != b->charged_bytes)
         fail_msg("%s: %zu bytes are charged still", row->name,
-                 budget_used(&b->w->coord->memory.process));
+                 budget_used(&b->w->hub->memory.process));
     fake_world_assert_at_rest(b->w);
 }
 

@@ -179,7 +179,7 @@ struct bad_state bad_state_of(struct bad_world *b)
     return (struct bad_state){.balance = fake_world_balance(b->w, FAKE_ACCOUNT),
                               .holds = fake_world_query(b->w, "SELECT count(*) FROM holds"),
                               .live_bytes = heap_live_bytes(),
-                              .charged_bytes = budget_used(&b->w->coord->memory.process)};
+                              .charged_bytes = budget_used(&b->w->hub->memory.process)};
 }
 
 void bad_state_check(struct bad_world *b, const struct bad_state *before, const char *name,
@@ -225,7 +225,7 @@ void bad_request_send(struct bad_world *b, const struct bad_request *row, bool c
     fake_consumer_forget(c);
     fake_world_settle(b->w);
     /* Who sends more than is read past is not heard any more: that it left shows in the end. */
-    if (budget_used(&b->w->coord->memory.process) != before.charged_bytes)
+    if (budget_used(&b->w->hub->memory.process) != before.charged_bytes)
         fake_world_advance_ms(b->w, LINGER_MS);
     bad_state_check(b, &before, row->name, compare_memory);
 }

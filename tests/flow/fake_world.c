@@ -75,6 +75,8 @@ struct fake_world *fake_world_new(void)
     assert_non_null(w);
     assert_true(sodium_init() >= 0);
     assert_int_equal(loop_fake_new(FAKE_WALL_US, &w->loop), 0);
+    w->loops[0] = w->loop;
+    w->n_loops = 1;
     snprintf(w->dir, sizeof w->dir, "/tmp/darkbloom-flow-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     snprintf(w->store_path, sizeof w->store_path, "%s/test.db", w->dir);
@@ -107,12 +109,22 @@ struct fake_world *fake_world_new_with_defaults(void)
 
 void fake_world_start(struct fake_world *w)
 {
-    struct coord_config config = {
-        .loop = w->loop, .rand = {fill, w}, .log = &w->log, .settings = &w->settings};
+    struct log *logs[FAKE_LOOPS];
+    struct hub_config config = {.loops = w->loops,
+                                .logs = logs,
+                                .n_shards = w->n_loops,
+                                .rand = {fill, w},
+                                .settings = &w->settings};
     struct err err = {0};
 
-    if (coord_new(&config, &w->coord, &err) < 0)
+    for (unsigned i = 0; i < w->n_loops; i++) {
+        logs[i] = &w->log;
+        if (i > 0 && !w->loops[i])
+            assert_int_equal(loop_fake_beside(w->loop, &w->loops[i]), 0);
+    }
+    if (hub_new(&config, &w->hub, &err) < 0)
         fail_msg("%s", err.text);
+    w->coord = w->hub->shards[0];
     fake_world_settle(w);
 }
 
@@ -140,14 +152,15 @@ int fake_world_down(void **state)
     for (size_t i = 0; i < w->n_consumers; i++)
         fake_consumer_leave(w->consumers[i]);
     fake_world_settle(w);
-    fake_world_advance_ms(w, w->coord ? w->coord->store_delay_us / 1000 + 1000 : 0);
+    fake_world_advance_ms(w, w->hub ? w->hub->store_delay_us / 1000 + 1000 : 0);
     fake_world_assert_at_rest(w);
     for (size_t i = 0; i < w->n_consumers; i++)
         fake_consumer_free(w->consumers[i]);
     for (size_t i = 0; i < w->n_providers; i++)
         fake_provider_free(w->providers[i]);
-    coord_free(w->coord);
-    loop_free(w->loop);
+    hub_free(w->hub);
+    for (unsigned i = 0; i < w->n_loops; i++)
+        loop_free(w->loops[i]);
     proto_scratch_free(&w->scratch);
     db_close(w->db);
     close(w->log.fd);
@@ -157,9 +170,15 @@ int fake_world_down(void **state)
     return 0;
 }
 
+void fake_world_aim(struct fake_world *w, unsigned shard)
+{
+    loop_fake_aim(w->loops[shard]);
+}
+
 void fake_world_stop(struct fake_world *w)
 {
-    coord_free(w->coord);
+    hub_free(w->hub);
+    w->hub = NULL;
     w->coord = NULL;
     fake_world_settle(w);
 }
@@ -176,12 +195,12 @@ void fake_world_advance_ms(struct fake_world *w, int64_t ms)
 
 void fake_world_slow_store(struct fake_world *w, int64_t delay_us)
 {
-    w->coord->store_delay_us = delay_us;
+    w->hub->store_delay_us = delay_us;
 }
 
 void fake_world_store_company(struct fake_world *w, int64_t us)
 {
-    w->coord->store_company_us = us;
+    w->hub->store_company_us = us;
 }
 
 void fake_world_break_key(struct fake_world *w, size_t nth)
@@ -293,9 +312,12 @@ void fake_world_assert_at_rest(struct fake_world *w)
     assert_int_equal(report.held_micro_usd, 0);
     if (!w->coord)
         return;
-    assert_int_equal(w->coord->n_requests, 0);
-    assert_true(list_empty(&w->coord->requests));
-    assert_no_slot_taken(w->coord->registry);
+    assert_int_equal(atomic_load(&w->hub->n_requests), 0);
+    for (unsigned i = 0; i < w->n_loops; i++) {
+        assert_int_equal(w->hub->shards[i]->n_requests, 0);
+        assert_true(list_empty(&w->hub->shards[i]->requests));
+        assert_no_slot_taken(w->hub->shards[i]->registry);
+    }
 }
 
 /* --- the log --- */

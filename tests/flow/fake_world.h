@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "coordinator/coord.h"
+#include "coordinator/hub.h"
 #include "net/loop_fake.h"
 #include "proto/shape.h"
 #include "store/keys.h"
@@ -21,17 +22,20 @@
 #define FAKE_OUTPUT_PRICE 2000000
 #define FAKE_CREDIT       INT64_C(1000000) /* micro-USD */
 
-enum { FAKE_PROVIDERS = 1024, FAKE_CONSUMERS = 3200 };
+enum { FAKE_LOOPS = 4, FAKE_PROVIDERS = 1024, FAKE_CONSUMERS = 3200 };
 
 struct fake_provider;
 struct fake_consumer;
 
 struct fake_world {
-    struct loop *loop;
+    struct loop *loop; /* the first, and those of providers and consumers */
+    struct loop *loops[FAKE_LOOPS];
+    unsigned n_loops;         /* 1; changed before fake_world_start */
     struct settings settings; /* changed before fake_world_start */
     struct settings_model model;
     struct arena region; /* of settings that were loaded */
-    struct coord *coord;
+    struct hub *hub;
+    struct coord *coord; /* its first shard */
     struct log log;
     struct db *db; /* a second handle: what others see, and tampering */
     char dir[64], store_path[96];
@@ -55,6 +59,9 @@ struct fake_world *fake_world_new(void);
 /* With the defaults of the product's own table for every limit and time-out, but for the rate. */
 struct fake_world *fake_world_new_with_defaults(void);
 void fake_world_start(struct fake_world *w);
+
+/* Who connects from now on reaches this shard. */
+void fake_world_aim(struct fake_world *w, unsigned shard);
 
 /* The coordinator ends at once, whatever runs. */
 void fake_world_stop(struct fake_world *w);

@@ -293,13 +293,13 @@ static void who_pings_without_reading_is_owed_one_pong_and_cut(void **state)
     static char pings[127 * 64]; /* of 121 bytes each, under a mask of zeros */
 
     bad_link_up(w, &b, BAD_ANSWERING);
-    charged = budget_used(&w->coord->memory.process);
+    charged = budget_used(&w->hub->memory.process);
     stop_reading(b.bad);
     for (size_t i = 0; i < sizeof pings; i += 127)
         memcpy(pings + i, "\x89\xf9\0\0\0\0", 6);
     for (int i = 0; i < 1000; i++) /* 8 MB of them */
         bad_bytes(&b, pings, sizeof pings);
-    assert_true(budget_used(&w->coord->memory.process) < charged + 256 * KIB);
+    assert_true(budget_used(&w->hub->memory.process) < charged + 256 * KIB);
     fake_world_advance_ms(w, 2 * w->settings.stall_timeout_ms);
     assert_int_equal(registry_counts(w->coord->registry).connected, 1);
     assert_true(fake_says(fake_consumer_body(b.asker), "\"error\""));

@@ -250,7 +250,7 @@ static void a_stopping_coordinator_lets_running_answers_end(void **state)
     struct fake_provider *p = fake_provider_join(w, &plain);
     struct fake_consumer *c = fake_consumer_stream(w);
 
-    coord_drain(w->coord, 5000, on_drained, w);
+    hub_drain(w->hub, 5000, on_drained, w);
     fake_world_advance_ms(w, 4000);
     assert_false(w->drained);
     fake_provider_serve(p, 0, PROMPT, 30);
@@ -267,7 +267,7 @@ static void a_stopping_coordinator_takes_leave_of_its_providers_first(void **sta
     struct fake_world *w = *state;
     struct fake_provider *p = fake_provider_join(w, &plain);
 
-    coord_drain(w->coord, 5000, on_drained, w);
+    hub_drain(w->hub, 5000, on_drained, w);
     assert_false(w->drained);
     fake_world_settle(w);
     assert_true(w->drained);
@@ -283,7 +283,7 @@ static void what_outlasts_the_grace_is_cut_and_settled(void **state)
 
     fake_provider_accept(p, 0, PROMPT);
     fake_provider_text(p, 0, "Hello", 30);
-    coord_drain(w->coord, 5000, on_drained, w);
+    hub_drain(w->hub, 5000, on_drained, w);
     fake_world_advance_ms(w, 5000);
     assert_true(w->drained);
     assert_int_equal(p->jobs[0].cancels, 1);

@@ -293,7 +293,7 @@ static int64_t jumped_wall(void *ud)
 static void jump(struct fake_world *w, struct jumped *j)
 {
     *j = (struct jumped){.real = loop_clock(w->loop)};
-    w->coord->clock = (struct clock){jumped_mono, jumped_wall, j};
+    w->coord->clock = w->hub->clock = (struct clock){jumped_mono, jumped_wall, j};
 }
 
 /* R10: sweeps went by the wall clock and settled the holds of running requests. */
@@ -317,7 +317,7 @@ static void a_jump_of_the_wall_clock_settles_no_running_request(void **state)
     fake_provider_complete(p, 0, PROMPT, 3);
     fake_world_advance_ms(w, 1000);
     assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
-    w->coord->clock = j.real;
+    w->coord->clock = w->hub->clock = j.real;
 }
 
 /* R10: nor does it make the coordinator give up what the store refuses for a moment. */
@@ -334,7 +334,7 @@ static void a_jump_of_the_wall_clock_gives_no_settlement_up(void **state)
     mend_store(w);
     fake_world_advance_ms(w, 16000);
     assert_string_equal(fake_world_hold(w, 0).outcome, "completed");
-    w->coord->clock = j.real;
+    w->coord->clock = w->hub->clock = j.real;
 }
 
 static void on_drained(void *ud)
@@ -349,7 +349,7 @@ static void a_stopping_coordinator_waits_for_no_store_longer_than_its_grace(void
     struct fake_world *w = *state;
 
     unsettled_stream(w);
-    coord_drain(w->coord, 15000, on_drained, w);
+    hub_drain(w->hub, 15000, on_drained, w);
     fake_world_advance_ms(w, 14999);
     assert_false(w->drained);
     fake_world_advance_ms(w, 1);

@@ -24,7 +24,7 @@ static struct fake_consumer *drain_beside_a_stream(struct fake_world *w)
 {
     struct fake_consumer *c = fake_consumer_stream(w);
 
-    coord_drain(w->coord, DRAIN_MS, on_drained, w);
+    hub_drain(w->hub, DRAIN_MS, on_drained, w);
     fake_world_settle(w);
     assert_false(w->drained);
     return c;

@@ -162,14 +162,14 @@ static void one_that_reads_in_time_gets_and_pays_the_whole_answer(void **state)
 
 static void fill_consumers_budget(struct fake_world *w)
 {
-    struct budget *b = &w->coord->memory.consumers;
+    struct budget *b = &w->hub->memory.consumers;
 
     b->max_bytes = budget_used(b);
 }
 
 static void empty_consumers_budget(struct fake_world *w)
 {
-    w->coord->memory.consumers.max_bytes = SIZE_MAX;
+    w->hub->memory.consumers.max_bytes = SIZE_MAX;
 }
 
 /* It cost the provider its trust. */

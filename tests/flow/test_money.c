@@ -174,11 +174,11 @@ static void a_settlement_waits_a_moment_for_the_next_hold_to_share_its_commit(vo
     fake_consumer_stream(w);
     fake_provider_serve(p, 0, PROMPT, 10);
     assert_true(fake_world_hold(w, 0).open);
-    batches = store_stats(w->coord->store).batches;
+    batches = store_stats(w->hub->store).batches;
     fake_consumer_stream(w);
     assert_false(fake_world_hold(w, 0).open);
     assert_true(fake_world_hold(w, 1).open);
-    assert_int_equal(store_stats(w->coord->store).batches, batches + 1);
+    assert_int_equal(store_stats(w->hub->store).batches, batches + 1);
 
     fake_provider_serve(p, 1, PROMPT, 10); /* nobody comes */
     assert_true(fake_world_hold(w, 1).open);

@@ -251,7 +251,7 @@ static void one_that_stops_is_alive_but_not_ready(void **state)
 
     fake_provider_join(w, &(struct fake_provider_config){0});
     c = fake_consumer_stream(w);
-    coord_drain(w->coord, 1000, NULL, NULL);
+    hub_drain(w->hub, 1000, NULL, NULL);
     assert_ready(monitor(w, "GET /ready"), 503,
                  "{\"status\":\"not_ready\",\"code\":\"draining\"}\n");
     assert_int_equal(fake_consumer_status(monitor(w, "GET /health")), 200);

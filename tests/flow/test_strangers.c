@@ -148,9 +148,9 @@ static void strangers_together_hold_a_bounded_part_and_others_are_served(void **
     fake_world_start(w);
     for (int i = 0; i < SOCKETS; i++) {
         begin_message(w, &socks[i]);
-        assert_true(budget_used(&w->coord->memory.unregistered) <= 2 << 20);
+        assert_true(budget_used(&w->hub->memory.unregistered) <= 2 << 20);
     }
-    assert_true(budget_used(&w->coord->memory.unregistered) > 1 << 20);
+    assert_true(budget_used(&w->hub->memory.unregistered) > 1 << 20);
     known = fake_provider_join(w, &plain); /* its message is read at once, and charges nothing */
     c = fake_consumer_stream(w);
     assert_int_equal(known->n_jobs, 1);

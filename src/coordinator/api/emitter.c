@@ -12,19 +12,32 @@ struct emitter {
     struct coord *coord;
     struct statsd *statsd;
     struct loop_timer timer;
+    struct hub_round round;
+    bool asking; /* it is on its way */
 };
 
-static void emitter_flush(struct emitter *e)
+static void emitter_visit(struct hub_round *r, struct coord *c)
 {
-    monitor_refresh(e->coord);
-    statsd_flush(e->statsd, e->coord->metrics);
+    (void)r;
+    monitor_refresh(c);
+}
+
+static void emitter_visited(struct hub_round *r)
+{
+    struct emitter *e = list_owner(r, struct emitter, round);
+
+    e->asking = false;
+    statsd_flush(e->statsd, hub_metrics(r->hub));
 }
 
 static void emitter_tick(void *ud)
 {
     struct emitter *e = ud;
 
-    emitter_flush(e);
+    if (!e->asking) {
+        e->asking = true;
+        hub_round(e->coord, &e->round, emitter_visit, emitter_visited);
+    }
     loop_timer_set(e->coord->loop, &e->timer, EMITTER_EVERY_MS * 1000LL, emitter_tick, e);
 }
 
@@ -64,7 +77,8 @@ void emitter_free(struct emitter *e)
 {
     if (!e)
         return;
-    emitter_flush(e);
+    monitor_refresh(e->coord);
+    statsd_flush(e->statsd, hub_metrics(e->coord->hub));
     loop_timer_clear(e->coord->loop, &e->timer);
     statsd_close(e->statsd);
     free(e);

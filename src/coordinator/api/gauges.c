@@ -24,7 +24,7 @@ static void gauges_of_models(struct coord *c)
 
 static void gauges_of_store(struct coord *c)
 {
-    struct store_stats stats = store_stats(c->store);
+    struct store_stats stats = store_stats(c->hub->store);
 
     metrics_set(c->metrics, M_STORE_BATCHES, 0, 0, (int64_t)stats.batches);
     metrics_set(c->metrics, M_STORE_FAILED, 0, 0, (int64_t)stats.failed_batches);
@@ -41,16 +41,23 @@ static void gauges_of_log(struct coord *c)
     metrics_set(c->metrics, M_LOG_DROPPED, METRIC_DROPPED_FULL, 0, (int64_t)sink->dropped_full);
 }
 
+/* What there is once. */
+static void gauges_of_process(struct coord *c)
+{
+    gauges_of_store(c);
+    metrics_set(c->metrics, M_READY, 0, 0, ready_why_not(c->ready) == NULL);
+    metrics_set(c->metrics, M_START_TIME, 0, 0, c->hub->started_wall_us);
+}
+
 void monitor_refresh(struct coord *c)
 {
     const struct registry_counts providers = registry_counts(c->registry);
 
     gauges_of_models(c);
-    gauges_of_store(c);
     gauges_of_log(c);
+    if (c->number == 0)
+        gauges_of_process(c);
     metrics_set(c->metrics, M_CONNECTED, 0, 0, (int64_t)providers.connected);
     metrics_set(c->metrics, M_TRUSTED, 0, 0, (int64_t)providers.trusted);
     metrics_set(c->metrics, M_ROUTABLE, 0, 0, (int64_t)providers.routable);
-    metrics_set(c->metrics, M_READY, 0, 0, ready_why_not(c->ready) == NULL);
-    metrics_set(c->metrics, M_START_TIME, 0, 0, c->started_wall_us);
 }

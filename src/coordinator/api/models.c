@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "coordinator/admit/identify.h"
 #include "coordinator/registry/registry.h"
 #include "coordinator/reply/answer.h"
@@ -11,20 +12,103 @@
 
 enum { MODELS_MAX_BYTES = 32 << 20 }; /* as many models as are ever known, at their longest */
 
-static int add_text(struct buf *out, const char *name, struct str value)
+/* --- what all shards have --- */
+
+struct models_entry {
+    struct list_node link;
+    struct str id, display_name;
+    struct price price;
+    struct model_summary sum;
+};
+
+struct models_list {
+    struct arena region;
+    struct map by_id; /* id → struct models_entry */
+    struct list_node entries;
+    int rc; /* ERR_NOMEM: not all are there */
+};
+
+static void models_list_init(struct models_list *l)
+{
+    *l = (struct models_list){.rc = 0};
+    arena_init(&l->region, MODELS_MAX_BYTES);
+    list_init(&l->entries);
+}
+
+static void models_list_free(struct models_list *l)
+{
+    map_free(&l->by_id);
+    arena_free(&l->region);
+}
+
+static struct models_entry *models_list_add(struct models_list *l, const struct model *m)
+{
+    struct models_entry *e = arena_array(&l->region, struct models_entry, 1);
+
+    if (!e)
+        return NULL;
+    *e = (struct models_entry){.id = arena_dup(&l->region, str_from(m->id)),
+                               .display_name = arena_dup(&l->region, str_from(m->display_name)),
+                               .price = m->price};
+    if (!e->id.p || !e->display_name.p || map_put(&l->by_id, e->id, e) < 0)
+        return NULL;
+    list_push_back(&l->entries, &e->link);
+    return e;
+}
+
+/* Labels are those of the shard that was visited last. */
+static void models_entry_add(struct models_list *l, struct models_entry *e,
+                             const struct model_summary *s)
+{
+    struct model_summary *sum = &e->sum;
+
+    sum->providers += s->providers;
+    sum->attested += s->attested;
+    sum->trust = s->trust > sum->trust ? s->trust : sum->trust;
+    sum->context_length =
+        s->context_length > sum->context_length ? s->context_length : sum->context_length;
+    sum->model_type = arena_dup(&l->region, s->model_type);
+    sum->quantization = arena_dup(&l->region, s->quantization);
+    sum->numerics = arena_dup(&l->region, s->numerics);
+}
+
+static void models_list_collect(struct models_list *l, const struct registry *reg)
+{
+    const struct model *m;
+    size_t cursor = 0;
+
+    while (l->rc == 0 && (m = registry_model_next(reg, &cursor))) {
+        struct model_summary s;
+        struct models_entry *e;
+
+        if (!registry_model_summary(m, &s))
+            continue;
+        e = map_get(&l->by_id, str_from(m->id));
+        if (!e)
+            e = models_list_add(l, m);
+        if (e)
+            models_entry_add(l, e, &s);
+        else
+            l->rc = ERR_NOMEM;
+    }
+}
+
+/* --- the answer --- */
+
+static int models_write_text(struct buf *out, const char *name, struct str value)
 {
     int rc = value.n > 0 ? buf_printf(out, ",\"%s\":", name) : 0;
 
     return rc == 0 && value.n > 0 ? json_append_str(out, value) : rc;
 }
 
-static int add_model(struct buf *out, const struct model *m, const struct model_summary *s,
-                     bool first)
+static int models_write_one(struct buf *out, const struct models_entry *e, bool first)
 {
+    const struct model_summary *s = &e->sum;
     int rc = buf_append_str(out, first ? STR("{\"id\":") : STR(",{\"id\":"));
 
     if (rc == 0)
-        rc = json_append_str(out, str_from(m->id));
+        rc = json_append_str(out, e->id);
     if (rc == 0)
         rc = buf_printf(out,
                         ",\"object\":\"model\",\"created\":0,\"owned_by\":\"eigeninference\","
@@ -32,16 +116,16 @@ static int add_model(struct buf *out, const struct model *m, const struct model_
                         "\"trust_level\":\"%s\",\"input_price_micro_usd\":%lld,"
                         "\"output_price_micro_usd\":%lld",
                         s->providers, s->attested, trust_name(s->trust),
-                        (long long)m->price.input_micro_usd_per_mtok,
-                        (long long)m->price.output_micro_usd_per_mtok);
+                        (long long)e->price.input_micro_usd_per_mtok,
+                        (long long)e->price.output_micro_usd_per_mtok);
     if (rc == 0)
-        rc = add_text(out, "model_type", s->model_type);
+        rc = models_write_text(out, "model_type", s->model_type);
     if (rc == 0)
-        rc = add_text(out, "quantization", s->quantization);
+        rc = models_write_text(out, "quantization", s->quantization);
     if (rc == 0)
-        rc = add_text(out, "numerics", s->numerics);
+        rc = models_write_text(out, "numerics", s->numerics);
     if (rc == 0)
-        rc = add_text(out, "display_name", str_from(m->display_name));
+        rc = models_write_text(out, "display_name", e->display_name);
     if (rc == 0 && s->context_length > 0)
         rc = buf_printf(out, ",\"context_length\":%lld", (long long)s->context_length);
     if (rc == 0)
@@ -49,30 +133,21 @@ static int add_model(struct buf *out, const struct model *m, const struct model_
     return rc;
 }
 
-static int list_models(const struct registry *reg, struct buf *out)
+static int models_write(const struct models_list *l, struct buf *out)
 {
-    int rc = buf_append_str(out, STR("{\"object\":\"list\",\"data\":["));
-    const struct model *m;
-    size_t cursor = 0;
-    bool first = true;
+    int rc = l->rc == 0 ? buf_append_str(out, STR("{\"object\":\"list\",\"data\":[")) : l->rc;
 
-    while (rc == 0 && (m = registry_model_next(reg, &cursor))) {
-        struct model_summary s;
-
-        if (!registry_model_summary(m, &s))
-            continue;
-        rc = add_model(out, m, &s, first);
-        first = false;
-    }
+    for (struct list_node *n = l->entries.next; rc == 0 && n != &l->entries; n = n->next)
+        rc = models_write_one(out, list_owner(n, struct models_entry, link), n == l->entries.next);
     return rc == 0 ? buf_append_str(out, STR("]}\n")) : rc;
 }
 
-static void answer(struct coord *c, struct http_exchange *x)
+static void models_answer(struct coord *c, struct http_exchange *x, const struct models_list *l)
 {
     struct buf body;
 
     buf_init(&body, MODELS_MAX_BYTES);
-    if (list_models(c->registry, &body) == 0)
+    if (models_write(l, &body) == 0)
         answer_json(c, x, 200, buf_view(&body));
     else
         answer_no_memory(c, x);
@@ -83,28 +158,50 @@ static void answer(struct coord *c, struct http_exchange *x)
 struct models_query {
     struct identify identify;
     struct http_exchange *x; /* NULL: the asker is gone */
+    struct hub_round round;
+    struct models_list list;
 };
 
-static void gone(void *ud, int reason)
+static void models_asker_gone(void *ud, int reason)
 {
-    struct models_query *q = ud;
-
     (void)reason;
-    q->x = NULL;
+    ((struct models_query *)ud)->x = NULL;
 }
 
-static void identified(struct identify *id)
+static void models_query_free(struct models_query *q)
+{
+    models_list_free(&q->list);
+    free(q);
+}
+
+static void models_visit(struct hub_round *r, struct coord *c)
+{
+    models_list_collect(&list_owner(r, struct models_query, round)->list, c->registry);
+}
+
+static void models_visited(struct hub_round *r)
+{
+    struct models_query *q = list_owner(r, struct models_query, round);
+
+    if (q->x)
+        models_answer(q->identify.coord, q->x, &q->list);
+    models_query_free(q);
+}
+
+static void models_identified(struct identify *id)
 {
     struct models_query *q = list_owner(id, struct models_query, identify);
     struct api_error e = {0};
 
     if (q->x && id->rc == 0) {
-        answer(id->coord, q->x);
-    } else if (q->x) {
+        hub_round(id->coord, &q->round, models_visit, models_visited);
+        return;
+    }
+    if (q->x) {
         identify_error(id, &e);
         answer_error(id->coord, q->x, NULL, &e, (struct http_header){0});
     }
-    free(q);
+    models_query_free(q);
 }
 
 void api_models(struct coord *c, struct http_exchange *x)
@@ -115,8 +212,9 @@ void api_models(struct coord *c, struct http_exchange *x)
         answer_no_memory(c, x);
         return;
     }
+    models_list_init(&q->list);
     q->x = x;
-    http_on_abort(x, gone, q);
-    if (identify_start(&q->identify, c, http_request_of(x), identified) != ERR_AGAIN)
-        identified(&q->identify);
+    http_on_abort(x, models_asker_gone, q);
+    if (identify_start(&q->identify, c, http_request_of(x), models_identified) != ERR_AGAIN)
+        models_identified(&q->identify);
 }

@@ -20,7 +20,25 @@ struct monitor {
     uint16_t port;
 };
 
-static void monitor_metrics(struct coord *c, struct http_exchange *x)
+/* Every shard sets its gauges before the sum is shown. */
+struct monitor_query {
+    struct hub_round round;
+    struct http_exchange *x; /* NULL: the asker is gone */
+};
+
+static void monitor_asker_gone(void *ud, int reason)
+{
+    (void)reason;
+    ((struct monitor_query *)ud)->x = NULL;
+}
+
+static void monitor_visit(struct hub_round *r, struct coord *c)
+{
+    (void)r;
+    monitor_refresh(c);
+}
+
+static void monitor_show(struct coord *c, struct http_exchange *x)
 {
     const struct http_header headers[] = {
         {STR("Content-Type"), STR(METRICS_CONTENT_TYPE)},
@@ -29,14 +47,35 @@ static void monitor_metrics(struct coord *c, struct http_exchange *x)
     struct buf page;
     struct writer w = {.out = &page};
 
-    monitor_refresh(c);
     buf_init(&page, PAGE_MAX_BYTES);
-    metrics_write(c->metrics, &w);
+    metrics_write(hub_metrics(c->hub), &w);
     if (w.rc == 0)
         http_respond(x, 200, headers, sizeof headers / sizeof headers[0], buf_view(&page));
     else
         answer_no_memory(c, x);
     buf_free(&page);
+}
+
+static void monitor_visited(struct hub_round *r)
+{
+    struct monitor_query *q = list_owner(r, struct monitor_query, round);
+
+    if (q->x)
+        monitor_show(r->hub->shards[r->home], q->x);
+    free(q);
+}
+
+static void monitor_metrics(struct coord *c, struct http_exchange *x)
+{
+    struct monitor_query *q = calloc(1, sizeof *q);
+
+    if (!q) {
+        answer_no_memory(c, x);
+        return;
+    }
+    q->x = x;
+    http_on_abort(x, monitor_asker_gone, q);
+    hub_round(c, &q->round, monitor_visit, monitor_visited);
 }
 
 static const struct api_route monitor_routes[] = {

@@ -17,7 +17,7 @@ int monitor_new(struct coord *c, struct monitor **ret_monitor, struct err *ret_e
 uint16_t monitor_port(const struct monitor *m); /* 0 for NULL */
 void monitor_free(struct monitor *m);           /* NULL is allowed */
 
-/* Set the gauges from the state: before they are shown or sent. */
+/* Set this shard's gauges from its state: before they are shown or sent. */
 void monitor_refresh(struct coord *c);
 
 #endif

@@ -139,6 +139,7 @@ void flow_start(struct coord *c, struct http_exchange *x)
     r->times.received = http_request_of(x)->received_us;
     list_push_back(&c->requests, &r->link);
     c->n_requests++;
+    hub_request_begun(c->hub);
     http_on_abort(x, flow_on_abort, r);
     flow_set_limits(r);
     flow_run(r);
@@ -167,7 +168,7 @@ void flow_release(struct request *r)
         r->model->n_requests--;
     request_drop_text(r);
     free(r);
-    coord_request_gone(c);
+    hub_request_gone(c->hub);
 }
 
 void flow_stop_all(struct coord *c)

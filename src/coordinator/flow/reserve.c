@@ -122,7 +122,7 @@ static int reserve_fill_hold(struct request *r)
     snprintf(op->request_id, sizeof op->request_id, "%s", r->id);
     snprintf(op->account, sizeof op->account, "%s", r->account->name);
     snprintf(op->model, sizeof op->model, "%s", r->model->id);
-    snprintf(op->boot_id, sizeof op->boot_id, "%s", c->boot_id);
+    snprintf(op->boot_id, sizeof op->boot_id, "%s", c->hub->boot_id);
     op->price = r->model->price;
     op->now_wall_us = clock_wall_us(&c->clock);
     op->now_mono_us = clock_mono_us(&c->clock);

@@ -2,6 +2,7 @@
 #include "coordinator/registry/group.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -11,6 +12,7 @@
 struct group_member {
     struct registry *registry;
     struct inbox *inbox;
+    _Atomic size_t connected;
 };
 
 struct group_key {
@@ -61,7 +63,8 @@ void registry_group_join(struct registry_group *g, unsigned loop, struct registr
                          struct inbox *inbox)
 {
     CHECK(loop < g->n_loops);
-    g->members[loop] = (struct group_member){reg, inbox};
+    g->members[loop].registry = reg;
+    g->members[loop].inbox = inbox;
 }
 
 struct directory *registry_group_directory(struct registry_group *g)
@@ -79,6 +82,20 @@ struct inbox *registry_group_inbox(const struct registry_group *g, unsigned loop
 {
     CHECK(loop < g->n_loops);
     return g->members[loop].inbox;
+}
+
+void registry_group_set_count(struct registry_group *g, unsigned loop, size_t connected)
+{
+    atomic_store_explicit(&g->members[loop].connected, connected, memory_order_relaxed);
+}
+
+size_t registry_group_count(const struct registry_group *g)
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < g->n_loops; i++)
+        n += atomic_load_explicit(&g->members[i].connected, memory_order_relaxed);
+    return n;
 }
 
 /* --- keys --- */

@@ -28,6 +28,10 @@ struct directory *registry_group_directory(struct registry_group *g);
 struct registry *registry_group_member(const struct registry_group *g, unsigned loop);
 struct inbox *registry_group_inbox(const struct registry_group *g, unsigned loop);
 
+/* Registered providers of each loop, for who counts them all. Any thread. */
+void registry_group_set_count(struct registry_group *g, unsigned loop, size_t connected);
+size_t registry_group_count(const struct registry_group *g);
+
 /* --- whose is a key (hex SHA-256)? --- */
 
 /* `here`, where nobody else knows the key; from now on it is here. Otherwise the loop that knows

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "coordinator/metrics.h"
+#include "coordinator/registry/group.h"
 #include "coordinator/registry/provider.h"
 
 enum { SERIAL_LOOP_SHIFT = 48 };
@@ -114,6 +115,8 @@ void provider_count(struct provider *p, bool connected, bool trusted, bool routa
     registry_count(&c->trusted, &p->counted_trusted, connected && trusted);
     registry_count(&c->routable, &p->counted_routable, connected && trusted && routable);
     CHECK(c->routable <= c->trusted && c->trusted <= c->connected);
+    if (p->reg->config.group)
+        registry_group_set_count(p->reg->config.group, p->reg->config.number, c->connected);
 }
 
 /* --- trust --- */

@@ -105,6 +105,11 @@ size_t registry_provider_count(const struct registry *reg)
     return reg->counts.connected;
 }
 
+size_t registry_provider_count_everywhere(const struct registry *reg)
+{
+    return reg->config.group ? registry_group_count(reg->config.group) : reg->counts.connected;
+}
+
 struct registry_work registry_work(const struct registry *reg)
 {
     return reg->work;

@@ -156,6 +156,8 @@ struct registry_counts {
 };
 struct registry_counts registry_counts(const struct registry *reg);
 size_t registry_provider_count(const struct registry *reg); /* connected */
+/* The same of all loops. */
+size_t registry_provider_count_everywhere(const struct registry *reg);
 
 /* What was done since start, for tests of cost and for the curious. */
 struct registry_work {

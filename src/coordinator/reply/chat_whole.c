@@ -19,8 +19,9 @@ static int whole_open(struct reply *rp)
 {
     size_t bytes = chunk_join_bytes(rp->output_limit + WHOLE_OVERRUN_TOKENS);
 
-    return rp->join ? 0
-                    : chunk_join_new(rp->region, bytes, &rp->coord->memory.consumers, &rp->join);
+    return rp->join
+               ? 0
+               : chunk_join_new(rp->region, bytes, &rp->coord->hub->memory.consumers, &rp->join);
 }
 
 static int whole_chunk(struct reply *rp, const struct chunk_info *info, int64_t relayed_tokens)
