@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "coordinator/flow/flow.h"
 
-enum { ROUTE_RETRY_AFTER_S = 5 };
+enum { ROUTE_BYTES_PER_TOKEN = 8, ROUTE_RETRY_AFTER_S = 5 };
 
 static enum flow_verdict route_no_capacity(struct request *r)
 {
@@ -87,14 +87,23 @@ static void route_begin_attempt(struct request *r, struct offer *o)
     r->error = (struct api_error){0};
 }
 
+/* Tokens that the prompt surely has, at eight bytes each: an offer with less context would refuse
+ * it (FR-12). Where nobody has so much, whoever has most says so with the exact number. */
+static int64_t route_tokens(const struct request *r)
+{
+    return num_min((int64_t)r->chat.prompt_bytes / ROUTE_BYTES_PER_TOKEN, model_context(r->model));
+}
+
 enum flow_verdict flow_route(struct request *r)
 {
     const struct request_attempts *t = &r->tries;
     int64_t start = clock_mono_us(&r->coord->clock);
     /* Nobody is passed by: those who wait are called as soon as a slot is free that would do for
      * them (queue_call), so a slot that is free now is none of theirs. */
-    const struct route_ask ask = {
-        .min_trust = r->min_trust, .exclude = t->tried, .n_exclude = t->n_tried};
+    const struct route_ask ask = {.min_trust = r->min_trust,
+                                  .tokens = route_tokens(r),
+                                  .exclude = t->tried,
+                                  .n_exclude = t->n_tried};
     struct offer *o = registry_choose(r->model, &ask);
 
     start = clock_mono_us(&r->coord->clock) - start;

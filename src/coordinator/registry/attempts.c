@@ -73,7 +73,8 @@ static void attempt_was_measured(const struct attempt *a, const struct attempt_r
                                    .prompt_tokens = result->prompt_tokens,
                                    .completion_tokens = result->completion_tokens,
                                    .decode_us = result->decode_us,
-                                   .streams = num_min(a->streams, p->n_attempts + 1)};
+                                   .streams = num_min(a->streams, p->n_attempts + 1),
+                                   .prompt_streams = a->streams};
 
     if (!o->rates)
         o->rates = record_rates_make(p->record, o->id);
@@ -83,6 +84,14 @@ static void attempt_was_measured(const struct attempt *a, const struct attempt_r
         model_learn(o->model, &s, now_us);
         cost_rate(o, now_us);
     }
+}
+
+/* Estimates only rank; how good they are is for the log (FR-3). */
+static void attempt_compare(const struct attempt *a, const struct attempt_result *result)
+{
+    log_event(a->provider->reg->config.log, LOG_DEBUG, EV_ATTEMPT_ESTIMATED,
+              KV_CSTR("provider", a->provider->id), KV_INT("expected_ms", a->predicted_us / 1000),
+              KV_INT("took_ms", (result->ttft_us + result->decode_us) / 1000));
 }
 
 /* The slot is free already, but offered to nobody yet. */
@@ -97,6 +106,7 @@ static void attempt_judge(const struct attempt *a, const struct attempt_result *
     case ATTEMPT_SERVED:
         urgent = record_served(r, now, a->probe);
         p->refused_in_row = 0;
+        attempt_compare(a, result);
         attempt_was_measured(a, result, now);
         break;
     case ATTEMPT_FAULT:

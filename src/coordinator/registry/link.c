@@ -181,7 +181,7 @@ static void link_watch_silence(struct provider *p, int64_t ms)
     loop_timer_set(p->reg->loop, &p->silence, ms * 1000, link_fell_silent, p);
 }
 
-static void link_on_message(void *ud, struct str payload)
+static void link_on_frame(void *ud, struct str payload)
 {
     struct provider *p = ud;
     struct registry *reg = p->reg;
@@ -253,8 +253,7 @@ int provider_send(struct provider *p, const struct provider_msg *m)
     return rc < 0 ? rc : ws_send(p->ws, buf_view(&p->reg->out));
 }
 
-static const struct ws_conn_ops link_ops = {.on_message = link_on_message,
-                                            .on_close = link_on_close};
+static const struct ws_conn_ops link_ops = {.on_message = link_on_frame, .on_close = link_on_close};
 
 int registry_accept(struct registry *reg, struct http_exchange *x)
 {

@@ -74,7 +74,7 @@ static bool rates_add_prefill(struct rates *r, const struct rates_sample *s)
     if (s->ttft_us < TTFT_MIN_US)
         return false;
     taken = rate_add(&r->ttft_us, (double)s->ttft_us, plausible_ttft.min, plausible_ttft.max);
-    if (s->streams > 1 || s->prompt_tokens < PROMPT_MIN_TOKENS)
+    if (s->prompt_streams > 1 || s->prompt_tokens < PROMPT_MIN_TOKENS)
         return taken;
     return rate_add(&r->prefill_tps, (double)s->prompt_tokens * 1e6 / (double)s->ttft_us,
                     plausible_prefill.min, plausible_prefill.max) ||

@@ -31,8 +31,9 @@ struct rates {
 struct rates_sample {
     int64_t ttft_us; /* hand-over to first content */
     int64_t prompt_tokens, completion_tokens;
-    int64_t decode_us; /* first content to the end */
-    int64_t streams;   /* that ran at once, itself included */
+    int64_t decode_us;      /* first content to the end */
+    int64_t streams;        /* that ran at once, itself included */
+    int64_t prompt_streams; /* the same while it waited for its first token */
 };
 
 /* Take in what of the sample is plausible; false: nothing was. Dropped are rates that no engine

@@ -3,18 +3,18 @@
 #include "coordinator/registry/provider.h"
 
 /* Sessions ahead of need take at most half of the slab. */
-static bool may_prepare(const struct provider *p)
+static bool session_may_prepare(const struct provider *p)
 {
     return p->state == PROVIDER_REGISTERED && !p->ready &&
            box_slab_left(p->reg->config.slab) > REGISTRY_SESSION_SLOTS / 2;
 }
 
-static void prepare(void *ud)
+static void session_prepare(void *ud)
 {
     struct provider *p = ud;
 
     /* What goes wrong here goes wrong again, and is told, when a request needs it. */
-    if (may_prepare(p))
+    if (session_may_prepare(p))
         (void)box_session_open(p->reg->config.slab, p->x25519, &p->ready);
 }
 
@@ -31,7 +31,7 @@ int registry_session(struct offer *o, struct box_session **ret_session)
 {
     struct provider *p = o->provider;
 
-    loop_defer_late(p->reg->loop, &p->prepare, prepare, p);
+    loop_defer_late(p->reg->loop, &p->prepare, session_prepare, p);
     if (!p->ready)
         return box_session_open(p->reg->config.slab, p->x25519, ret_session);
     *ret_session = p->ready;

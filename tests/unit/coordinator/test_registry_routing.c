@@ -413,6 +413,21 @@ static void offers_are_ranked_by_the_length_that_requests_have_as_of_FR_12(void 
     assert_true(p->offers[0].cost.decode_ms < before / 5);
 }
 
+/* Each request that runs beside it slows a stream by 27 % of what it takes alone. */
+static void a_busy_engine_is_expected_to_be_slower(void **state)
+{
+    struct fake_fleet *f = *state;
+    struct provider *p = fake_fleet_add(f, TRUST_NONE, 1);
+    double alone = p->offers[0].cost.decode_ms;
+
+    p->offers[0].slot.num_running = 2;
+    p->offers[0].slot.backlog_tokens = 40;
+    offers_update(p);
+    assert_in_range((int)(p->offers[0].cost.decode_ms / alone * 1000), 1530, 1550);
+    assert_in_range((int)p->offers[0].cost.backlog_ms, 1530, 1550); /* 40 tokens a second alone */
+    assert_in_range((int)p->offers[0].cost.queue_ms, 6000, 6000);
+}
+
 /* --- FR-14: prefer, never partition --- */
 
 static void who_comes_last_is_still_asked_when_the_others_are_full_as_of_FR_14(void **state)
@@ -497,6 +512,7 @@ int main(void)
         TEST(streams_at_once_are_the_measured_rate_over_the_floor_as_of_FR_10),
         TEST(an_offer_that_surely_has_no_room_is_not_chosen_as_of_FR_12),
         TEST(offers_are_ranked_by_the_length_that_requests_have_as_of_FR_12),
+        TEST(a_busy_engine_is_expected_to_be_slower),
         TEST(who_comes_last_is_still_asked_when_the_others_are_full_as_of_FR_14),
         TEST(freed_slots_go_to_its_models_in_turn_as_of_R8),
     };
