@@ -162,7 +162,7 @@ static int coord_make_parts(struct coord *c)
         .number = c->number,
         .hooks = {.capacity = coord_on_capacity, .records = coord_on_records, .ud = c}};
 
-    c->accounts = accounts_new(&c->clock, c->settings->rate_per_s, c->settings->rate_burst);
+    c->accounts = accounts_new(&c->clock, c->hub->purses);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);
     c->sweep = calloc(1, sizeof *c->sweep);
     c->ready = ready_new(c);
@@ -237,7 +237,6 @@ int coord_take_settings(struct coord *c, const struct settings *settings)
 {
     c->settings = settings;
     c->log->level = (enum log_level)settings->log_level;
-    accounts_limit_rate(c->accounts, settings->rate_per_s, settings->rate_burst);
     return registry_take_settings(c->registry, settings);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "coordinator/admit/purse.h"
 #include "coordinator/coord.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/keeper.h"
@@ -73,6 +74,7 @@ static void hub_settings_done(struct hub_round *r)
 void hub_take_settings(struct hub *h, const struct settings *settings,
                        void (*done)(void *ud, int rc), void *ud)
 {
+    purses_limit_rate(h->purses, settings->rate_per_s, settings->rate_burst);
     h->new_settings = settings;
     h->settings_rc = 0;
     h->settings_taken = done;
@@ -251,11 +253,13 @@ static int hub_listen(struct hub *h, struct err *ret_err)
 
 static int hub_make(struct hub *h, const struct hub_config *config, struct err *ret_err)
 {
-    int rc = 0;
+    int rc;
 
     memory_init(&h->memory, config->settings->memory_mib);
     rand_uuid(&h->rand, h->boot_id);
-    if (config->n_shards > 1) {
+    h->purses = purses_new(config->settings->rate_per_s, config->settings->rate_burst);
+    rc = h->purses ? 0 : ERR_NOMEM;
+    if (rc == 0 && config->n_shards > 1) {
         h->group = registry_group_new(config->n_shards);
         h->sum = metrics_new(&metrics_table);
         rc = h->group && h->sum ? 0 : ERR_NOMEM;
@@ -337,6 +341,7 @@ void hub_free(struct hub *h)
     for (unsigned i = 0; i < h->n_shards; i++)
         inbox_free(h->inboxes[i]);
     registry_group_free(h->group);
+    purses_free(h->purses);
     metrics_free(h->sum);
     free(h);
 }

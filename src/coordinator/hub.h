@@ -22,6 +22,7 @@ struct coord;
 struct ledger_sweep;
 struct log;
 struct metrics;
+struct purses;
 struct registry_group;
 
 enum { HUB_SHARDS_MAX = DIRECTORY_LOOPS_MAX };
@@ -41,6 +42,7 @@ struct hub {
     struct coord *shards[HUB_SHARDS_MAX];
     struct inbox *inboxes[HUB_SHARDS_MAX];
     struct registry_group *group; /* of the shards' registries; NULL: there is one */
+    struct purses *purses;        /* what is known of accounts: admit/purse.h */
     struct memory memory;         /* outlives whatever is charged to it */
     struct clock clock;
     struct rand_src rand;

@@ -25,11 +25,17 @@ static struct changed changed(const struct fake_world *w)
     return (struct changed){.settings = w->settings, .models = {w->model}};
 }
 
+static void taken(void *ud, int rc)
+{
+    (void)ud;
+    assert_int_equal(rc, 0);
+}
+
 static void take(struct fake_world *w, struct changed *c, size_t n_models)
 {
     c->settings.models = c->models;
     c->settings.n_models = n_models;
-    assert_int_equal(coord_take_settings(w->coord, &c->settings), 0);
+    hub_take_settings(w->hub, &c->settings, taken, NULL);
     fake_world_settle(w);
 }
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admit/accounts.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/map.h"
 
 /* Keys known at once; beyond it all are forgotten and asked for again. */
-enum { KEYS_MAX = 100000, RETRY_AFTER_MAX_S = 60 };
+enum { KEYS_MAX = 100000 };
 
 struct known_key {
     uint8_t hash[KEY_HASH_BYTES];
@@ -17,9 +16,9 @@ struct known_key {
 
 struct accounts {
     struct clock clock;
-    double rate_per_s, burst;
-    struct map keys;     /* hash → struct known_key */
-    struct map accounts; /* name → struct account */
+    struct purses *purses; /* of all loops */
+    struct map keys;       /* hash → struct known_key */
+    struct map accounts;   /* name → struct account */
 };
 
 static struct str hash_str(const uint8_t *hash)
@@ -27,21 +26,15 @@ static struct str hash_str(const uint8_t *hash)
     return (struct str){(const char *)hash, KEY_HASH_BYTES};
 }
 
-struct accounts *accounts_new(const struct clock *clock, double rate_per_s, int64_t rate_burst)
+struct accounts *accounts_new(const struct clock *clock, struct purses *purses)
 {
     struct accounts *as = calloc(1, sizeof *as);
 
     if (as) {
         as->clock = *clock;
-        accounts_limit_rate(as, rate_per_s, rate_burst);
+        as->purses = purses;
     }
     return as;
-}
-
-void accounts_limit_rate(struct accounts *as, double rate_per_s, int64_t rate_burst)
-{
-    as->rate_per_s = rate_per_s;
-    as->burst = (double)rate_burst;
 }
 
 static void forget_keys(struct accounts *as)
@@ -75,7 +68,7 @@ struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static K
     return k ? k->account : NULL;
 }
 
-static struct account *account_get_or_add(struct accounts *as, const char *name)
+struct account *accounts_by_name(struct accounts *as, const char *name)
 {
     struct account *a = map_get(&as->accounts, str_from(name));
 
@@ -86,9 +79,8 @@ static struct account *account_get_or_add(struct accounts *as, const char *name)
         return NULL;
     snprintf(a->name, sizeof a->name, "%s", name);
     list_init(&a->waiting);
-    a->rate_tokens = as->burst;
-    a->rate_updated_us = clock_mono_us(&as->clock);
-    if (map_put(&as->accounts, str_from(a->name), a) < 0) {
+    a->purse = purses_find(as->purses, name);
+    if (!a->purse || map_put(&as->accounts, str_from(a->name), a) < 0) {
         free(a);
         return NULL;
     }
@@ -99,7 +91,7 @@ struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KE
                                const char *name, int64_t balance_micro_usd,
                                const struct account_settings *settings)
 {
-    struct account *a = account_get_or_add(as, name);
+    struct account *a = accounts_by_name(as, name);
     struct known_key *k;
 
     if (!a)
@@ -127,50 +119,32 @@ void accounts_forget(struct accounts *as)
 
     forget_keys(as);
     while ((a = map_next(&as->accounts, &cursor)))
-        a->balance_known = false;
+        purse_forget_balance(a->purse);
 }
 
 int accounts_take(struct accounts *as, struct account *a, int *ret_retry_after_s)
 {
-    int64_t now = clock_mono_us(&as->clock);
-    double missing;
-
-    if (as->rate_per_s <= 0)
-        return 0;
-    a->rate_tokens += (double)(now - a->rate_updated_us) / 1e6 * as->rate_per_s;
-    if (a->rate_tokens > as->burst)
-        a->rate_tokens = as->burst;
-    a->rate_updated_us = now;
-    missing = 1 - a->rate_tokens;
-    if (missing > 0) { /* a refusal leaves no debt */
-        double wait = ceil(missing / as->rate_per_s);
-
-        *ret_retry_after_s = wait > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int)wait;
-        return ERR_BUSY;
-    }
-    a->rate_tokens -= 1;
-    return 0;
+    return purse_take(as->purses, a->purse, clock_mono_us(&as->clock), ret_retry_after_s);
 }
 
 bool account_covers(const struct account *a, int64_t micro_usd)
 {
-    return a->balance_known && a->balance_micro_usd - a->pending_micro_usd >= micro_usd;
+    return purse_covers(a->purse, micro_usd);
 }
 
 void account_hold_submitted(struct account *a, int64_t micro_usd)
 {
-    a->pending_micro_usd += micro_usd;
+    purse_pend(a->purse, micro_usd);
 }
 
 void account_hold_decided(struct account *a, int64_t micro_usd, int64_t balance_micro_usd)
 {
-    a->pending_micro_usd -= micro_usd;
+    purse_pend(a->purse, -micro_usd);
     if (balance_micro_usd >= 0)
         account_balance_is(a, balance_micro_usd);
 }
 
 void account_balance_is(struct account *a, int64_t balance_micro_usd)
 {
-    a->balance_micro_usd = balance_micro_usd;
-    a->balance_known = true;
+    purse_set_balance(a->purse, balance_micro_usd);
 }

@@ -1,35 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may enter: API keys → accounts, as a map in memory in front of the store; each account's last
- * known balance and its rate limit. Belongs to the loop's thread. */
+/* Who may enter: API keys → accounts, as a map in memory in front of the store. Each loop has its
+ * own; an account's balance and rate are those of all loops (purse.h). Belongs to the loop's
+ * thread. */
 #ifndef DARKBLOOM_COORDINATOR_ADMIT_ACCOUNTS_H
 #define DARKBLOOM_COORDINATOR_ADMIT_ACCOUNTS_H
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "coordinator/admit/purse.h"
 #include "store/keys.h"
 
 /* Lives until accounts_free; never moves. */
 struct account {
     char name[ACCOUNT_MAX_BYTES + 1];
-    /* What the store said last, less what has been submitted since: never more than is there,
-     * unless another process spends too. Only the store decides. */
     struct account_settings settings; /* its own limits of time */
-    bool balance_known;
-    int64_t balance_micro_usd;
-    int64_t pending_micro_usd; /* holds submitted and not committed */
-    double rate_tokens;        /* token bucket */
-    int64_t rate_updated_us;
-    struct list_node waiting; /* its tickets in the queues of all models: admit/queue.h */
-    size_t n_waiting;
+    struct purse *purse;
+    struct list_node waiting; /* its tickets in this loop's queues of all models: admit/queue.h */
 };
 
 struct accounts;
 
-struct accounts *accounts_new(const struct clock *clock, double rate_per_s, int64_t rate_burst);
+/* `purses` outlive it. NULL: no memory. */
+struct accounts *accounts_new(const struct clock *clock, struct purses *purses);
 void accounts_free(struct accounts *as);
 
-/* Other limits from now on, for every account. */
-void accounts_limit_rate(struct accounts *as, double rate_per_s, int64_t rate_burst);
+/* This loop's struct of an account that another loop has let in. NULL: no memory. */
+struct account *accounts_by_name(struct accounts *as, const char *name);
 
 /* The account of a key whose owner is known, or NULL: ask the store. */
 struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES]);

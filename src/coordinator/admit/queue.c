@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admit/queue.h"
 
+#include "coordinator/registry/directory.h"
+
 bool queue_waits(const struct queue_ticket *t)
 {
     return list_linked(&t->of_account);
@@ -30,6 +32,12 @@ static void queue_expire(void *ud)
     t->expired(t);
 }
 
+/* On all loops. */
+static int64_t queue_length(const struct model *m)
+{
+    return m->row ? (int64_t)directory_waiting(m->row) : (int64_t)m->n_waiting;
+}
+
 int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_t wait_us)
 {
     struct model *m = t->model;
@@ -37,9 +45,9 @@ int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_
 
     if (queue_waits(t))
         return 0;
-    if ((int64_t)m->n_waiting >= limits->per_model)
+    if (queue_length(m) >= limits->per_model)
         return ERR_BUSY;
-    if ((int64_t)t->account->n_waiting >= limits->per_account)
+    if (atomic_load(&t->account->purse->n_waiting) >= limits->per_account)
         return ERR_LIMIT;
     first = queue_first_of_line(t);
     list_init(&t->line);
@@ -49,7 +57,7 @@ int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_
     else
         list_push_back(&m->waiting[t->min_trust], &t->in_turn);
     list_push_back(&t->account->waiting, &t->of_account);
-    t->account->n_waiting++;
+    atomic_fetch_add(&t->account->purse->n_waiting, 1);
     m->n_waiting++;
     m->n_waiting_at[t->min_trust]++;
     model_publish_waiting(m, t->min_trust);
@@ -88,7 +96,7 @@ void queue_leave(struct queue_ticket *t)
     list_remove(&t->in_turn);
     list_remove(&t->in_line);
     list_remove(&t->of_account);
-    t->account->n_waiting--;
+    atomic_fetch_sub(&t->account->purse->n_waiting, 1);
     t->model->n_waiting--;
     t->model->n_waiting_at[t->min_trust]--;
     model_publish_waiting(t->model, t->min_trust);

@@ -22,6 +22,7 @@ struct waiter {
 struct line {
     struct fake_fleet *fleet;
     struct account accounts[ACCOUNTS];
+    struct purse purses[ACCOUNTS];
     struct waiter waiters[WAITERS]; /* of the first account unless a test says otherwise */
     struct queue_limits limits;
     size_t called[4 * WAITERS]; /* numbers of waiters, in order */
@@ -71,8 +72,10 @@ static int up(void **state)
     line->fleet = fleet;
     line->fleet->on_capacity = call;
     line->limits = (struct queue_limits){1000, 100};
-    for (size_t i = 0; i < ACCOUNTS; i++)
+    for (size_t i = 0; i < ACCOUNTS; i++) {
         list_init(&line->accounts[i].waiting);
+        line->accounts[i].purse = &line->purses[i];
+    }
     for (size_t i = 0; i < WAITERS; i++) {
         line->waiters[i].ticket = (struct queue_ticket){.loop = line->fleet->loop,
                                                         .model = line->fleet->models[0],
@@ -95,7 +98,7 @@ static int down(void **state)
         registry_detach(&line->waiters[i].attempt, &blameless, false);
     }
     for (size_t i = 0; i < ACCOUNTS; i++) {
-        assert_int_equal(line->accounts[i].n_waiting, 0);
+        assert_int_equal(atomic_load(&line->purses[i].n_waiting), 0);
         assert_true(list_empty(&line->accounts[i].waiting));
     }
     (void)fake_fleet_down(&fleet);

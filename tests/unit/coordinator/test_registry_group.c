@@ -19,6 +19,7 @@ struct house {
     struct registry_group *group;
     struct fake_fleet *fleets[LOOPS];
     struct account account;
+    struct purse purse;
 };
 
 static int up(void **state)
@@ -30,6 +31,7 @@ static int up(void **state)
     for (unsigned i = 0; i < LOOPS; i++)
         h->fleets[i] = fake_fleet_new(h->fleets[0], h->group, i);
     list_init(&h->account.waiting);
+    h->account.purse = &h->purse;
     *state = h;
     return 0;
 }
