@@ -72,10 +72,10 @@ static void after_two_silent_providers_there_is_content_within_ten_seconds(void 
     int64_t ms = 0;
     (void)state;
 
-    for (; !asks(silent); ms += 100)
+    for (; !asks(silent) && ms < PATIENCE_MS; ms += 100)
         fake_world_advance_ms(w, 100);
     fake_provider_accept(silent, 0, 20);
-    for (; !asks(good); ms += 100)
+    for (; !asks(good) && ms < PATIENCE_MS; ms += 100)
         fake_world_advance_ms(w, 100);
     assert_true(ms < PATIENCE_MS);
     fake_provider_serve(good, 0, PROMPT, COMPLETION);
