@@ -121,6 +121,8 @@ static void the_store_decides_although_the_known_balance_would_do(void **state)
     assert_int_equal(fake_consumer_status(c), 402);
     assert_int_equal(p->jobs[1].cancels, 1);
     assert_int_equal(holds_ever(w), 2);
+    fake_consumer_stream(w); /* the refusal said what is left: this one waits for the store */
+    assert_int_equal(p->n_jobs, 2);
 }
 
 /* --- who waits for the store --- */
