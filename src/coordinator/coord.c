@@ -142,6 +142,11 @@ static bool coord_on_capacity(void *ud, struct model *m)
     return queue_call(m);
 }
 
+static void coord_on_room(void *ud, struct model *m, enum trust_level level)
+{
+    flow_pull(ud, m, level);
+}
+
 static void coord_on_records(void *ud)
 {
     const struct coord *c = ud;
@@ -151,16 +156,18 @@ static void coord_on_records(void *ud)
 
 static int coord_make_parts(struct coord *c)
 {
-    struct registry_config rc = {
-        .loop = c->loop,
-        .log = c->log,
-        .rand = c->rand,
-        .settings = c->settings,
-        .metrics = c->metrics,
-        .memory = &c->hub->memory,
-        .group = c->hub->group,
-        .number = c->number,
-        .hooks = {.capacity = coord_on_capacity, .records = coord_on_records, .ud = c}};
+    struct registry_config rc = {.loop = c->loop,
+                                 .log = c->log,
+                                 .rand = c->rand,
+                                 .settings = c->settings,
+                                 .metrics = c->metrics,
+                                 .memory = &c->hub->memory,
+                                 .group = c->hub->group,
+                                 .number = c->number,
+                                 .hooks = {.capacity = coord_on_capacity,
+                                           .records = coord_on_records,
+                                           .room = coord_on_room,
+                                           .ud = c}};
 
     c->accounts = accounts_new(&c->clock, c->hub->purses);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);

@@ -89,7 +89,7 @@ static void write_request(struct fake_consumer *c, const struct fake_ask *ask)
     assert_int_equal(rc, 0);
 }
 
-struct fake_consumer *fake_consumer_ask(struct fake_world *w, const struct fake_ask *ask)
+struct fake_consumer *fake_consumer_ask_unsettled(struct fake_world *w, const struct fake_ask *ask)
 {
     struct fake_consumer *c = calloc(1, sizeof *c);
 
@@ -102,6 +102,13 @@ struct fake_consumer *fake_consumer_ask(struct fake_world *w, const struct fake_
     buf_init(&c->body, CONSUMER_MAX_BYTES);
     write_request(c, ask);
     loop_connect(w->loop, "127.0.0.1", ask->port ? ask->port : w->coord->port, on_connected, c);
+    return c;
+}
+
+struct fake_consumer *fake_consumer_ask(struct fake_world *w, const struct fake_ask *ask)
+{
+    struct fake_consumer *c = fake_consumer_ask_unsettled(w, ask);
+
     fake_world_settle(w);
     return c;
 }

@@ -35,6 +35,8 @@ struct fake_consumer {
 
 /* Connect, send the request and let everything settle. */
 struct fake_consumer *fake_consumer_ask(struct fake_world *w, const struct fake_ask *ask);
+/* The same without settling: the connection is only asked for. */
+struct fake_consumer *fake_consumer_ask_unsettled(struct fake_world *w, const struct fake_ask *ask);
 struct fake_consumer *fake_consumer_stream(struct fake_world *w); /* FAKE_STREAM */
 struct fake_consumer *fake_consumer_whole(struct fake_world *w);  /* FAKE_WHOLE */
 

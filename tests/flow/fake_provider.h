@@ -58,6 +58,7 @@ struct fake_provider {
     unsigned stray_cancels; /* for what it does not know */
     struct fake_job jobs[FAKE_JOBS];
     size_t n_jobs;
+    size_t n_served; /* the test's own count */
 };
 
 /* Connect and, unless told otherwise, register, prove the key and send a heartbeat. */

@@ -3,6 +3,8 @@
 
 #include "coordinator/registry/directory.h"
 
+enum { GIVE_LOOKED_MAX = 16 };
+
 bool queue_waits(const struct queue_ticket *t)
 {
     return list_linked(&t->of_account);
@@ -128,6 +130,27 @@ static void queue_end_turn(struct model *m, struct queue_ticket *t)
 {
     list_remove(&t->in_turn);
     list_push_back(&m->waiting[t->min_trust], &t->in_turn);
+}
+
+struct queue_ticket *queue_give(struct model *m, enum trust_level level,
+                                bool (*would_do)(struct queue_ticket *t, void *ud), void *ud)
+{
+    int looked = 0;
+
+    for (int demanded = (int)level; demanded >= 0; demanded--) {
+        struct list_node *lines = &m->waiting[demanded];
+
+        for (struct list_node *n = lines->next; n != lines && looked < GIVE_LOOKED_MAX;
+             n = n->next, looked++) {
+            struct queue_ticket *t = list_owner(n, struct queue_ticket, in_turn);
+
+            if (!would_do(t, ud))
+                continue;
+            queue_end_turn(m, t);
+            return t;
+        }
+    }
+    return NULL;
 }
 
 bool queue_call(struct model *m)

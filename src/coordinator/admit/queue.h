@@ -41,6 +41,11 @@ struct queue_limits {
 int queue_wait(struct queue_ticket *t, const struct queue_limits *limits, int64_t wait_us);
 
 bool queue_waits(const struct queue_ticket *t);
+/* One who waits for the model and whom an offer at `level` would do for, in turn, of those that
+ * `would_do` says may go; it waits on. Looks at a bounded number. NULL: none. */
+struct queue_ticket *queue_give(struct model *m, enum trust_level level,
+                                bool (*would_do)(struct queue_ticket *t, void *ud), void *ud);
+
 /* Stop waiting (cancelled, or on its way). One that does not wait is left alone. */
 void queue_leave(struct queue_ticket *t);
 

@@ -33,4 +33,7 @@ void api_health(struct coord *c, struct http_exchange *x);
 void api_ready(struct coord *c, struct http_exchange *x);
 void api_models(struct coord *c, struct http_exchange *x);
 
+/* GET /ws/provider, a well-formed upgrade: on the loop that has the fewest providers. */
+void api_seat_provider(struct coord *c, struct http_exchange *x);
+
 #endif

@@ -36,8 +36,8 @@ static void api_provider_socket(struct coord *c, struct http_exchange *x)
 {
     if (!http_request_of(x)->wants_upgrade)
         api_no_upgrade(c, x);
-    else if (registry_accept(c->registry, x) < 0)
-        answer_no_memory(c, x);
+    else
+        api_seat_provider(c, x);
 }
 
 static const struct api_route api_routes[] = {

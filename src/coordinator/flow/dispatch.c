@@ -125,9 +125,10 @@ static bool dispatch_another_is_free(const struct request *r)
     for (size_t i = 0; i < n; i++)
         exclude[i] = r->tries.tried[i];
     exclude[n++] = r->tries.serial;
-    return registry_has_free(
-        r->model,
-        &(struct route_ask){.min_trust = r->min_trust, .exclude = exclude, .n_exclude = n});
+    return registry_has_free(r->model, &(struct route_ask){.min_trust = r->min_trust,
+                                                           .exclude = exclude,
+                                                           .n_exclude = n}) ||
+           flow_is_free_elsewhere(r);
 }
 
 static void dispatch_timed_out(struct request *r, enum metrics_ATTEMPT result, const char *why,

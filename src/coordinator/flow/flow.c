@@ -61,7 +61,7 @@ void flow_resume(struct request *r)
 {
     /* An event from inside a stage (a send that fails at once, say) only notes what happened: the
      * loop above looks at the stage again. */
-    if (!r->running)
+    if (!r->running && !flow_is_leaving(r))
         flow_run(r);
 }
 
@@ -75,6 +75,7 @@ void flow_fail(struct request *r, enum ledger_outcome outcome)
 {
     if (r->stage >= STAGE_SETTLE)
         return;
+    flow_transfer_cancel(r);
     r->outcome = outcome;
     flow_move(r, STAGE_SETTLE);
 }
@@ -105,6 +106,11 @@ void flow_set_limits(struct request *r)
 
     r->times.content_limit = r->times.received + content_ms * 1000;
     r->times.deadline = r->times.received + deadline_ms * 1000;
+    flow_arm_deadline(r);
+}
+
+void flow_arm_deadline(struct request *r)
+{
     loop_timer_set(r->coord->loop, &r->deadline_timer,
                    num_count(r->times.deadline - clock_mono_us(&r->coord->clock), INT64_MAX),
                    flow_on_deadline, r);
@@ -171,6 +177,13 @@ void flow_release(struct request *r)
     hub_request_gone(c->hub);
 }
 
+void flow_stop(struct request *r)
+{
+    api_error_set(&r->error, API_OVERLOADED, NULL, "the coordinator is stopping; try again");
+    r->error.retry_after_s = 5;
+    flow_fail(r, LEDGER_STOPPED);
+}
+
 void flow_stop_all(struct coord *c)
 {
     struct list_node *n = c->requests.next;
@@ -180,13 +193,9 @@ void flow_stop_all(struct coord *c)
         struct request *r = list_owner(n, struct request, link);
 
         n = n->next; /* cancelling may free this one, never another */
-        if (r->stage < STAGE_SETTLE) {
-            api_error_set(&r->error, API_OVERLOADED, NULL,
-                          "the coordinator is stopping; try again");
-            r->error.retry_after_s = 5;
-            flow_fail(r, LEDGER_STOPPED);
-        } else {
+        if (r->stage < STAGE_SETTLE)
+            flow_stop(r);
+        else
             flow_settle_give_up(r);
-        }
     }
 }

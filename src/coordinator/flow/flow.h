@@ -52,6 +52,8 @@ void flow_start(struct coord *c, struct http_exchange *x);
 /* Its deadline and the limit to its first content, from its receipt: the coordinator's or, once the
  * account is known, the account's own (FR-40). */
 void flow_set_limits(struct request *r);
+/* The timer of its deadline, on the loop where it is now. */
+void flow_arm_deadline(struct request *r);
 
 /* Go on from the present stage (called by events). */
 void flow_resume(struct request *r);
@@ -68,6 +70,34 @@ void flow_stop_all(struct coord *c);
 
 /* Every 250 ms: checkpoint delivered counts, cut stalled consumers (tick.c). */
 void flow_tick(struct coord *c);
+
+/* Cut one that is not being settled (the coordinator is stopping). */
+void flow_stop(struct request *r);
+
+/* --- other loops --- */
+
+/* transfer.c: whether the request may change its loop now; do so, at the end of the iteration (it
+ * stands still until then, and goes on there in the stage it is in); whether it is about to, and
+ * think better of it (it ends here). */
+bool flow_may_transfer(const struct request *r);
+void flow_transfer(struct request *r, unsigned to);
+bool flow_is_leaving(const struct request *r);
+void flow_transfer_cancel(struct request *r);
+
+/* place.c. Those that begin a transfer return true where they did. */
+/* Where it is served best, asked once, before anything is held. */
+bool flow_place(struct request *r);
+/* The same after no slot was found here. */
+bool flow_place_again(struct request *r);
+/* It waits: go where a slot is free now. */
+bool flow_look_elsewhere(struct request *r);
+/* Whether other loops have a slot for it now, or may have one. */
+bool flow_is_free_elsewhere(const struct request *r);
+bool flow_may_be_served_elsewhere(const struct request *r);
+/* A slot at `level` is free here, nobody here takes it, and somebody waits elsewhere. */
+void flow_pull(struct coord *c, struct model *m, enum trust_level level);
+/* Tokens that the prompt surely has. */
+int64_t flow_prompt_tokens_least(const struct request *r);
 
 /* --- between stages --- */
 

@@ -109,6 +109,16 @@ struct request_times {
     int64_t deadline;                 /* when the request ends, however far it is */
 };
 
+/* On the way to another loop: transfer.c, place.c. */
+struct request_transfer {
+    struct inbox_item item;
+    struct loop_defer later;
+    struct directory_row *row; /* of its model, held while it is leaving; NULL: it is not */
+    unsigned to;
+    bool placed; /* where to serve it was decided once */
+    int moves;   /* of its own accord */
+};
+
 struct request {
     struct coord *coord;
     struct list_node link; /* the coordinator's live requests */
@@ -132,6 +142,7 @@ struct request {
     struct request_hold hold;
     struct queue_ticket ticket; /* route: waits for a slot */
     struct request_attempts tries;
+    struct request_transfer transfer;
     struct reply reply;
 };
 

@@ -86,6 +86,8 @@ static void reserve_done(struct store_op *op)
     } else if (op->rc < 0) {
         reserve_refused(r);
         flow_fail(r, LEDGER_RELEASED);
+    } else if (queue_waits(&r->ticket)) {
+        (void)flow_look_elsewhere(r); /* now it may go where a slot is free */
     } else {
         flow_let_out(r);
     }
@@ -135,6 +137,17 @@ static int reserve_fill_hold(struct request *r)
     return 0;
 }
 
+static int reserve_find_model(struct request *r)
+{
+    r->model = registry_model(r->coord->registry, r->chat.model);
+    if (!r->model)
+        return api_error_set(&r->error, API_MODEL_NOT_FOUND, "model",
+                             "the model `%.*s` does not exist here; GET /v1/models lists what does",
+                             STR_ARG(r->chat.model));
+    r->model->n_requests++;
+    return 0;
+}
+
 enum flow_verdict flow_reserve(struct request *r)
 {
     bool covered;
@@ -143,14 +156,10 @@ enum flow_verdict flow_reserve(struct request *r)
         return reserve_refused(r);
     if (r->hold.state == HOLD_COMMITTED)
         return FLOW_NEXT;
-    r->model = registry_model(r->coord->registry, r->chat.model);
-    if (!r->model) {
-        api_error_set(&r->error, API_MODEL_NOT_FOUND, "model",
-                      "the model `%.*s` does not exist here; GET /v1/models lists what does",
-                      STR_ARG(r->chat.model));
+    if (!r->model && reserve_find_model(r) < 0)
         return FLOW_FAIL;
-    }
-    r->model->n_requests++;
+    if (flow_place(r))
+        return FLOW_WAIT;
     reserve_bound_tokens(r);
     reserve_bound_silence(r);
     if (reserve_fill_hold(r) < 0)

@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "coordinator/flow/flow.h"
 
-enum { ROUTE_BYTES_PER_TOKEN = 8, ROUTE_RETRY_AFTER_S = 5 };
+enum { ROUTE_RETRY_AFTER_S = 5 };
 
 static enum flow_verdict route_no_capacity(struct request *r)
 {
@@ -53,6 +53,7 @@ static enum flow_verdict route_wait(struct request *r)
     rc = queue_wait(&r->ticket, &limits, until > now ? until - now : 0);
     if (rc == 0) {
         r->times.queued_at = now;
+        (void)flow_look_elsewhere(r); /* after it has published that it waits: directory.h */
         return FLOW_WAIT;
     }
     if (rc == ERR_LIMIT)
@@ -87,13 +88,6 @@ static void route_begin_attempt(struct request *r, struct offer *o)
     r->error = (struct api_error){0};
 }
 
-/* Tokens that the prompt surely has, at eight bytes each: an offer with less context would refuse
- * it (FR-12). Where nobody has so much, whoever has most says so with the exact number. */
-static int64_t route_tokens(const struct request *r)
-{
-    return num_min((int64_t)r->chat.prompt_bytes / ROUTE_BYTES_PER_TOKEN, model_context(r->model));
-}
-
 enum flow_verdict flow_route(struct request *r)
 {
     const struct request_attempts *t = &r->tries;
@@ -101,7 +95,7 @@ enum flow_verdict flow_route(struct request *r)
     /* Nobody is passed by: those who wait are called as soon as a slot is free that would do for
      * them (queue_call), so a slot that is free now is none of theirs. */
     const struct route_ask ask = {.min_trust = r->min_trust,
-                                  .tokens = route_tokens(r),
+                                  .tokens = flow_prompt_tokens_least(r),
                                   .exclude = t->tried,
                                   .n_exclude = t->n_tried};
     struct offer *o = registry_choose(r->model, &ask);
@@ -113,7 +107,9 @@ enum flow_verdict flow_route(struct request *r)
         route_begin_attempt(r, o);
         return FLOW_NEXT;
     }
-    if (t->n_tried > 0 && !registry_may_serve(r->model, &ask))
+    if (!queue_waits(&r->ticket) && flow_place_again(r))
+        return FLOW_WAIT;
+    if (t->n_tried > 0 && !registry_may_serve(r->model, &ask) && !flow_may_be_served_elsewhere(r))
         return FLOW_FAIL; /* r->error says what went wrong at the last provider */
     return route_wait(r);
 }

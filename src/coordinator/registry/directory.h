@@ -82,6 +82,9 @@ unsigned directory_place(const struct directory_row *row, const struct directory
 
 /* The other loop with the cheapest free offer, or `here`: there is none. */
 unsigned directory_free_elsewhere(const struct directory_row *row, const struct directory_ask *ask);
+/* Whether loop `at` has a free offer for it. */
+bool directory_is_free_at(const struct directory_row *row, unsigned at,
+                          const struct directory_ask *ask);
 /* Whether another loop has a provider that could serve it once it has room. */
 bool directory_may_serve_elsewhere(const struct directory_row *row,
                                    const struct directory_ask *ask);

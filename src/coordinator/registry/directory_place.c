@@ -156,6 +156,12 @@ unsigned directory_place(const struct directory_row *row, const struct directory
     return stale;
 }
 
+bool directory_is_free_at(const struct directory_row *row, unsigned at,
+                          const struct directory_ask *ask)
+{
+    return place_look(row, at, ask).free > 0;
+}
+
 bool directory_may_serve_elsewhere(const struct directory_row *row, const struct directory_ask *ask)
 {
     for (unsigned i = 0; i < row->n_loops; i++) {

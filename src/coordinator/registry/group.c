@@ -13,6 +13,7 @@ struct group_member {
     struct registry *registry;
     struct inbox *inbox;
     _Atomic size_t connected;
+    _Atomic int sockets; /* and those on their way */
 };
 
 struct group_key {
@@ -96,6 +97,33 @@ size_t registry_group_count(const struct registry_group *g)
     for (unsigned i = 0; i < g->n_loops; i++)
         n += atomic_load_explicit(&g->members[i].connected, memory_order_relaxed);
     return n;
+}
+
+void registry_group_count_socket(struct registry_group *g, unsigned loop, int n)
+{
+    atomic_fetch_add_explicit(&g->members[loop].sockets, n, memory_order_relaxed);
+}
+
+unsigned registry_group_seat(struct registry_group *g, unsigned here)
+{
+    unsigned best = here;
+    int least = atomic_load_explicit(&g->members[here].sockets, memory_order_relaxed);
+
+    for (unsigned i = 0; i < g->n_loops; i++) {
+        int n = atomic_load_explicit(&g->members[i].sockets, memory_order_relaxed);
+
+        if (n < least) {
+            best = i;
+            least = n;
+        }
+    }
+    registry_group_count_socket(g, best, 1);
+    return best;
+}
+
+void registry_group_unseat(struct registry_group *g, unsigned loop)
+{
+    registry_group_count_socket(g, loop, -1);
 }
 
 /* --- keys --- */

@@ -32,6 +32,13 @@ struct inbox *registry_group_inbox(const struct registry_group *g, unsigned loop
 void registry_group_set_count(struct registry_group *g, unsigned loop, size_t connected);
 size_t registry_group_count(const struct registry_group *g);
 
+/* Sockets of providers on each loop, registered or not. The loop that takes a new one: `here`
+ * unless another one has fewer. It counts there from now on; when the provider has begun there, or
+ * will not, it is unseated, and counts as itself. Any thread. */
+unsigned registry_group_seat(struct registry_group *g, unsigned here);
+void registry_group_unseat(struct registry_group *g, unsigned loop);
+void registry_group_count_socket(struct registry_group *g, unsigned loop, int n);
+
 /* --- whose is a key (hex SHA-256)? --- */
 
 /* `here`, where nobody else knows the key; from now on it is here. Otherwise the loop that knows

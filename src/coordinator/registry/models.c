@@ -54,6 +54,7 @@ static void model_free(struct model *m)
 {
     if (m->row)
         directory_release(registry_group_directory(m->reg->config.group), m->row);
+    free(m->pull);
     for (int level = 0; level < TRUST_LEVELS; level++)
         heap_free(&m->heaps[level]);
     free(m);

@@ -126,6 +126,7 @@ static void registry_offer_rooms(struct registry *reg)
 
         list_remove(&p->freed);
         provider_offer_room(p);
+        provider_offer_room_elsewhere(p);
     }
     reg->offering = false;
 }
@@ -135,7 +136,8 @@ static bool provider_is_waited_for(const struct provider *p)
     for (size_t i = 0; i < p->n_offers; i++) {
         const struct offer *o = &p->offers[i];
 
-        if (o->gate == GATE_NONE && o->model && o->model->n_waiting > 0)
+        if (o->gate == GATE_NONE && o->model &&
+            (o->model->n_waiting > 0 || model_is_waited_for_elsewhere(o->model, p->trust)))
             return true;
     }
     return false;
@@ -182,8 +184,6 @@ void offers_update(struct provider *p)
         list_push_back(&p->reg->freed, &p->freed);
         registry_offer_rooms(p->reg);
     }
-    if (trusted)
-        provider_offer_room_elsewhere(p);
 }
 
 void offers_withdraw(struct provider *p)

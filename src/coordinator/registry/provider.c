@@ -29,6 +29,8 @@ void provider_init(struct provider *p, struct registry *reg)
     list_init(&p->attempts);
     verify_init(p);
     list_push_back(&reg->providers, &p->link);
+    if (reg->config.group)
+        registry_group_count_socket(reg->config.group, reg->config.number, 1);
     reg->n_changes++;
     /* Without memory it is not found by its serial: a retry may then wait for it in vain. */
     (void)map_put(&reg->by_serial, provider_serial_key(p), p);
@@ -64,6 +66,8 @@ void provider_end(struct provider *p, const char *why, int code, bool fault)
     loop_timer_clear(reg->loop, &p->silence);
     offers_withdraw(p);
     list_remove(&p->link);
+    if (reg->config.group)
+        registry_group_count_socket(reg->config.group, reg->config.number, -1);
     (void)map_remove(&reg->by_serial, provider_serial_key(p));
     if (p->attested && map_get(&reg->by_key, str_from(p->blob.key_hash)) == p)
         map_remove(&reg->by_key, str_from(p->blob.key_hash));

@@ -265,7 +265,9 @@ void model_learn(struct model *m, const struct rates_sample *s, int64_t now_us);
 /* publish.c: to the other loops, after it has changed */
 void model_publish(const struct model *m);
 void model_publish_bounds(const struct model *m);
-/* Call hooks.room for each model that is waited for on other loops alone. */
+/* Somebody waits on another loop whom an offer at `level` would do for. */
+bool model_is_waited_for_elsewhere(const struct model *m, enum trust_level level);
+/* What nobody here has taken: call hooks.room for each model that is so waited for. */
 void provider_offer_room_elsewhere(const struct provider *p);
 
 /* offers.c: the per-model index */

@@ -41,26 +41,21 @@ void model_publish_waiting(const struct model *m, enum trust_level demanded)
                               (uint32_t)m->n_waiting_at[demanded]);
 }
 
-/* Somebody waits here whom an offer at `level` would do for. */
-static bool model_is_waited_for(const struct model *m, enum trust_level level)
+bool model_is_waited_for_elsewhere(const struct model *m, enum trust_level level)
 {
-    for (int demanded = 0; demanded <= (int)level; demanded++) {
-        if (m->n_waiting_at[demanded] > 0)
-            return true;
-    }
-    return false;
+    unsigned here = m->reg->config.number;
+
+    return m->row && directory_waiting_elsewhere(m->row, here, level, here) != here;
 }
 
 void provider_offer_room_elsewhere(const struct provider *p)
 {
-    const struct registry_config *config = &p->reg->config;
+    const struct registry_hooks *hooks = &p->reg->config.hooks;
 
-    for (size_t i = 0; config->group && i < p->n_offers; i++) {
+    for (size_t i = 0; i < p->n_offers; i++) {
         const struct offer *o = &p->offers[i];
 
-        if (o->gate == GATE_NONE && o->model && !model_is_waited_for(o->model, p->trust) &&
-            directory_waiting_elsewhere(o->model->row, config->number, p->trust, config->number) !=
-                config->number)
-            config->hooks.room(config->hooks.ud, o->model, p->trust);
+        if (o->gate == GATE_NONE && o->model && model_is_waited_for_elsewhere(o->model, p->trust))
+            hooks->room(hooks->ud, o->model, p->trust);
     }
 }

@@ -26,6 +26,7 @@ struct box_session;
 struct box_slab;
 struct directory_row;
 struct metrics;
+struct model_pull;
 struct registry;
 struct registry_group;
 struct provider;
@@ -61,6 +62,7 @@ struct model {
     uint64_t n_ever_waited;
     uint64_t dice;             /* for choosing among equals */
     struct directory_row *row; /* what other loops see of it; NULL: there are none */
+    struct model_pull *pull;   /* flow/place.c: asks them for who waits; freed with the model */
 };
 
 /* How an attempt ended, for the record of its provider. */
@@ -116,8 +118,8 @@ struct registry_hooks {
     bool (*capacity)(void *ud, struct model *m);
     /* A record has changed and waits to be saved: registry_next_record. May be NULL. */
     void (*records)(void *ud);
-    /* An offer at `level` is free, nobody waits for the model here, and somebody does on another
-     * loop. NULL where there is no group. */
+    /* An offer at `level` is free, nobody who waits here has taken it, and somebody waits for the
+     * model on another loop. NULL where there is no group. */
     void (*room)(void *ud, struct model *m, enum trust_level level);
     void *ud;
 };

@@ -139,9 +139,28 @@ static void called(struct queue_ticket *t)
     (void)t;
 }
 
-static void a_free_offer_is_told_of_who_waits_elsewhere_unless_somebody_does_here(void **state)
+/* Who waits here takes the slot. */
+struct taker {
+    struct queue_ticket ticket;
+    struct provider *provider;
+    struct attempt attempt;
+};
+
+static bool take(void *ud, struct model *m)
+{
+    struct taker *t = ud;
+
+    if (m != t->ticket.model || !queue_waits(&t->ticket))
+        return false;
+    queue_leave(&t->ticket);
+    fake_fleet_take(t->provider, 0, "taken", &t->attempt, NULL);
+    return true;
+}
+
+static void a_free_offer_is_told_of_who_waits_elsewhere_if_nobody_here_takes_it(void **state)
 {
     const struct queue_limits limits = {10, 10};
+    const struct fake_member one_slot = {.trust = TRUST_HARDWARE, .n_models = 2, .slots = 1};
     struct house *h = *state;
     struct fake_fleet *f = h->fleets[2];
     struct queue_ticket there = {.loop = h->fleets[0]->loop,
@@ -150,24 +169,28 @@ static void a_free_offer_is_told_of_who_waits_elsewhere_unless_somebody_does_her
                                  .min_trust = TRUST_SELF_SIGNED,
                                  .called = called,
                                  .expired = called};
-    struct queue_ticket here = there;
+    struct taker here = {.ticket = there};
 
-    here.loop = f->loop;
-    here.model = f->models[0];
     assert_int_equal(queue_wait(&there, &limits, WAIT_US), 0);
     fake_fleet_add(f, TRUST_NONE, 2);
     assert_int_equal(f->n_room[0], 0); /* it would not do */
-    fake_fleet_add(f, TRUST_HARDWARE, 2);
+    here.provider = fake_fleet_add_with(f, &one_slot);
     assert_int_equal(f->n_room[0], 1);
     assert_int_equal(f->n_room[1], 0);
 
-    assert_int_equal(queue_wait(&here, &limits, WAIT_US), 0);
-    offers_update(f->providers[1]);
+    here.ticket.loop = f->loop;
+    here.ticket.model = f->models[0];
+    f->on_capacity = take;
+    f->on_capacity_ud = &here;
+    assert_int_equal(queue_wait(&here.ticket, &limits, WAIT_US), 0);
+    offers_update(here.provider);
+    assert_non_null(here.attempt.provider);
     assert_int_equal(f->n_room[0], 1);
-    queue_leave(&here);
+    registry_detach(&here.attempt, &(struct attempt_result){.end = ATTEMPT_BLAMELESS}, false);
+    assert_int_equal(f->n_room[0], 2);
     queue_leave(&there);
-    offers_update(f->providers[1]);
-    assert_int_equal(f->n_room[0], 1);
+    offers_update(here.provider);
+    assert_int_equal(f->n_room[0], 2);
 }
 
 /* --- keys --- */
@@ -273,7 +296,7 @@ int main(void)
         TEST(what_a_loop_can_offer_is_seen_by_the_others_as_it_changes),
         TEST(the_bounds_of_a_request_are_those_of_all_loops),
         TEST(a_model_that_only_another_loop_knows_is_known_to_all),
-        TEST(a_free_offer_is_told_of_who_waits_elsewhere_unless_somebody_does_here),
+        TEST(a_free_offer_is_told_of_who_waits_elsewhere_if_nobody_here_takes_it),
         TEST(a_key_proven_on_another_loop_takes_its_record_along_and_ends_the_older_one),
         TEST(a_distrusted_key_is_distrusted_on_every_loop),
         TEST(claims_follow_the_key_and_the_last_one_has_it),
