@@ -57,7 +57,8 @@ struct metrics *metrics_new(const struct metric_table *table)
     m->places = calloc(table->n_rows, sizeof *m->places);
     if (m->places)
         metric_make_places(m);
-    m->cells = calloc(m->n_cells, sizeof *m->cells);
+    if (m->n_cells > 0)
+        m->cells = calloc(m->n_cells, sizeof *m->cells);
     if (!m->places || !m->cells || metric_make_found(m) < 0) {
         metrics_free(m);
         return NULL;

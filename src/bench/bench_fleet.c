@@ -97,7 +97,7 @@ static int fleet_gather(struct fleet_stand *s, const char *what, int64_t since_u
 
         fleet_wait(s, LOOK_US);
         n = fleet_routable(s);
-        if (half_s <= 0 && n >= MEMBERS / 2)
+        if (half_s <= 0 && 2 * n >= MEMBERS)
             half_s = fleet_seconds(s, since_us);
         if (enough_s <= 0 && n >= ENOUGH)
             enough_s = fleet_seconds(s, since_us);

@@ -83,7 +83,7 @@ static double instructions_each(const struct callgrind_counts *less,
 static int instructions_row(const char *program, const struct row *row)
 {
     int units = row->more.requests * row->more.chunks - row->less.requests * row->less.chunks;
-    struct callgrind_counts less, more;
+    struct callgrind_counts less = {0}, more = {0};
     double each, ours;
     int rc = instructions_of(program, row, row->less, &less);
 

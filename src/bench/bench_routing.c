@@ -82,7 +82,7 @@ static int routing_fleet_new(struct routing_fleet *f, size_t n)
 
     *f = (struct routing_fleet){.dice = 20261126, .log = {.fd = -1}};
     f->settings.min_trust = TRUST_SELF_SIGNED;
-    f->providers = calloc(n, sizeof *f->providers);
+    f->providers = calloc(n, sizeof(struct provider *));
     if (!f->providers || loop_epoll_new(&f->loop, &e) < 0)
         return ERR_NOMEM;
     config.loop = f->loop;

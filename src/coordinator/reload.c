@@ -42,7 +42,7 @@ void reload_free(struct reload *r)
 
 static void reload_log_fixed(void *ud, const char *setting, bool reloadable)
 {
-    const struct log *log = ud;
+    const struct log *log = *(const struct log **)ud;
 
     if (!reloadable)
         log_event(log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("setting", setting),
@@ -51,7 +51,7 @@ static void reload_log_fixed(void *ud, const char *setting, bool reloadable)
 
 static void reload_log_taken(void *ud, const char *setting, bool reloadable)
 {
-    const struct log *log = ud;
+    const struct log *log = *(const struct log **)ud;
 
     if (reloadable)
         log_event(log, LOG_INFO, EV_SETTING_CHANGED, KV_CSTR("setting", setting));
@@ -75,10 +75,9 @@ int reload_again(struct reload *r, const struct log *log, const struct settings 
         reload_generation_free(g);
         return rc;
     }
-    cfg_each_change(&settings_table, &r->loaded, &g->settings, reload_log_fixed,
-                    (void *)(uintptr_t)log);
+    cfg_each_change(&settings_table, &r->loaded, &g->settings, reload_log_fixed, &log);
     cfg_keep_fixed(&settings_table, r->at_start, &g->settings);
-    cfg_each_change(&settings_table, old, &g->settings, reload_log_taken, (void *)(uintptr_t)log);
+    cfg_each_change(&settings_table, old, &g->settings, reload_log_taken, &log);
     reload_generation_free(r->before);
     r->before = r->now;
     r->now = g;

@@ -28,10 +28,11 @@ enum { CHAT_MAX_DEPTH = 1 + SPAN_MAX_DEPTH };
 static int chat_open_body(struct chat_parse *p, struct str body)
 {
     const char *why = "it is empty";
-    int rc = body.n ? json_check_members(body, CHAT_MAX_DEPTH, p->body.items, CHAT_MEMBERS_MAX,
-                                         &p->body.n, &why)
-                    : ERR_PARSE;
+    int rc = ERR_PARSE;
 
+    if (body.n > 0)
+        rc = json_check_members(body, CHAT_MAX_DEPTH, p->body.items, CHAT_MEMBERS_MAX, &p->body.n,
+                                &why);
     if (rc == ERR_PARSE && body.n && !str_is_utf8(body))
         return api_error_set(p->e, API_BAD_UTF8, NULL, "the body is not valid UTF-8");
     if (rc == ERR_PARSE)

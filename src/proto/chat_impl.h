@@ -58,7 +58,7 @@ int chat_bad_type(struct api_error *e, const char *name, const char *want);
 
 static inline bool chat_is_str(struct str value)
 {
-    return value.n > 0 && value.p[0] == '"';
+    return value.p && value.n > 0 && value.p[0] == '"';
 }
 
 /* The array of messages: role, content, parts of each. 0, or ERR_DENIED with the error. */

@@ -29,8 +29,11 @@ struct str chat_get(const struct chat_members *m, const char *name)
     for (size_t i = 0; i < m->n; i++) {
         const struct str *key = &m->items[i].key;
 
-        if (key->n == n && memcmp(key->p, name, n) == 0)
-            return str_eq(m->items[i].value, STR("null")) ? (struct str){0} : m->items[i].value;
+        if (key->n != n || memcmp(key->p, name, n) != 0)
+            continue;
+        if (str_eq(m->items[i].value, STR("null")))
+            break;
+        return m->items[i].value;
     }
     return (struct str){0};
 }

@@ -56,7 +56,7 @@ static int chat_check_part(struct chat_checked *c, struct str text, size_t *ret_
 
 static int chat_check_parts(struct chat_checked *c, struct str parts)
 {
-    size_t cursor = 0, n = 0, end;
+    size_t cursor = 0, n = 0, end = 0;
 
     while (span_next_start(parts, &cursor) > 0) {
         struct str rest = {parts.p + cursor, parts.n - cursor};
@@ -160,7 +160,7 @@ static int chat_check_message(struct chat_checked *c, struct str text, size_t *r
 
 int chat_check_messages(struct chat_checked *c, struct str messages, size_t *ret_n)
 {
-    size_t cursor = 0, n = 0, end;
+    size_t cursor = 0, n = 0, end = 0;
 
     while (span_next_start(messages, &cursor) > 0) {
         struct str rest = {messages.p + cursor, messages.n - cursor};

@@ -19,7 +19,7 @@ static bool chunk_shape_is_plain_text(const char *p, size_t n, size_t *ret_bytes
         unsigned char c = (unsigned char)p[at];
 
         if (c == '\\') {
-            if (++at == n || !memchr("\"\\/bfnrt", p[at], 8))
+            if (++at == n || !strchr("\"\\/bfnrt", p[at]) || p[at] == 0)
                 return false;
             escapes++;
         } else if (c == '"' || c < 0x20) {

@@ -48,7 +48,7 @@ static int json_check_escape(struct json_reader *r)
 {
     unsigned unit = 0, low = 0;
 
-    if (r->at == r->end || !memchr("\"\\/bfnrtu", *r->at, 9))
+    if (r->at == r->end || !*r->at || !strchr("\"\\/bfnrtu", *r->at))
         return json_bad(r, "invalid escape in a string");
     if (*r->at++ != 'u')
         return 0;

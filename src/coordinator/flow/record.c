@@ -92,10 +92,9 @@ static unsigned record_outcome(const struct request *r)
     return metrics_outcome(r->error.id);
 }
 
-static void record_completed(const struct request *r, int64_t total_us)
+static void record_completed(const struct request *r, unsigned model, int64_t total_us)
 {
     const struct reply_bill *bill = &r->reply.bill;
-    unsigned model = r->model->metric;
     struct metrics *m = r->coord->metrics;
 
     metrics_add(m, M_ANSWERS, r->tries.finish, model, 1);
@@ -121,7 +120,7 @@ void record_end(struct request *r)
         metrics_add(m, M_COMPLETION_TOKENS, model, 0, bill->completion_tokens);
     }
     if (r->outcome == LEDGER_COMPLETED)
-        record_completed(r, total_us);
+        record_completed(r, model, total_us);
     /* Strangers can cause any number of refusals: their lines have a limit (L8). */
     log_event(r->coord->log, LOG_INFO, r->account ? EV_REQUEST_DONE : EV_REQUEST_REFUSED,
               KV_CSTR("request", r->id), KV_CSTR("trace", r->trace_id),

@@ -54,12 +54,9 @@ static struct directory_row *directory_add(struct directory *d, struct str model
         return NULL;
     memset(row, 0, sizeof *row + cells);
     row->n_loops = d->n_loops;
-    row->model.p = malloc(model.n + 1);
-    row->model.n = model.n;
-    if (row->model.p)
-        memcpy((char *)(uintptr_t)row->model.p, model.p, model.n);
-    if (!row->model.p || map_put(&d->rows, row->model, row) < 0) {
-        free((void *)(uintptr_t)row->model.p);
+    row->model = strndup(model.p, model.n);
+    if (!row->model || map_put(&d->rows, str_from(row->model), row) < 0) {
+        free(row->model);
         free(row);
         return NULL;
     }
@@ -100,11 +97,11 @@ void directory_release(struct directory *d, struct directory_row *row)
     CHECK(row->holders > 0);
     last = --row->holders == 0;
     if (last)
-        (void)map_remove(&d->rows, row->model);
+        (void)map_remove(&d->rows, str_from(row->model));
     pthread_mutex_unlock(&d->lock);
     if (!last)
         return;
-    free((void *)(uintptr_t)row->model.p);
+    free(row->model);
     free(row);
 }
 

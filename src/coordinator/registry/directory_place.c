@@ -77,8 +77,10 @@ static unsigned place_cheapest_elsewhere(const struct directory_row *row,
     *ret_best = (struct place_seen){0};
     *ret_stale = ask->here;
     for (unsigned i = 0; i < row->n_loops; i++) {
-        struct place_seen s = i == ask->here ? (struct place_seen){0} : place_look(row, i, ask);
+        struct place_seen s = {0};
 
+        if (i != ask->here)
+            s = place_look(row, i, ask);
         if (s.free == 0)
             continue;
         if (place_cheaper(&s, ret_best)) {

@@ -24,7 +24,7 @@ struct directory_cell {
 };
 
 struct directory_row {
-    struct str model;
+    char *model;      /* NUL-terminated */
     unsigned holders; /* under the directory's lock */
     unsigned n_loops;
     struct directory_cell cells[];

@@ -45,7 +45,7 @@ static void heap_mend_reach(struct offer_heap *h, size_t i, size_t top)
     for (;;) {
         int64_t reach = heap_reach(h, i);
 
-        if (reach == h->items[i].reach && i < top)
+        if (i < top && reach == h->items[i].reach)
             return;
         h->items[i].reach = reach;
         if (i == 0)
