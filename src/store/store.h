@@ -2,8 +2,8 @@
 /* The store's thread, its queues and group commit. Whoever needs the disk embeds a struct store_op,
  * submits it and goes on; the store thread takes all operations that wait (at most 256), runs them
  * in one transaction, each with its own result, commits once (WAL, synchronous=FULL), and hands
- * them back. What is submitted meanwhile is the next batch: a slow
- * disk makes batches larger, not queues longer. Nothing is allocated per operation.
+ * them back. What is submitted meanwhile is the next batch: a slow disk makes batches larger, not
+ * queues longer. Nothing is allocated per operation.
  *
  *   loop thread: store_submit → … → store_poll → op->done
  *   store thread:               op->run (once; again if the batch had to be repeated)
@@ -13,8 +13,7 @@
  * back before the batch begins. So neither waits for more than one turn of the other.
  *
  * While another process keeps the write lock, a batch stays in the queue and is tried again every
- * 20 ms, and reads go on. An operation fails with ERR_STORE when it has been refused the lock for 5
- * s.
+ * 20 ms, and reads go on. An operation that has been refused the lock for 5 s fails: ERR_STORE.
  *
  * Without a thread (config.threaded false: tests in virtual time) operations run inside
  * store_pump. */
