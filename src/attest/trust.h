@@ -28,7 +28,6 @@ int trust_parse(struct str s, enum trust_level *ret_level);
     X(CHALLENGE_SIGNATURE, "challenge_signature", "the answer's signature does not verify")       \
     X(STATUS_SIGNATURE, "status_signature", "the status signature is missing or does not verify") \
     X(POSTURE, "posture", "the answer says a required protection is off or does not say")         \
-    X(CHALLENGES_FAILED, "challenges_failed", "three challenges in a row failed")                 \
     X(PLAINTEXT_CHUNK, "plaintext_chunk", "an answer arrived unencrypted")                        \
     X(FOREIGN_KEY, "foreign_key", "an answer arrived under a key that is not this session's")     \
     X(UNDECRYPTABLE, "undecryptable_chunk", "an answer did not decrypt")

@@ -6,7 +6,8 @@
  * one turn (FR-15). */
 #include "coordinator/registry/provider.h"
 
-enum { ANSWER_MAX_BYTES = 64 << 10 };
+/* A status has at most 128 KiB (attest/challenge.c). */
+enum { ANSWER_MAX_BYTES = 192 << 10 };
 
 static void verify_turn(void *ud);
 
@@ -26,7 +27,11 @@ static bool verify_take(struct registry *reg)
 
 void verify_init(struct provider *p)
 {
+    struct memory *memory = p->reg->config.memory;
+
     buf_init(&p->verify.answer, ANSWER_MAX_BYTES);
+    if (memory)
+        (void)buf_set_budget(&p->verify.answer, &memory->providers); /* it is empty: cannot fail */
 }
 
 static void verify_queue(struct provider *p)
