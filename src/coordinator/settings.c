@@ -284,6 +284,15 @@ static const struct cfg_key settings_keys[] = {
      .max = 600000,
      .flags = CFG_RELOADABLE,
      .help = "Time to answer a challenge."},
+    {.key = "providers.challenge_retry_ms",
+     .type = CFG_INT,
+     AT(challenge_retry_ms),
+     .deflt = "30000",
+     .min = 10,
+     .max = 600000,
+     .help =
+         "Time to the next challenge after a second missed one in a row; twice as long with each "
+         "further one, up to 30 times."},
     {.key = "providers.heartbeat_timeout_ms",
      .type = CFG_INT,
      AT(heartbeat_timeout_ms),

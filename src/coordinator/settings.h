@@ -33,7 +33,8 @@ struct settings {
     int64_t accept_timeout_ms, first_token_timeout_ms, first_token_per_token_us;
     int64_t first_content_ms, token_gap_timeout_ms, request_deadline_ms;
     int64_t stall_timeout_ms, head_after_ms;
-    int64_t challenge_interval_ms, challenge_timeout_ms, heartbeat_timeout_ms, register_timeout_ms;
+    int64_t challenge_interval_ms, challenge_timeout_ms, challenge_retry_ms, heartbeat_timeout_ms,
+        register_timeout_ms;
     double rate_per_s;
     int64_t rate_burst;
     int64_t max_connections, body_memory_mib, memory_mib;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was seen to fail on the first state, repeated by providers that were written from the wire format alone,
-each beside a healthy one: findings R1 to R4. Every limit is set short, so that all of it takes seconds."""
+each beside a healthy one: findings R1 to R6 and R18. Every limit is set short, so that all of it takes seconds."""
 
 import concurrent.futures
 import json
@@ -9,9 +9,10 @@ import threading
 import time
 
 import pytest
-from support import manners
-from support.http import messages, text_of
-from support.programs import wait_until
+from support import manners, p256
+from support.attested import AttestedProvider
+from support.http import Client, messages, text_of
+from support.programs import Coordinator, wait_until
 from support.scripted import ScriptedProvider
 
 BODY = {"model": "scripted-model", "messages": messages("A question of some length. " * 20), "max_tokens": 100}
@@ -167,6 +168,92 @@ def test_r4_when_every_provider_has_no_capacity_the_consumer_reads_429_and_when_
     assert status == 429 and int(headers["Retry-After"]) >= 1, (headers, body)
     assert set(body["error"]) == {"message", "type", "param", "code"}
     assert world.cost_of_all() == [0]
+
+
+# --- R5: missed challenges heal on the same socket ---------------------------------------------------------
+
+
+def test_r5_a_provider_that_missed_challenges_serves_again_on_the_same_socket(tmp_path):
+    config = tmp_path / "coordinator.toml"
+    config.write_text("[providers]\nchallenge_interval_ms = 300\nchallenge_timeout_ms = 200\nchallenge_retry_ms = 200\n")
+    coordinator = Coordinator(tmp_path, "--config", config, "--min-trust", "none", "--rate", "0", *SHORT).start()
+    world = World(coordinator, Client(coordinator, coordinator.make_key()))
+    ill = world.add(wait=False, misses=4)
+    ill.wait_for(lambda: len(ill.challenges) >= 4, "challenges go on after three were missed", 10)
+    ill.wait_for(lambda: len(ill.challenges) >= 5, "and on", 10)
+    wait_until(lambda: world.ask()[0] == 200, "it serves again", 20)
+    assert ill.requests and not ill.closed.is_set()
+    ill.close()
+    coordinator.wait_until_settled()
+    coordinator.stop()
+
+
+# --- R6: who has failed gets no work while its back-off runs -----------------------------------------------
+
+
+def test_r6_one_that_fails_everything_beside_two_that_are_full_gets_ten_requests_at_most(open_coordinator, tmp_path):
+    coordinator, client = open_coordinator(*SHORT[:-4], "--queue-wait-ms", "20000", "--first-content-ms", "30000")
+    world = World(coordinator, client)
+    key = p256.Key(tmp_path)
+    broken = world.add(manners.refuses(500), cls=AttestedProvider, signing_key=key, slots=4)
+    for _ in range(2):
+        world.add(manners.answers_slowly(0.02, "fine"), slots=2)
+    assert world.ask_many(100, 12) == [200] * 100
+    assert 1 <= len(broken.requests) <= 10, len(broken.requests)
+    # Neither a new socket nor a new session key makes it another one (FR-1).
+    broken.close()
+    world.providers.remove(broken)
+    again = world.add(manners.refuses(500), cls=AttestedProvider, signing_key=key, slots=4, wait=False)
+    world.wait_for_trust(4)
+    assert world.ask_many(50, 12) == [200] * 50
+    assert len(broken.requests) + len(again.requests) <= 10, (len(broken.requests), len(again.requests))
+    for p in world.providers:
+        p.close()
+
+
+def test_r6_what_is_known_of_a_key_survives_the_coordinator_too(tmp_path):
+    coordinator = Coordinator(tmp_path, "--min-trust", "none", "--rate", "0", *SHORT).start()
+    world = World(coordinator, Client(coordinator, coordinator.make_key()))
+    key = p256.Key(tmp_path)
+    broken = world.add(manners.refuses(500), cls=AttestedProvider, signing_key=key, slots=4)
+    world.add(slots=4)
+    assert world.ask_many(40, 8) == [200] * 40
+    n = len(broken.requests)
+    assert 1 <= n <= 10
+    for p in world.providers:
+        p.close()
+    coordinator.wait_until_settled()
+    coordinator.stop()
+    coordinator.start()
+    world.providers = []
+    again = world.add(manners.refuses(500), cls=AttestedProvider, signing_key=key, slots=4)
+    world.add(slots=4)
+    assert world.ask_many(40, 8) == [200] * 40
+    assert len(again.requests) <= 2, (n, len(again.requests))  # a probe where a back-off is over
+    for p in world.providers:
+        p.close()
+    coordinator.wait_until_settled()
+    coordinator.stop()
+
+
+# --- R18: as the OpenAI API --------------------------------------------------------------------------------
+
+
+def test_r18_an_assistant_message_without_content_or_tool_calls_is_taken(world):
+    provider = world.add()
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}, {"role": "user", "content": "b"}]
+    status, _, body = world.ask({"messages": talk})
+    assert status == 200 and is_fine(body), body
+    assert [m["role"] for m in provider.requests[0].body["messages"]] == ["user", "assistant", "user"]
+
+
+def test_r18_one_model_can_be_looked_up_by_its_id(world):
+    world.add(models=["org/some-model", "scripted-model"])
+    for model in ("scripted-model", "org/some-model"):
+        status, _, body = world.client.call(None, path=f"/v1/models/{model}", method="GET")
+        assert status == 200 and body["id"] == model and body["object"] == "model", body
+    status, _, body = world.client.call(None, path="/v1/models/no-such-model", method="GET")
+    assert status == 404 and body["error"]["code"] == "model_not_found", body
 
 
 # --- what behaved as it should, kept -----------------------------------------------------------------------

@@ -59,6 +59,7 @@ static void make_settings(struct fake_world *w)
                                     .head_after_ms = 15000,
                                     .challenge_interval_ms = 300000,
                                     .challenge_timeout_ms = 30000,
+                                    .challenge_retry_ms = 30000,
                                     .heartbeat_timeout_ms = 3600000,
                                     .register_timeout_ms = 3600000,
                                     .rate_per_s = 0,

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Challenges: a fresh nonce at once after registration and then every interval. A provider is
  * routable only while its last challenge was answered rightly. One that is missed is transient: it
- * is asked again after 2 s, then after 30 s and twice as long each time up to 15 minutes, and the
- * next right answer restores it (FR-16, FR-18). A wrong signature, or a protection that the answer
- * says is off, is final. Times are spread by a fifth, so that providers that came together are not
- * challenged together. */
+ * is asked again after 2 s, then after challenge_retry_ms (30 s) and twice as long each time up to
+ * 15 minutes, and the next right answer restores it (FR-16, FR-18). A wrong signature, or a
+ * protection that the answer says is off, is final. Times are spread by a fifth, so that providers
+ * that came together are not challenged together. */
 #include "base/b64.h"
 #include "base/num.h"
 #include "coordinator/metrics.h"
 #include "coordinator/registry/provider.h"
 
-#define RETRY_FIRST_US  INT64_C(2000000)
-#define RETRY_SECOND_US INT64_C(30000000)
-#define RETRY_MAX_US    INT64_C(900000000)
-enum { MISSED_MAX = 64, SPREAD_PARTS = 1 << 16 };
+#define RETRY_FIRST_US INT64_C(2000000)
+enum { RETRY_TIMES_MAX = 30, MISSED_MAX = 64, SPREAD_PARTS = 1 << 16 };
 
 static void challenge_send(void *ud);
 
@@ -23,21 +21,22 @@ static int64_t challenge_spread(const struct provider *p, int64_t us)
     return us - us / 5 * rand_below(&p->reg->config.rand, SPREAD_PARTS) / SPREAD_PARTS;
 }
 
-static int64_t challenge_retry_us(int missed)
+static int64_t challenge_retry_us(const struct provider *p)
 {
-    int64_t us = RETRY_SECOND_US;
+    int64_t base_us = p->reg->config.settings->challenge_retry_ms * 1000;
+    int64_t times = 1;
 
-    if (missed <= 1)
-        return RETRY_FIRST_US;
-    for (int i = 2; i < missed && us < RETRY_MAX_US; i++)
-        us *= 2;
-    return num_min(us, RETRY_MAX_US);
+    if (p->challenge.missed <= 1)
+        return num_min(RETRY_FIRST_US, base_us);
+    for (int i = 2; i < p->challenge.missed && times < RETRY_TIMES_MAX; i++)
+        times *= 2;
+    return base_us * num_min(times, RETRY_TIMES_MAX);
 }
 
 static void challenge_schedule(struct provider *p)
 {
     const struct challenge *ch = &p->challenge;
-    int64_t us = ch->missed > 0 ? challenge_retry_us(ch->missed)
+    int64_t us = ch->missed > 0 ? challenge_retry_us(p)
                                 : p->reg->config.settings->challenge_interval_ms * 1000;
 
     loop_timer_set(p->reg->loop, &p->challenge.timer, challenge_spread(p, us), challenge_send, p);

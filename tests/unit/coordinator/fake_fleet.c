@@ -43,6 +43,7 @@ struct fake_fleet *fake_fleet_new(struct fake_fleet *beside, struct registry_gro
                                     .queue_max_per_account = 100,
                                     .challenge_interval_ms = 300000,
                                     .challenge_timeout_ms = 30000,
+                                    .challenge_retry_ms = 30000,
                                     .heartbeat_timeout_ms = 60000};
     assert_int_equal(beside ? loop_fake_beside(beside->loop, &f->loop) : loop_fake_new(0, &f->loop),
                      0);
