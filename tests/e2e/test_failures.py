@@ -46,7 +46,8 @@ def test_another_provider_takes_over_before_the_first_token(world):
     for _ in range(4):
         status, _, body = client.call(BODY)
         assert status == 200 and body["choices"][0]["message"]["content"] == "ok", body
-    assert len(failing.requests) == 1 and len(working.requests) == 4  # who has failed is asked last for a while
+    # Failures cost: it is not asked each time. Three in a row, and it is left alone (docs/internals/routing.md).
+    assert len(failing.requests) <= 3 and len(working.requests) == 4
     coordinator.wait_until_settled()
 
 

@@ -47,6 +47,32 @@ static void a_model_is_known_once_it_was_announced(void **state)
     assert_int_equal(fake_consumer_status(c), 200);
 }
 
+static void one_model_is_found_by_its_id(void **state)
+{
+    static const struct {
+        const char *target;
+        int status;
+        const char *says;
+    } rows[] = {
+        {"GET /v1/models/org/new-model", 200, "{\"id\":\"org/new-model\",\"object\":\"model\","},
+        {"GET /v1/models/org%2Fnew-model", 200, "{\"id\":\"org/new-model\",\"object\":\"model\","},
+        {"GET /v1/models/org", 404, "\"code\":\"model_not_found\""},
+        {"GET /v1/models/org%2Fnew-model%", 404, "\"param\":\"model\""},
+        {"GET /v1/models/%00", 404, "\"code\":\"model_not_found\""},
+        {"DELETE /v1/models/org/new-model", 405, "\"code\":\"method_not_allowed\""},
+    };
+    struct fake_world *w = *state;
+
+    fake_provider_join(w, &(struct fake_provider_config){.model = "org/new-model"});
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fake_consumer *c =
+            fake_consumer_ask(w, &(struct fake_ask){.target = rows[i].target, .body = ""});
+
+        assert_int_equal(fake_consumer_status(c), rows[i].status);
+        assert_true(fake_says(fake_consumer_body(c), rows[i].says));
+    }
+}
+
 static void a_stranger_bounds_nobodys_answer(void **state)
 {
     struct fake_world *w = *state;
@@ -117,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_model_is_known_once_it_was_announced),
+        TEST(one_model_is_found_by_its_id),
         TEST(a_stranger_bounds_nobodys_answer),
         TEST(a_long_name_of_a_machine_is_cut_to_whole_characters),
         TEST(a_name_ends_where_it_cannot_be_printed),

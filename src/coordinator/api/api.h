@@ -10,8 +10,8 @@
 extern const struct http_server_ops api_server_ops;
 
 struct api_route {
-    struct str method, path;
-    struct str allow;                                         /* the Allow header of a 405 */
+    struct str method, path; /* a last '*' stands for anything but nothing */
+    struct str allow;        /* the Allow header of a 405 */
     void (*handle)(struct coord *c, struct http_exchange *x); /* NULL ends the table */
     bool while_draining;                                      /* otherwise 503 then */
     bool needs_key; /* a request that names none is refused before its body is read */
@@ -28,10 +28,12 @@ const char *api_on_reject(void *ud, int status, const char *why, struct buf *ret
 size_t api_reject_headers(void *ud, int status, const struct http_request *req,
                           struct http_header *ret_headers);
 
-/* GET /health: the process runs. GET /ready: it should get work (api/ready.h). GET /v1/models. */
+/* GET /health: the process runs. GET /ready: it should get work (api/ready.h). GET /v1/models, and
+ * one of them by its id. */
 void api_health(struct coord *c, struct http_exchange *x);
 void api_ready(struct coord *c, struct http_exchange *x);
 void api_models(struct coord *c, struct http_exchange *x);
+void api_model(struct coord *c, struct http_exchange *x);
 
 /* GET /ws/provider, a well-formed upgrade: on the loop that has the fewest providers. */
 void api_seat_provider(struct coord *c, struct http_exchange *x);

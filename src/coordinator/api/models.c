@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/models: the models that a trusted provider serves right now. Needs a key. */
+/* GET /v1/models: the models that a trusted provider serves right now, and GET /v1/models/{id}: one
+ * of them. Both need a key. */
 #include "coordinator/api/api.h"
 
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "base/writer.h"
 #include "coordinator/admit/identify.h"
+#include "coordinator/api/target.h"
 #include "coordinator/registry/registry.h"
 #include "coordinator/reply/answer.h"
 #include "proto/shape.h"
 
-enum { MODELS_MAX_BYTES = 32 << 20 }; /* as many models as are ever known, at their longest */
+enum {
+    MODELS_MAX_BYTES = 32 << 20, /* as many models as are ever known, at their longest */
+    ID_SHOWN_BYTES = 100
+};
 
 /* --- what all shards have --- */
 
@@ -25,7 +31,8 @@ struct models_list {
     struct arena region;
     struct map by_id; /* id → struct models_entry */
     struct list_node entries;
-    int rc; /* ERR_NOMEM: not all are there */
+    struct str only; /* this model, .p NULL: all */
+    int rc;          /* ERR_NOMEM: not all are there */
 };
 
 static void models_list_init(struct models_list *l)
@@ -81,7 +88,7 @@ static void models_list_collect(struct models_list *l, const struct registry *re
         struct model_summary s;
         struct models_entry *e;
 
-        if (!registry_model_summary(m, &s))
+        if ((l->only.p && !str_is(l->only, m->id)) || !registry_model_summary(m, &s))
             continue;
         e = map_get(&l->by_id, str_from(m->id));
         if (!e)
@@ -95,59 +102,75 @@ static void models_list_collect(struct models_list *l, const struct registry *re
 
 /* --- the answer --- */
 
-static int models_write_text(struct buf *out, const char *name, struct str value)
+static void models_write_text(struct writer *w, const char *name, struct str value)
 {
-    int rc = value.n > 0 ? buf_printf(out, ",\"%s\":", name) : 0;
-
-    return rc == 0 && value.n > 0 ? json_append_str(out, value) : rc;
+    if (value.n == 0)
+        return;
+    writer_printf(w, ",\"%s\":", name);
+    writer_keep(w, json_append_str(w->out, value));
 }
 
-static int models_write_one(struct buf *out, const struct models_entry *e, bool first)
+static void models_write_one(struct writer *w, const struct models_entry *e)
 {
     const struct model_summary *s = &e->sum;
-    int rc = buf_append_str(out, first ? STR("{\"id\":") : STR(",{\"id\":"));
 
-    if (rc == 0)
-        rc = json_append_str(out, e->id);
-    if (rc == 0)
-        rc = buf_printf(out,
-                        ",\"object\":\"model\",\"created\":0,\"owned_by\":\"eigeninference\","
-                        "\"metadata\":{\"provider_count\":%zu,\"attested_providers\":%zu,"
-                        "\"trust_level\":\"%s\",\"input_price_micro_usd\":%lld,"
-                        "\"output_price_micro_usd\":%lld",
-                        s->providers, s->attested, trust_name(s->trust),
-                        (long long)e->price.input_micro_usd_per_mtok,
-                        (long long)e->price.output_micro_usd_per_mtok);
-    if (rc == 0)
-        rc = models_write_text(out, "model_type", s->model_type);
-    if (rc == 0)
-        rc = models_write_text(out, "quantization", s->quantization);
-    if (rc == 0)
-        rc = models_write_text(out, "numerics", s->numerics);
-    if (rc == 0)
-        rc = models_write_text(out, "display_name", e->display_name);
-    if (rc == 0 && s->context_length > 0)
-        rc = buf_printf(out, ",\"context_length\":%lld", (long long)s->context_length);
-    if (rc == 0)
-        rc = buf_append_str(out, STR("}}"));
-    return rc;
+    writer_lit(w, "{\"id\":");
+    writer_keep(w, json_append_str(w->out, e->id));
+    writer_printf(w,
+                  ",\"object\":\"model\",\"created\":0,\"owned_by\":\"eigeninference\","
+                  "\"metadata\":{\"provider_count\":%zu,\"attested_providers\":%zu,"
+                  "\"trust_level\":\"%s\",\"input_price_micro_usd\":%lld,"
+                  "\"output_price_micro_usd\":%lld",
+                  s->providers, s->attested, trust_name(s->trust),
+                  (long long)e->price.input_micro_usd_per_mtok,
+                  (long long)e->price.output_micro_usd_per_mtok);
+    models_write_text(w, "model_type", s->model_type);
+    models_write_text(w, "quantization", s->quantization);
+    models_write_text(w, "numerics", s->numerics);
+    models_write_text(w, "display_name", e->display_name);
+    if (s->context_length > 0)
+        writer_printf(w, ",\"context_length\":%lld", (long long)s->context_length);
+    writer_lit(w, "}}");
 }
 
-static int models_write(const struct models_list *l, struct buf *out)
+static void models_write_all(struct writer *w, const struct models_list *l)
 {
-    int rc = l->rc == 0 ? buf_append_str(out, STR("{\"object\":\"list\",\"data\":[")) : l->rc;
+    writer_lit(w, "{\"object\":\"list\",\"data\":[");
+    for (struct list_node *n = l->entries.next; n != &l->entries; n = n->next) {
+        if (n != l->entries.next)
+            writer_char(w, ',');
+        models_write_one(w, list_owner(n, struct models_entry, link));
+    }
+    writer_lit(w, "]}\n");
+}
 
-    for (struct list_node *n = l->entries.next; rc == 0 && n != &l->entries; n = n->next)
-        rc = models_write_one(out, list_owner(n, struct models_entry, link), n == l->entries.next);
-    return rc == 0 ? buf_append_str(out, STR("]}\n")) : rc;
+static void models_no_such(struct coord *c, struct http_exchange *x, struct str id)
+{
+    struct api_error e = {0};
+
+    api_error_set(&e, API_MODEL_NOT_FOUND, "model",
+                  "no provider serves the model %.*s now; GET /v1/models lists those served",
+                  STR_ARG(str_cut(id, ID_SHOWN_BYTES)));
+    answer_error(c, x, NULL, &e, (struct http_header){0});
 }
 
 static void models_answer(struct coord *c, struct http_exchange *x, const struct models_list *l)
 {
     struct buf body;
+    struct writer w = {.out = &body, .rc = l->rc};
 
+    if (l->rc == 0 && l->only.p && list_empty(&l->entries)) {
+        models_no_such(c, x, l->only);
+        return;
+    }
     buf_init(&body, MODELS_MAX_BYTES);
-    if (models_write(l, &body) == 0)
+    if (l->only.p && w.rc == 0) {
+        models_write_one(&w, list_owner(l->entries.next, struct models_entry, link));
+        writer_char(&w, '\n');
+    } else {
+        models_write_all(&w, l);
+    }
+    if (w.rc == 0)
         answer_json(c, x, 200, buf_view(&body));
     else
         answer_no_memory(c, x);
@@ -160,6 +183,7 @@ struct models_query {
     struct http_exchange *x; /* NULL: the asker is gone */
     struct hub_round round;
     struct models_list list;
+    char only[MODEL_ID_MAX_BYTES];
 };
 
 static void models_asker_gone(void *ud, int reason)
@@ -204,7 +228,20 @@ static void models_identified(struct identify *id)
     models_query_free(q);
 }
 
-void api_models(struct coord *c, struct http_exchange *x)
+static const struct str models_path = {"/v1/models/", sizeof "/v1/models/" - 1};
+
+/* The id behind /v1/models/, which may have slashes of its own, escaped or not. An id that nobody
+ * can have is looked for and not found like any other. */
+static void models_name_only(struct models_query *q)
+{
+    struct str path = http_request_of(q->x)->path;
+    struct str id = {path.p + models_path.n, path.n - models_path.n};
+
+    if (target_decode(id, q->only, sizeof q->only, &q->list.only) < 0)
+        q->list.only = id;
+}
+
+static void models_ask(struct coord *c, struct http_exchange *x, bool only)
 {
     struct models_query *q = calloc(1, sizeof *q);
 
@@ -214,7 +251,19 @@ void api_models(struct coord *c, struct http_exchange *x)
     }
     models_list_init(&q->list);
     q->x = x;
+    if (only)
+        models_name_only(q);
     http_on_abort(x, models_asker_gone, q);
     if (identify_start(&q->identify, c, http_request_of(x), models_identified) != ERR_AGAIN)
         models_identified(&q->identify);
+}
+
+void api_models(struct coord *c, struct http_exchange *x)
+{
+    models_ask(c, x, false);
+}
+
+void api_model(struct coord *c, struct http_exchange *x)
+{
+    models_ask(c, x, true);
 }

@@ -44,15 +44,26 @@ static const struct api_route api_routes[] = {
     {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false},
     {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false},
     {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, false},
+    {STR("GET"), STR("/v1/models/*"), API_ALLOW_GET, api_model, true, false},
     {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, true},
     {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, false},
     {.handle = NULL},
 };
 
+/* A path that ends in "*" is one with anything in its place, but not nothing. */
+static bool api_path_fits(struct str path, struct str asked)
+{
+    struct str fixed = {path.p, path.n - 1};
+
+    if (path.p[path.n - 1] != '*')
+        return str_eq(path, asked);
+    return asked.n > fixed.n && str_starts(asked, fixed);
+}
+
 static const struct api_route *api_route_of(const struct api_route *routes, struct str path)
 {
     for (; routes->handle; routes++) {
-        if (str_eq(routes->path, path))
+        if (api_path_fits(routes->path, path))
             return routes;
     }
     return NULL;
