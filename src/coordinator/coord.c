@@ -6,6 +6,7 @@
 #include "coordinator/admit/accounts.h"
 #include "coordinator/admit/queue.h"
 #include "coordinator/api/api.h"
+#include "coordinator/api/control.h"
 #include "coordinator/api/emitter.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/api/ready.h"
@@ -205,7 +206,9 @@ int coord_open_offices(struct coord *c, struct err *ret_err)
 {
     int rc = monitor_new(c, &c->monitor, ret_err);
 
-    return rc < 0 ? rc : emitter_new(c, &c->emitter);
+    if (rc == 0)
+        rc = emitter_new(c, &c->emitter);
+    return rc == 0 ? control_new(c, &c->control, ret_err) : rc;
 }
 
 int coord_new(const struct coord_config *config, struct coord **ret_coord, struct err *ret_err)
@@ -274,6 +277,7 @@ void coord_close(struct coord *c)
     http_server_free(c->server);
     monitor_free(c->monitor);
     emitter_free(c->emitter);
+    control_free(c->control);
     keeper_flush(c->keeper);
     loop_defer_remove(c->loop, &c->store_kick);
     loop_timer_clear(c->loop, &c->store_soon);

@@ -16,6 +16,7 @@
 struct accounts;
 struct box_slab;
 struct checkpoints;
+struct control;
 struct coord_sweep;
 struct emitter;
 struct keeper;
@@ -38,6 +39,7 @@ struct coord {
     struct monitor
         *monitor; /* api/monitor.h; NULL: nobody asked for one, or another shard has it */
     struct emitter *emitter; /* api/emitter.h; likewise */
+    struct control *control; /* api/control.h; likewise */
     struct ready *ready;
     struct keeper *keeper; /* records of providers' keys */
 

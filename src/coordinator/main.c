@@ -35,15 +35,19 @@ static void main_print_help(void)
 
 static int main_run_command(const struct settings *settings, struct cfg_list rest)
 {
+    char control[SETTINGS_CONTROL_BYTES] = "";
+    struct err e = {0};
+    int rc = settings_control_path(settings, control, &e);
     const struct command_env env = {.store = {.path = settings->store_path.p,
                                               .id = settings->store_id.p,
                                               .begin_anew = settings->store_new},
+                                    .control = control,
                                     .out = STDOUT_FILENO,
                                     .clock = clock_system(),
                                     .rand = rand_system()};
-    struct err e = {0};
-    int rc = command_dispatch(&env, rest, &e);
 
+    if (rc == 0)
+        rc = command_dispatch(&env, rest, &e);
     if (rc < 0)
         return main_complain(rc, &e, rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED);
     return EXIT_SUCCESS;

@@ -21,8 +21,9 @@ struct settings {
     int loop; /* enum settings_loop */
     struct str cors_origin;
     int64_t drain_timeout_ms;
-    int log_level;             /* enum log_level */
-    struct str metrics_listen; /* "HOST:PORT", or empty: see settings_listen_at */
+    int log_level;                      /* enum log_level */
+    struct str admin_key, admin_socket; /* see settings_control_path */
+    struct str metrics_listen;          /* "HOST:PORT", or empty: see settings_listen_at */
     struct str statsd_host, statsd_service, statsd_env;
     int64_t statsd_port;
     struct str store_path, store_id;
@@ -50,6 +51,12 @@ struct settings_address {
     uint16_t port;
 };
 int settings_listen_at(struct str text, struct settings_address *ret_address);
+
+/* Where the control socket is: admin.socket, or beside the store; "": nowhere, also where the
+ * store's path is too long for one beside it. 0, or ERR_CONFIG: admin.socket is too long. */
+enum { SETTINGS_CONTROL_BYTES = 108 }; /* sun_path of unix(7) */
+int settings_control_path(const struct settings *s, char ret_path[static SETTINGS_CONTROL_BYTES],
+                          struct err *ret_err);
 
 /* What the table cannot say: an address to listen on, a file for the store, an origin that can
  * stand in a head, and each [[model]] has an id of its own. 0 or ERR_CONFIG. */

@@ -7,7 +7,7 @@
 #include "net/loop.h"
 #include "store/place.h"
 
-enum { SHOWN_BYTES = 60 };
+enum { SHOWN_BYTES = 60, ADMIN_KEY_MIN_BYTES = 16, ADMIN_KEY_MAX_BYTES = 256 };
 
 static int settings_check_id(const struct settings *s, size_t nth, struct err *ret_err)
 {
@@ -118,11 +118,64 @@ static int settings_check_statsd(const struct settings *s, struct err *ret_err)
                    "metrics.statsd_host has a NUL inside, but must be a host's name or address");
 }
 
+/* Whoever has it sees every provider: no word that can be guessed, nothing a header cannot hold. */
+static int settings_check_admin_key(const struct settings *s, struct err *ret_err)
+{
+    if (s->admin_key.n == 0)
+        return 0;
+    for (size_t i = 0; i < s->admin_key.n; i++) {
+        if (s->admin_key.p[i] <= ' ' || s->admin_key.p[i] >= 127)
+            return err_set(ret_err, ERR_CONFIG,
+                           "admin.key has white space, a control character or one outside ASCII "
+                           "at byte %zu; use e.g. `openssl rand -hex 24`",
+                           i);
+    }
+    if (s->admin_key.n >= ADMIN_KEY_MIN_BYTES && s->admin_key.n <= ADMIN_KEY_MAX_BYTES)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "admin.key has %zu characters, but must have %d to %d; use e.g. `openssl rand "
+                   "-hex 24`",
+                   s->admin_key.n, ADMIN_KEY_MIN_BYTES, ADMIN_KEY_MAX_BYTES);
+}
+
+int settings_control_path(const struct settings *s, char ret_path[static SETTINGS_CONTROL_BYTES],
+                          struct err *ret_err)
+{
+    char path[SETTINGS_CONTROL_BYTES];
+    int n;
+
+    if (str_is(s->admin_socket, "off")) {
+        ret_path[0] = '\0';
+        return 0;
+    }
+    n = s->admin_socket.n > 0 ? snprintf(path, sizeof path, "%s", s->admin_socket.p)
+                              : snprintf(path, sizeof path, "%s-control", s->store_path.p);
+    if ((size_t)n >= sizeof path && s->admin_socket.n > 0)
+        return err_set(ret_err, ERR_CONFIG,
+                       "admin.socket has %d bytes, the limit of a socket's path is %d; set it to a "
+                       "shorter one, or to `off`",
+                       n, SETTINGS_CONTROL_BYTES - 1);
+    if ((size_t)n >= sizeof path) /* nobody asked for one there */
+        path[0] = '\0';
+    memcpy(ret_path, path, strlen(path) + 1);
+    return 0;
+}
+
+static int settings_check_control(const struct settings *s, struct err *ret_err)
+{
+    char path[SETTINGS_CONTROL_BYTES];
+
+    if (memchr(s->admin_socket.p, 0, s->admin_socket.n))
+        return err_set(ret_err, ERR_CONFIG, "admin.socket has a NUL inside, but must be a path");
+    return settings_control_path(s, path, ret_err);
+}
+
 int settings_check(const struct settings *s, struct err *ret_err)
 {
     static int (*const checks[])(const struct settings *, struct err *) = {
-        settings_check_host,   settings_check_store,   settings_check_store_id,
-        settings_check_origin, settings_check_metrics, settings_check_statsd};
+        settings_check_host,      settings_check_store,   settings_check_store_id,
+        settings_check_origin,    settings_check_metrics, settings_check_statsd,
+        settings_check_admin_key, settings_check_control};
 
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         int rc = checks[i](s, ret_err);
@@ -146,8 +199,7 @@ int settings_check(const struct settings *s, struct err *ret_err)
 static const struct {
     const char *name, *consequence;
 } settings_without_effect[] = {
-    {"EIGENINFERENCE_ADMIN_KEY", "there is no admin API; use the commands `key` and `ledger`"},
-    {"EIGENINFERENCE_ADMIN_EMAILS", "there is no admin API; use the commands `key` and `ledger`"},
+    {"EIGENINFERENCE_ADMIN_EMAILS", "there are no users; /v1/admin/ takes the key of admin.key"},
     {"EIGENINFERENCE_ALLOW_MEMORY_STORE", "the store is the SQLite file of store.path"},
     {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_RPS", "there are no financial endpoints"},
     {"EIGENINFERENCE_FINANCIAL_RATE_LIMIT_BURST", "there are no financial endpoints"},

@@ -149,8 +149,8 @@ int socket_accept(struct loop *l, int listen_sock, char ret_peer[64])
                              ? (const void *)&((struct sockaddr_in6 *)(void *)&addr)->sin6_addr
                              : (const void *)&((struct sockaddr_in *)(void *)&addr)->sin_addr;
 
-        if (!inet_ntop(addr.ss_family, ip, ret_peer, 64))
-            ret_peer[0] = 0;
+        if (addr.ss_family == AF_UNIX || !inet_ntop(addr.ss_family, ip, ret_peer, 64))
+            ret_peer[0] = 0; /* a path of this machine has none */
     }
     return sock;
 }

@@ -123,6 +123,28 @@ bool provider_state_load_next(struct provider_state_load *l)
     return true;
 }
 
+/* --- forgiving --- */
+
+static int provider_state_forgive_run(struct db *db, struct store_op *op)
+{
+    struct provider_state_forgive *f = list_owner(op, struct provider_state_forgive, op);
+    struct db_stmt *st = db_stmt(db, "UPDATE provider_state SET distrusted = NULL"
+                                     " WHERE key = ?1 AND distrusted IS NOT NULL");
+
+    f->found = false;
+    db_bind_str(st, 1, str_from(f->key));
+    if (db_run(st) < 0)
+        return ERR_STORE;
+    f->found = db_changes(db) > 0;
+    return 0;
+}
+
+void provider_state_forgive_init(struct provider_state_forgive *f,
+                                 void (*done)(struct store_op *op))
+{
+    *f = (struct provider_state_forgive){.op = {.run = provider_state_forgive_run, .done = done}};
+}
+
 /* --- forgetting --- */
 
 static int provider_state_forget_old(struct db *db, int64_t before_wall_us)

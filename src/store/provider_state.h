@@ -65,6 +65,15 @@ void provider_state_load_init(struct provider_state_load *l, void (*done)(struct
 /* Ask for the page behind this one; false: there is none. */
 bool provider_state_load_next(struct provider_state_load *l);
 
+/* The operator forgives a key: its row's distrust is taken away. op.rc 0 or ERR_STORE. */
+struct provider_state_forgive {
+    struct store_op op;
+    char key[PROVIDER_STATE_KEY_BYTES]; /* in */
+    bool found;                         /* out: it was distrusted */
+};
+void provider_state_forgive_init(struct provider_state_forgive *f,
+                                 void (*done)(struct store_op *op));
+
 /* Forget rows, at most 1,000 a call: first those without distrust that were saved before
  * `before_wall_us`, then, where there are more than `max_rows`, the ones saved longest ago, the
  * distrusted last. Whoever can make keys can have as many distrusted as they like, so these are

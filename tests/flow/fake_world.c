@@ -45,6 +45,7 @@ static void make_settings(struct fake_world *w)
     w->settings = (struct settings){.host = STR("127.0.0.1"),
                                     .cors_origin = STR("*"),
                                     .drain_timeout_ms = 600000,
+                                    .admin_socket = STR("off"),
                                     .store_path = str_from(w->store_path),
                                     .min_trust = TRUST_SELF_SIGNED,
                                     .queue_wait_ms = 30000,

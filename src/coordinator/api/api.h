@@ -15,6 +15,7 @@ struct api_route {
     void (*handle)(struct coord *c, struct http_exchange *x); /* NULL ends the table */
     bool while_draining;                                      /* otherwise 503 then */
     bool needs_key; /* a request that names none is refused before its body is read */
+    bool (*may)(struct coord *c, struct http_exchange *x); /* false: it was answered; NULL: all */
 };
 
 #define API_ALLOW_GET  STR("GET, HEAD, OPTIONS")

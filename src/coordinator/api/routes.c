@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of routes, and the answers when none fits. */
 #include "coordinator/admit/identify.h"
+#include "coordinator/api/admin.h"
 #include "coordinator/api/api.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/registry/registry.h"
@@ -41,12 +42,17 @@ static void api_provider_socket(struct coord *c, struct http_exchange *x)
 }
 
 static const struct api_route api_routes[] = {
-    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false},
-    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false},
-    {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, false},
-    {STR("GET"), STR("/v1/models/*"), API_ALLOW_GET, api_model, true, false},
-    {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, true},
-    {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, false},
+    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false, NULL},
+    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false, NULL},
+    {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, false, NULL},
+    {STR("GET"), STR("/v1/models/*"), API_ALLOW_GET, api_model, true, false, NULL},
+    {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, true, NULL},
+    {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, false, NULL},
+    {STR("GET"), STR("/v1/admin/providers"), API_ALLOW_GET, admin_providers, true, true, admin_may},
+    {STR("POST"), STR("/v1/admin/providers/forgive"), API_ALLOW_POST, admin_forgive, true, true,
+     admin_may},
+    {STR("GET"), STR("/v1/admin/routing/explain"), API_ALLOW_GET, admin_explain, true, true,
+     admin_may},
     {.handle = NULL},
 };
 
@@ -105,7 +111,7 @@ void api_route_request(struct coord *c, const struct api_route *routes, struct h
     else if (!route || !api_route_takes(route, req->method) ||
              (c->draining && !route->while_draining))
         api_route_refuse(c, x, route);
-    else
+    else if (!route->may || route->may(c, x))
         route->handle(c, x);
 }
 

@@ -56,14 +56,17 @@ bool target_query_next(struct str *query, struct str *ret_name, struct str *ret_
 
 int target_query(struct str query, const char *name, char *out, size_t size, struct str *ret_text)
 {
+    const struct str wanted = str_from(name);
     struct str found = {NULL, 0}, here, value;
+    size_t n = 0;
 
     while (target_query_next(&query, &here, &value)) {
-        if (!str_is(here, name))
+        if (!str_eq(wanted, here))
             continue;
-        if (found.p)
-            return ERR_EXISTS;
         found = value;
+        n++;
     }
-    return found.p ? target_decode(found, out, size, ret_text) : ERR_NOT_FOUND;
+    if (n != 1)
+        return n == 0 ? ERR_NOT_FOUND : ERR_EXISTS;
+    return target_decode(found, out, size, ret_text);
 }

@@ -21,6 +21,15 @@ static const struct command commands[] = {
     {"ledger check", "",
      "Recompute every balance from the entries and report; fails if one is off.",
      command_ledger_check},
+    {"providers forgive", "KEY",
+     "End the distrust of a provider's key, given by its hash; its provider is challenged anew.",
+     command_providers_forgive},
+    {"providers", "[--gate CODE] [--limit N] [--json]",
+     "Show the running coordinator's providers: connected, trusted, routable, and the first gate "
+     "that keeps requests from each.",
+     command_providers},
+    {"route", "MODEL [--min-trust LEVEL] [--tokens N] [--json]",
+     "Show where a request for the model would go now, and why.", command_route},
     {"store show", "", "Show the store's id (for store.id), schema and path.", command_store_show},
 };
 
@@ -50,7 +59,7 @@ static size_t command_match(const struct command *c, struct cfg_list rest)
 static int command_unknown(struct cfg_list rest, struct err *ret_err)
 {
     struct str second = rest.n > 1 ? rest.items[1] : STR("");
-    char known[160] = "";
+    char known[240] = "";
     size_t n = 0;
 
     for (size_t i = 0; i < N_COMMANDS && n < sizeof known; i++)

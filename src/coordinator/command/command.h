@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands of darkbloom-coordinator that work on a store and end: keys, accounts, the ledger's
- * audit. They open the file themselves and so work beside a running coordinator, which notices
- * within a second.
- */
+/* Commands of darkbloom-coordinator that do one thing and end. Those on keys, accounts and the
+ * ledger open the store themselves and so work beside a running coordinator, which notices within a
+ * second; those on providers and routing ask a running one at its control socket. */
 #ifndef DARKBLOOM_COORDINATOR_COMMAND_COMMAND_H
 #define DARKBLOOM_COORDINATOR_COMMAND_COMMAND_H
 
@@ -19,7 +18,8 @@
 /* What a command works with. */
 struct command_env {
     struct store_place store;
-    int out; /* descriptor of the answer; errors go back as struct err */
+    const char *control; /* path of the control socket; "": there is none */
+    int out;             /* descriptor of the answer; errors go back as struct err */
     struct clock clock;
     struct rand_src rand;
 };
@@ -53,6 +53,12 @@ int command_account_set(const struct command_env *env, int argc, const struct st
                         struct err *ret_err);
 int command_account_show(const struct command_env *env, int argc, const struct str *argv,
                          struct err *ret_err);
+int command_providers(const struct command_env *env, int argc, const struct str *argv,
+                      struct err *ret_err);
+int command_providers_forgive(const struct command_env *env, int argc, const struct str *argv,
+                              struct err *ret_err);
+int command_route(const struct command_env *env, int argc, const struct str *argv,
+                  struct err *ret_err);
 int command_store_show(const struct command_env *env, int argc, const struct str *argv,
                        struct err *ret_err);
 

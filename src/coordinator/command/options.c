@@ -37,15 +37,19 @@ static struct command_option *options_find(struct command_option *options, struc
     return NULL;
 }
 
-int command_options(int argc, const struct str *argv, const char *usage,
-                    struct command_option *options, struct str *ret_account, struct err *ret_err)
+int command_words(int argc, const struct str *argv, const char *usage,
+                  struct command_option *options, const char *what, struct str *ret_word,
+                  struct err *ret_err)
 {
-    struct str account = {0}, value;
-    int rc;
+    struct str word = {0}, value;
 
     for (int i = 0; i < argc; i++) {
         struct command_option *o = options_find(options, argv[i], &value);
 
+        if (o && !o->needs && value.p)
+            return err_set(ret_err, ERR_USAGE, "%s takes no value: %s", o->name, usage);
+        if (o && !o->needs)
+            value = STR("yes");
         if (o && !value.p && i + 1 < argc)
             value = argv[++i];
         if (o && !value.p)
@@ -54,18 +58,30 @@ int command_options(int argc, const struct str *argv, const char *usage,
             return err_set(ret_err, ERR_USAGE, "%s is given twice: %s", o->name, usage);
         if (o)
             o->value = value;
-        else if (str_starts(argv[i], STR("-")))
+        else if (str_starts(argv[i], STR("-")) || !what)
             return err_set(ret_err, ERR_USAGE, "\"%.*s\" is not understood here: %s",
                            COMMAND_ARG(argv[i]), usage);
-        else if (account.p)
-            return err_set(ret_err, ERR_USAGE, "one ACCOUNT, and \"%.*s\" is a second: %s",
+        else if (word.p)
+            return err_set(ret_err, ERR_USAGE, "one %s, and \"%.*s\" is a second: %s", what,
                            COMMAND_ARG(argv[i]), usage);
         else
-            account = argv[i];
+            word = argv[i];
     }
-    if (!account.p)
-        return err_set(ret_err, ERR_USAGE, "ACCOUNT is missing: %s", usage);
-    rc = options_check_account(account, ret_err);
+    if (what && !word.p)
+        return err_set(ret_err, ERR_USAGE, "%s is missing: %s", what, usage);
+    if (what)
+        *ret_word = word;
+    return 0;
+}
+
+int command_options(int argc, const struct str *argv, const char *usage,
+                    struct command_option *options, struct str *ret_account, struct err *ret_err)
+{
+    struct str account = {NULL, 0};
+    int rc = command_words(argc, argv, usage, options, "ACCOUNT", &account, ret_err);
+
+    if (rc == 0)
+        rc = options_check_account(account, ret_err);
     if (rc == 0)
         *ret_account = account;
     return rc;

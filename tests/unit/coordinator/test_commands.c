@@ -199,7 +199,9 @@ static const struct bad_line {
     int rc;
     const char *says;
 } bad_lines[] = {
-    {"", ERR_USAGE, "key create, key list, key revoke, ledger check, store show"},
+    {"", ERR_USAGE,
+     "key create, key list, key revoke, ledger check, providers forgive, providers, route, store "
+     "show"},
     {"account", ERR_USAGE, "there are: account set, account show, key create"},
     {"key", ERR_USAGE, "there is no command \"key\""},
     {"key creat", ERR_USAGE, "there is no command \"key creat\""},

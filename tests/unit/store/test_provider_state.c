@@ -259,6 +259,22 @@ static void a_damaged_row_is_left_out_and_hides_no_other(void **state)
     assert_true(str_is(load.rows.rows[1].state, "y"));
 }
 
+static void a_distrust_is_final_until_the_operator_forgives_the_key(void **state)
+{
+    struct provider_state_forgive forgive;
+
+    add(1, "challenge_signature", "a");
+    save_all(*state);
+    provider_state_forgive_init(&forgive, NULL);
+    memcpy(forgive.key, row_of(1, "").key, sizeof forgive.key);
+    assert_int_equal(run(*state, &forgive.op), 0);
+    assert_true(forgive.found);
+    assert_string_equal(find(*state, 1).distrusted, "");
+    assert_true(str_is(find(*state, 1).state, "a"));
+    assert_int_equal(run(*state, &forgive.op), 0); /* nothing is left to forgive */
+    assert_false(forgive.found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +282,7 @@ int main(void)
         TEST(a_row_is_there_after_a_restart),
         TEST(a_later_save_takes_the_place_of_an_earlier_one),
         TEST(a_distrust_is_final),
+        TEST(a_distrust_is_final_until_the_operator_forgives_the_key),
         TEST(all_rows_are_read_page_by_page_in_the_order_of_keys),
         TEST(a_page_ends_where_its_text_is_full),
         TEST(what_does_not_fit_is_refused_and_the_rest_stays),
