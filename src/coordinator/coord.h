@@ -11,6 +11,7 @@
 #include "coordinator/hub.h"
 #include "coordinator/settings.h"
 #include "net/http1.h"
+#include "proto/api_error.h"
 #include "store/store.h"
 
 struct accounts;
@@ -24,6 +25,8 @@ struct metrics;
 struct monitor;
 struct ready;
 struct registry;
+
+#define COORD_STOPPING "the coordinator is stopping; try again"
 
 enum { ANSWER_TRACE_ID_MAX_BYTES = 64 }; /* X-Request-Id */
 
@@ -53,6 +56,9 @@ struct coord {
     struct http_server *server;
     uint16_t port;                                   /* where it listens */
     char rejected_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* of what the HTTP server refused last */
+    char rejected_after[24], rejected_reset[24];     /* numbers of its headers */
+    struct api_error rejection; /* what a route's on_head says to whom it refused; API_OK: the
+                                   status says all */
 
     struct list_node requests; /* live ones: flow/flow.h */
     size_t n_requests;

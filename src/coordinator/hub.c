@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "coordinator/admit/purse.h"
+#include "coordinator/admit/strangers.h"
 #include "coordinator/coord.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/keeper.h"
@@ -75,6 +76,7 @@ void hub_take_settings(struct hub *h, const struct settings *settings,
                        void (*done)(void *ud, int rc), void *ud)
 {
     purses_limit_rate(h->purses, settings->rate_per_s, settings->rate_burst);
+    strangers_limit(h->strangers, settings->unknown_keys_per_s);
     h->new_settings = settings;
     h->settings_rc = 0;
     h->settings_taken = done;
@@ -258,7 +260,8 @@ static int hub_make(struct hub *h, const struct hub_config *config, struct err *
     memory_init(&h->memory, config->settings->memory_mib);
     rand_uuid(&h->rand, h->boot_id);
     h->purses = purses_new(config->settings->rate_per_s, config->settings->rate_burst);
-    rc = h->purses ? 0 : ERR_NOMEM;
+    h->strangers = strangers_new(config->settings->unknown_keys_per_s);
+    rc = h->purses && h->strangers ? 0 : ERR_NOMEM;
     if (rc == 0 && config->n_shards > 1) {
         h->group = registry_group_new(config->n_shards);
         h->sum = metrics_new(&metrics_table);
@@ -342,6 +345,7 @@ void hub_free(struct hub *h)
         inbox_free(h->inboxes[i]);
     registry_group_free(h->group);
     purses_free(h->purses);
+    strangers_free(h->strangers);
     metrics_free(h->sum);
     free(h);
 }

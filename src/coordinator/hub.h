@@ -24,6 +24,7 @@ struct log;
 struct metrics;
 struct purses;
 struct registry_group;
+struct strangers;
 
 enum { HUB_SHARDS_MAX = DIRECTORY_LOOPS_MAX };
 
@@ -43,6 +44,7 @@ struct hub {
     struct inbox *inboxes[HUB_SHARDS_MAX];
     struct registry_group *group; /* of the shards' registries; NULL: there is one */
     struct purses *purses;        /* what is known of accounts: admit/purse.h */
+    struct strangers *strangers;  /* who names unknown keys: admit/strangers.h */
     struct memory memory;         /* outlives whatever is charged to it */
     struct clock clock;
     struct rand_src rand;

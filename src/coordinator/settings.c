@@ -347,6 +347,17 @@ static const struct cfg_key settings_keys[] = {
      .max = 1000000,
      .flags = CFG_RELOADABLE,
      .help = "Requests an account may send at once."},
+    {.key = "limits.unknown_keys_per_s",
+     .flag = "--unknown-keys",
+     .type = CFG_INT,
+     AT(unknown_keys_per_s),
+     .deflt = "100",
+     .min = 0,
+     .max = 1000000,
+     .flags = CFG_RELOADABLE,
+     .help = "Unknown API keys a second that one address (IPv6: a /64) may have looked up, beyond "
+             "it 429; 0 "
+             "switches the limit off. Behind a proxy all consumers have the proxy's address."},
     {.key = NULL},
 };
 

@@ -37,7 +37,7 @@ struct settings {
     int64_t challenge_interval_ms, challenge_timeout_ms, challenge_retry_ms, heartbeat_timeout_ms,
         register_timeout_ms;
     double rate_per_s;
-    int64_t rate_burst;
+    int64_t rate_burst, unknown_keys_per_s;
     int64_t max_connections, body_memory_mib, memory_mib;
     struct settings_model *models;
     size_t n_models;

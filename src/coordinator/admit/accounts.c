@@ -9,9 +9,18 @@
 /* Keys known at once; beyond it all are forgotten and asked for again. */
 enum { KEYS_MAX = 100000 };
 
+/* Unknown keys: where one may stand follows from its hash. Who makes keys up until they meet only
+ * makes others' be asked for again. */
+enum { UNKNOWN_WAYS = 4, UNKNOWN_SETS = ACCOUNTS_UNKNOWN_MAX / UNKNOWN_WAYS };
+
 struct known_key {
     uint8_t hash[KEY_HASH_BYTES];
     struct account *account;
+};
+
+struct unknown_key {
+    uint8_t hash[KEY_HASH_BYTES];
+    int64_t until_us; /* mono; 0: nothing is here */
 };
 
 struct accounts {
@@ -19,6 +28,7 @@ struct accounts {
     struct purses *purses; /* of all loops */
     struct map keys;       /* hash → struct known_key */
     struct map accounts;   /* name → struct account */
+    struct unknown_key unknown[ACCOUNTS_UNKNOWN_MAX];
 };
 
 static struct str hash_str(const uint8_t *hash)
@@ -112,12 +122,44 @@ struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KE
     return a;
 }
 
+static size_t unknown_set(const uint8_t *hash)
+{
+    uint32_t h;
+
+    memcpy(&h, hash, sizeof h);
+    return (size_t)(h % UNKNOWN_SETS) * UNKNOWN_WAYS;
+}
+
+void accounts_learn_unknown(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES])
+{
+    struct unknown_key *set = &as->unknown[unknown_set(hash)], *oldest = set;
+
+    for (size_t i = 1; i < UNKNOWN_WAYS; i++) {
+        if (set[i].until_us < oldest->until_us)
+            oldest = &set[i];
+    }
+    memcpy(oldest->hash, hash, sizeof oldest->hash);
+    oldest->until_us = clock_mono_us(&as->clock) + ACCOUNTS_UNKNOWN_S * INT64_C(1000000);
+}
+
+bool accounts_is_unknown(const struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES])
+{
+    const struct unknown_key *set = &as->unknown[unknown_set(hash)];
+    bool found = false;
+
+    for (size_t i = 0; i < UNKNOWN_WAYS && !found; i++)
+        found = set[i].until_us > clock_mono_us(&as->clock) &&
+                memcmp(set[i].hash, hash, sizeof set[i].hash) == 0;
+    return found;
+}
+
 void accounts_forget(struct accounts *as)
 {
     size_t cursor = 0;
     struct account *a;
 
     forget_keys(as);
+    memset(as->unknown, 0, sizeof as->unknown);
     while ((a = map_next(&as->accounts, &cursor)))
         purse_forget_balance(a->purse);
 }

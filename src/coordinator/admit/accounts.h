@@ -18,6 +18,11 @@ struct account {
     struct list_node waiting; /* its tickets in this loop's queues of all models: admit/queue.h */
 };
 
+enum {
+    ACCOUNTS_UNKNOWN_MAX = 4096, /* unknown keys that each loop remembers: 160 KiB */
+    ACCOUNTS_UNKNOWN_S = 10      /* how long */
+};
+
 struct accounts;
 
 /* `purses` outlive it. NULL: no memory. */
@@ -34,6 +39,11 @@ struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static K
 struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES],
                                const char *name, int64_t balance_micro_usd,
                                const struct account_settings *settings);
+
+/* The store does not know this key, or no longer: it need not be asked again for a while. Of more
+ * such keys than there is room for, the oldest are forgotten. */
+void accounts_learn_unknown(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES]);
+bool accounts_is_unknown(const struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES]);
 
 /* Another process changed the store: keys and balances must be asked for again. */
 void accounts_forget(struct accounts *as);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admit/identify.h"
 
+#include <stdio.h>
+
 #include "base/list.h"
+#include "coordinator/admit/strangers.h"
+#include "coordinator/metrics.h"
 
 /* The token of "Authorization: Bearer <token>" (RFC 6750 §2.1, scheme in any case). */
 static struct str bearer_token(struct str authorization)
@@ -14,9 +18,9 @@ static struct str bearer_token(struct str authorization)
     return str_trim((struct str){v.p + scheme.n, v.n - scheme.n});
 }
 
-bool identify_names_key(struct str authorization)
+static void identify_count(const struct identify *q, enum metrics_STRANGER how)
 {
-    return bearer_token(authorization).n > 0;
+    metrics_add(q->coord->metrics, M_STRANGERS, how, 0, 1);
 }
 
 static void lookup_done(struct store_op *op)
@@ -25,6 +29,12 @@ static void lookup_done(struct store_op *op)
 
     q->pending = false;
     q->rc = op->rc;
+    if (q->rc == ERR_NOT_FOUND) {
+        accounts_learn_unknown(q->coord->accounts, q->lookup.hash);
+        identify_count(q, METRIC_STRANGER_LOOKED_UP);
+    } else {
+        strangers_give_back(q->coord->hub->strangers, q->peer);
+    }
     if (q->rc == 0) {
         q->account = accounts_learn(q->coord->accounts, q->lookup.hash, q->lookup.account,
                                     q->lookup.balance_micro_usd, &q->lookup.settings);
@@ -33,25 +43,44 @@ static void lookup_done(struct store_op *op)
     q->done(q);
 }
 
-int identify_start(struct identify *q, struct coord *c, const struct http_request *req,
-                   void (*done)(struct identify *q))
+int identify_recall(struct identify *q, struct coord *c, const struct http_request *req)
 {
     struct str authorization, token;
-    uint8_t hash[KEY_HASH_BYTES];
 
-    *q = (struct identify){.coord = c, .done = done};
+    *q = (struct identify){.coord = c};
     if (http_header_once(req, "Authorization", &authorization) < 0)
         return q->rc = ERR_EXISTS;
     token = bearer_token(authorization);
     if (token.n == 0)
         return q->rc = ERR_MISSING;
-    key_hash(token, hash);
-    q->account = accounts_by_key(c->accounts, hash);
+    key_hash(token, q->lookup.hash);
+    q->account = accounts_by_key(c->accounts, q->lookup.hash);
     if (q->account)
         return 0;
+    if (!accounts_is_unknown(c->accounts, q->lookup.hash))
+        return q->rc = ERR_AGAIN;
+    identify_count(q, METRIC_STRANGER_REMEMBERED);
+    return q->rc = ERR_NOT_FOUND;
+}
+
+int identify_start(struct identify *q, struct coord *c, const struct http_exchange *x,
+                   void (*done)(struct identify *q))
+{
+    uint8_t hash[KEY_HASH_BYTES];
+    int rc = identify_recall(q, c, http_request_of(x));
+
+    q->done = done;
+    if (rc != ERR_AGAIN)
+        return rc;
+    (void)snprintf(q->peer, sizeof q->peer, "%s", http_peer(x));
+    rc = strangers_take(c->hub->strangers, q->peer, clock_mono_us(&c->clock), &q->retry_after_s);
+    if (rc < 0) {
+        identify_count(q, METRIC_STRANGER_REFUSED);
+        return q->rc = rc;
+    }
+    memcpy(hash, q->lookup.hash, sizeof hash);
     key_lookup_op_init(&q->lookup, hash, lookup_done);
     q->pending = true;
-    q->rc = ERR_AGAIN;
     coord_submit(c, &q->lookup.op);
     return ERR_AGAIN;
 }
@@ -59,7 +88,8 @@ int identify_start(struct identify *q, struct coord *c, const struct http_reques
 void identify_error(const struct identify *q, struct api_error *ret_error)
 {
     if (q->rc == ERR_MISSING) {
-        api_error_set(ret_error, API_AUTH, NULL, IDENTIFY_NO_KEY);
+        api_error_set(ret_error, API_AUTH, NULL,
+                      "no API key: send it as `Authorization: Bearer <key>`");
     } else if (q->rc == ERR_EXISTS) {
         api_error_set(ret_error, API_BAD_REQUEST, "Authorization",
                       "Authorization stands twice; send one key");
@@ -67,6 +97,12 @@ void identify_error(const struct identify *q, struct api_error *ret_error)
         api_error_set(ret_error, API_AUTH, NULL,
                       "the API key is not known or was revoked; the coordinator's operator makes "
                       "one with `darkbloom-coordinator key create`");
+    } else if (q->rc == ERR_BUSY) {
+        api_error_set(ret_error, API_RATE_LIMIT, NULL,
+                      "this address's limit of %lld unknown API keys a second is reached; is the "
+                      "key right?",
+                      (long long)q->coord->settings->unknown_keys_per_s);
+        ret_error->retry_after_s = q->retry_after_s;
     } else {
         api_error_set(ret_error, API_STORE, NULL, "the key could not be looked up; try again");
         ret_error->retry_after_s = 1;

@@ -8,6 +8,8 @@
 #include "coordinator/coord.h"
 #include "proto/api_error.h"
 
+enum { IDENTIFY_PEER_BYTES = 64 };
+
 /* Embed in what waits; it must live until `done` was called. */
 struct identify {
     struct coord *coord;
@@ -15,17 +17,19 @@ struct identify {
     void (*done)(struct identify *q);
     bool pending;
     int rc; /* 0, ERR_AGAIN while pending, ERR_MISSING (no token), ERR_EXISTS (two), ERR_NOT_FOUND,
-               ERR_STORE */
+               ERR_BUSY (too many unknown ones from this address), ERR_STORE, ERR_NOMEM */
+    int retry_after_s;       /* of ERR_BUSY */
     struct account *account; /* when rc is 0 */
+    char peer[IDENTIFY_PEER_BYTES];
 };
 
-/* 0: known now; ERR_AGAIN: `done` will be called later; otherwise refused (see identify_error). */
-int identify_start(struct identify *q, struct coord *c, const struct http_request *req,
-                   void (*done)(struct identify *q));
+/* From memory alone. 0: known; ERR_AGAIN: the store must say; otherwise refused: identify_error. */
+int identify_recall(struct identify *q, struct coord *c, const struct http_request *req);
 
-/* Whether a key is named at all, known or not; and what to say where none is. */
-bool identify_names_key(struct str authorization);
-#define IDENTIFY_NO_KEY "no API key: send it as `Authorization: Bearer <key>`"
+/* From memory or from the store, which an address may ask so often (admit/strangers.h). 0: known
+ * now; ERR_AGAIN: `done` will be called later; otherwise refused: identify_error. */
+int identify_start(struct identify *q, struct coord *c, const struct http_exchange *x,
+                   void (*done)(struct identify *q));
 
 /* What to tell a caller that was refused. */
 void identify_error(const struct identify *q, struct api_error *ret_error);

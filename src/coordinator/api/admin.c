@@ -36,17 +36,32 @@ static bool admin_has_key(const struct coord *c, const struct http_exchange *x)
     return c->settings->admin_key.n > 0 && admin_key_fits(c->settings->admin_key, given);
 }
 
+static void admin_key_error(const struct coord *c, struct api_error *ret_error)
+{
+    api_error_set(ret_error, API_AUTH, NULL,
+                  c->settings->admin_key.n > 0
+                      ? "this needs the admin key: send it as `Authorization: Bearer <key>`"
+                      : "no admin key is set: set admin.key, or ask at the control socket with "
+                        "`darkbloom-coordinator providers`");
+}
+
+int admin_on_head(struct coord *c, struct http_exchange *x, const char **ret_why)
+{
+    if (admin_has_key(c, x))
+        return 0;
+    c->rejection = (struct api_error){0};
+    admin_key_error(c, &c->rejection);
+    *ret_why = c->rejection.message;
+    return c->rejection.status;
+}
+
 bool admin_may(struct coord *c, struct http_exchange *x)
 {
     struct api_error e = {0};
 
     if (admin_has_key(c, x))
         return true;
-    api_error_set(&e, API_AUTH, NULL,
-                  c->settings->admin_key.n > 0
-                      ? "this needs the admin key: send it as `Authorization: Bearer <key>`"
-                      : "no admin key is set: set admin.key, or ask at the control socket with "
-                        "`darkbloom-coordinator providers`");
+    admin_key_error(c, &e);
     answer_error(c, x, NULL, &e, (struct http_header){STR("WWW-Authenticate"), STR("Bearer")});
     return false;
 }

@@ -16,7 +16,9 @@ enum {
     ADMIN_VALUE_BYTES = 512     /* of a parameter */
 };
 
-/* Whether the request carries the admin key; otherwise it was answered 401. */
+/* Whether the request carries the admin key; otherwise it is refused at its head (as
+ * http_server_ops.on_head), or was answered 401. */
+int admin_on_head(struct coord *c, struct http_exchange *x, const char **ret_why);
 bool admin_may(struct coord *c, struct http_exchange *x);
 
 /* GET /v1/admin/providers?gate=CODE&limit=N: every provider with the first gate that fails, the

@@ -14,7 +14,8 @@ struct api_route {
     struct str allow;        /* the Allow header of a 405 */
     void (*handle)(struct coord *c, struct http_exchange *x); /* NULL ends the table */
     bool while_draining;                                      /* otherwise 503 then */
-    bool needs_key; /* a request that names none is refused before its body is read */
+    /* Of a request with a body, before that comes: as http_server_ops.on_head. NULL: let it. */
+    int (*on_head)(struct coord *c, struct http_exchange *x, const char **ret_why);
     bool (*may)(struct coord *c, struct http_exchange *x); /* false: it was answered; NULL: all */
 };
 

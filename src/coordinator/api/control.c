@@ -15,12 +15,12 @@ struct control {
 };
 
 static const struct api_route control_routes[] = {
-    {STR("GET"), STR("/v1/admin/providers"), API_ALLOW_GET, admin_providers, true, false, NULL},
-    {STR("POST"), STR("/v1/admin/providers/forgive"), API_ALLOW_POST, admin_forgive, true, false,
+    {STR("GET"), STR("/v1/admin/providers"), API_ALLOW_GET, admin_providers, true, NULL, NULL},
+    {STR("POST"), STR("/v1/admin/providers/forgive"), API_ALLOW_POST, admin_forgive, true, NULL,
      NULL},
-    {STR("GET"), STR("/v1/admin/routing/explain"), API_ALLOW_GET, admin_explain, true, false, NULL},
-    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false, NULL},
-    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false, NULL},
+    {STR("GET"), STR("/v1/admin/routing/explain"), API_ALLOW_GET, admin_explain, true, NULL, NULL},
+    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, NULL, NULL},
+    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, NULL, NULL},
     {.handle = NULL},
 };
 

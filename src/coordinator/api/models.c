@@ -254,7 +254,8 @@ static void models_ask(struct coord *c, struct http_exchange *x, bool only)
     if (only)
         models_name_only(q);
     http_on_abort(x, models_asker_gone, q);
-    if (identify_start(&q->identify, c, http_request_of(x), models_identified) != ERR_AGAIN)
+    q->identify.coord = c;
+    if (http_ud(x) || identify_start(&q->identify, c, x, models_identified) != ERR_AGAIN)
         models_identified(&q->identify);
 }
 

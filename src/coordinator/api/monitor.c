@@ -79,9 +79,9 @@ static void monitor_metrics(struct coord *c, struct http_exchange *x)
 }
 
 static const struct api_route monitor_routes[] = {
-    {STR("GET"), STR("/metrics"), API_ALLOW_GET, monitor_metrics, true, false, NULL},
-    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false, NULL},
-    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false, NULL},
+    {STR("GET"), STR("/metrics"), API_ALLOW_GET, monitor_metrics, true, NULL, NULL},
+    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, NULL, NULL},
+    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, NULL, NULL},
     {.handle = NULL},
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of routes, and the answers when none fits. */
-#include "coordinator/admit/identify.h"
 #include "coordinator/api/admin.h"
 #include "coordinator/api/api.h"
+#include "coordinator/api/gatehouse.h"
 #include "coordinator/flow/flow.h"
 #include "coordinator/registry/registry.h"
 #include "coordinator/reply/answer.h"
@@ -10,7 +10,6 @@
 enum { PATH_SHOWN_BYTES = 100 };
 
 static const struct http_header api_no_more = {0};
-static const char api_stopping_text[] = "the coordinator is stopping; try again";
 
 static void api_chat(struct coord *c, struct http_exchange *x)
 {
@@ -42,17 +41,19 @@ static void api_provider_socket(struct coord *c, struct http_exchange *x)
 }
 
 static const struct api_route api_routes[] = {
-    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, false, NULL},
-    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, false, NULL},
-    {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, false, NULL},
-    {STR("GET"), STR("/v1/models/*"), API_ALLOW_GET, api_model, true, false, NULL},
-    {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, true, NULL},
-    {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, false, NULL},
-    {STR("GET"), STR("/v1/admin/providers"), API_ALLOW_GET, admin_providers, true, true, admin_may},
-    {STR("POST"), STR("/v1/admin/providers/forgive"), API_ALLOW_POST, admin_forgive, true, true,
+    {STR("GET"), STR("/health"), API_ALLOW_GET, api_health, true, NULL, NULL},
+    {STR("GET"), STR("/ready"), API_ALLOW_GET, api_ready, true, NULL, NULL},
+    {STR("GET"), STR("/v1/models"), API_ALLOW_GET, api_models, true, gatehouse_on_head, NULL},
+    {STR("GET"), STR("/v1/models/*"), API_ALLOW_GET, api_model, true, gatehouse_on_head, NULL},
+    {STR("POST"), STR("/v1/chat/completions"), API_ALLOW_POST, api_chat, false, gatehouse_on_head,
+     NULL},
+    {STR("GET"), STR("/ws/provider"), API_ALLOW_GET, api_provider_socket, false, NULL, NULL},
+    {STR("GET"), STR("/v1/admin/providers"), API_ALLOW_GET, admin_providers, true, admin_on_head,
      admin_may},
-    {STR("GET"), STR("/v1/admin/routing/explain"), API_ALLOW_GET, admin_explain, true, true,
-     admin_may},
+    {STR("POST"), STR("/v1/admin/providers/forgive"), API_ALLOW_POST, admin_forgive, true,
+     admin_on_head, admin_may},
+    {STR("GET"), STR("/v1/admin/routing/explain"), API_ALLOW_GET, admin_explain, true,
+     admin_on_head, admin_may},
     {.handle = NULL},
 };
 
@@ -96,7 +97,7 @@ static void api_route_refuse(struct coord *c, struct http_exchange *x,
                       STR_ARG(path));
         more = (struct http_header){STR("Allow"), route->allow};
     } else {
-        api_error_set(&e, API_OVERLOADED, NULL, api_stopping_text);
+        api_error_set(&e, API_OVERLOADED, NULL, COORD_STOPPING);
     }
     answer_error(c, x, NULL, &e, more);
 }
@@ -120,11 +121,11 @@ static void api_on_request(void *ud, struct http_exchange *x)
     api_route_request(ud, api_routes, x);
 }
 
-/* Nobody's megabytes are kept for a request that goes nowhere or says nothing of a key. */
+/* Nobody's megabytes are kept for a request that goes nowhere, or nobody knows whose it is. */
 static int api_on_head(void *ud, struct http_exchange *x, const char **ret_why)
 {
     const struct http_request *req = http_request_of(x);
-    const struct coord *c = ud;
+    struct coord *c = ud;
     const struct api_route *route = api_route_of(api_routes, req->path);
 
     if (str_is(req->method, "OPTIONS"))
@@ -134,16 +135,13 @@ static int api_on_head(void *ud, struct http_exchange *x, const char **ret_why)
     if (!api_route_takes(route, req->method))
         return *ret_why = "this method is not allowed here; see Allow", 405;
     if (c->draining && !route->while_draining)
-        return *ret_why = api_stopping_text, 503;
-    if (route->needs_key && !identify_names_key(http_header_get(req, "Authorization")))
-        return *ret_why = IDENTIFY_NO_KEY, 401;
-    return 0;
+        return *ret_why = COORD_STOPPING, 503;
+    return route->on_head ? route->on_head(c, x, ret_why) : 0;
 }
 
 const char *api_on_reject(void *ud, int status, const char *why, struct buf *ret_body)
 {
-    (void)ud;
-    answer_rejection(status, why, ret_body);
+    answer_rejection(ud, status, why, ret_body);
     return "application/json";
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stage 2: API key → account, then the account's rate limit. Known keys are answered from memory;
- * an unknown one suspends the request on the store (admit/identify.c). */
+/* Stage 2: API key → account, then the account's rate limit. Whose a request with a body is was
+ * found out at its head (api/gatehouse.c); one without is asked for here: from memory, or the
+ * request waits for the store (admit/identify.c). */
 #include "coordinator/flow/flow.h"
 
 static void auth_identified(struct identify *q)
@@ -30,14 +31,17 @@ enum flow_verdict flow_auth(struct request *r)
     int retry_after_s = 0;
 
     if (!r->identify.done) /* not asked yet */
-        identify_start(&r->identify, r->coord, http_request_of(r->reply.x), auth_identified);
+        r->account = http_ud(r->reply.x);
+    if (!r->account && !r->identify.done)
+        identify_start(&r->identify, r->coord, r->reply.x, auth_identified);
     if (r->identify.pending)
         return FLOW_WAIT;
     if (r->identify.rc < 0) {
         identify_error(&r->identify, &r->error);
         return FLOW_FAIL;
     }
-    r->account = r->identify.account;
+    if (!r->account)
+        r->account = r->identify.account;
     if (r->account->settings.first_content_ms > 0 || r->account->settings.request_deadline_ms > 0)
         flow_set_limits(r);
     if (accounts_take(r->coord->accounts, r->account, &retry_after_s) < 0)

@@ -179,7 +179,7 @@ void flow_release(struct request *r)
 
 void flow_stop(struct request *r)
 {
-    api_error_set(&r->error, API_OVERLOADED, NULL, "the coordinator is stopping; try again");
+    api_error_set(&r->error, API_OVERLOADED, NULL, COORD_STOPPING);
     r->error.retry_after_s = 5;
     flow_fail(r, LEDGER_STOPPED);
 }

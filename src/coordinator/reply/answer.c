@@ -102,16 +102,27 @@ static const struct {
                   {408, API_TIMEOUT_READ}, {413, API_BODY_TOO_LARGE}, {431, API_HEAD_TOO_LARGE},
                   {503, API_OVERLOADED}};
 
-void answer_rejection(int status, const char *why, struct buf *ret_body)
+static void rejection_of(const struct coord *c, int status, const char *why,
+                         struct api_error *ret_error)
 {
-    struct api_error e = {0};
     enum api_error_id id = API_BAD_REQUEST;
 
+    if (c->rejection.id != API_OK) {
+        *ret_error = c->rejection;
+        return;
+    }
     for (size_t i = 0; i < sizeof rejections / sizeof rejections[0]; i++) {
         if (rejections[i].status == status)
             id = rejections[i].id;
     }
-    api_error_set(&e, id, NULL, "%s", why);
+    api_error_set(ret_error, id, NULL, "%s", why);
+}
+
+void answer_rejection(const struct coord *c, int status, const char *why, struct buf *ret_body)
+{
+    struct api_error e = {0};
+
+    rejection_of(c, status, why, &e);
     (void)api_error_write(&e, ret_body);
 }
 
@@ -120,12 +131,14 @@ size_t answer_rejection_headers(struct coord *c, int status, const struct http_r
 {
     const struct str given = req ? http_header_get(req, "X-Request-Id") : (struct str){0};
     char fresh[RAND_UUID_BYTES];
+    struct api_error e = {0};
     size_t n;
 
+    rejection_of(c, status, "", &e);
     rand_uuid(&c->rand, fresh);
     answer_trace_id(given, fresh, c->rejected_id);
     n = reply_common_headers(c->settings, (struct str){0}, str_from(c->rejected_id), ret_headers);
-    if (status == 503)
-        ret_headers[n++] = (struct http_header){STR("Retry-After"), STR("1")};
+    n += retry_headers(c, &e, c->rejected_after, c->rejected_reset, ret_headers + n);
+    c->rejection.id = API_OK;
     return n;
 }

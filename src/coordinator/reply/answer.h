@@ -22,9 +22,10 @@ void answer_error(struct coord *c, struct http_exchange *x, const char *trace_id
                   const struct api_error *e, struct http_header more);
 void answer_no_memory(struct coord *c, struct http_exchange *x);
 
-/* For the HTTP server's rejections: the body, and headers (room for REPLY_MAX_HEADERS; values live
- * until the next call); `req` is NULL where there is no whole head. */
-void answer_rejection(int status, const char *why, struct buf *ret_body);
+/* For the HTTP server's rejections, as c->rejection says or else the status: the body, and then its
+ * headers (room for REPLY_MAX_HEADERS; values live until the next call), with which the rejection
+ * is used up; `req` is NULL where there is no whole head. */
+void answer_rejection(const struct coord *c, int status, const char *why, struct buf *ret_body);
 size_t answer_rejection_headers(struct coord *c, int status, const struct http_request *req,
                                 struct http_header *ret_headers);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of accounts: which holds a balance covers. */
+/* What is known of accounts: which holds a balance covers; and of keys that are nobody's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,12 +94,73 @@ static void what_was_forgotten_covers_nothing_until_it_is_known_again(void **sta
     down(&l);
 }
 
+static void unknown_key(uint32_t n, uint8_t ret_hash[static KEY_HASH_BYTES])
+{
+    memset(ret_hash, 7, KEY_HASH_BYTES);
+    memcpy(ret_hash, &n, sizeof n);
+}
+
+/* Findings L2: each use of an unknown key asked the store. */
+static void an_unknown_key_is_remembered_for_ten_seconds(void **state)
+{
+    struct one_loop l = {.now_us = 1};
+    (void)state;
+
+    up(&l);
+    assert_false(accounts_is_unknown(l.as, key));
+    accounts_learn_unknown(l.as, key);
+    assert_true(accounts_is_unknown(l.as, key));
+    assert_false(accounts_is_unknown(l.as, other_key));
+    l.now_us += ACCOUNTS_UNKNOWN_S * INT64_C(1000000) - 1;
+    assert_true(accounts_is_unknown(l.as, key));
+    l.now_us += 1;
+    assert_false(accounts_is_unknown(l.as, key));
+    down(&l);
+}
+
+static void a_change_of_the_store_makes_unknown_keys_be_asked_for_again(void **state)
+{
+    struct one_loop l = {.now_us = 1};
+    (void)state;
+
+    up(&l);
+    accounts_learn_unknown(l.as, key);
+    accounts_forget(l.as);
+    assert_false(accounts_is_unknown(l.as, key));
+    down(&l);
+}
+
+static void of_too_many_unknown_keys_the_oldest_are_forgotten(void **state)
+{
+    struct one_loop l = {.now_us = 1};
+    uint8_t hash[KEY_HASH_BYTES];
+    uint32_t known = 0;
+    (void)state;
+
+    up(&l);
+    for (uint32_t i = 0; i < 4 * ACCOUNTS_UNKNOWN_MAX; i++) {
+        unknown_key(i, hash);
+        accounts_learn_unknown(l.as, hash);
+        l.now_us++;
+    }
+    for (uint32_t i = 0; i < 4 * ACCOUNTS_UNKNOWN_MAX; i++) {
+        unknown_key(i, hash);
+        assert_int_equal(accounts_is_unknown(l.as, hash), i >= 3 * ACCOUNTS_UNKNOWN_MAX);
+        known += accounts_is_unknown(l.as, hash);
+    }
+    assert_int_equal(known, ACCOUNTS_UNKNOWN_MAX);
+    down(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hold_is_covered_by_what_is_known_less_what_is_on_its_way),
         cmocka_unit_test(a_decided_hold_is_on_its_way_no_more),
         cmocka_unit_test(what_was_forgotten_covers_nothing_until_it_is_known_again),
+        cmocka_unit_test(an_unknown_key_is_remembered_for_ten_seconds),
+        cmocka_unit_test(a_change_of_the_store_makes_unknown_keys_be_asked_for_again),
+        cmocka_unit_test(of_too_many_unknown_keys_the_oldest_are_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
