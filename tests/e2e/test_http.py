@@ -157,14 +157,16 @@ def test_head_has_no_body_and_leaves_the_connection_usable(world):
     ("a head over the limit", b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 70000 + b"\r\n\r\n", 431),
     ("a body without a key", b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
      b"Content-Length: 6000000\r\n\r\n", 401),
+    ("a body with a key that nobody has", b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+     b"Authorization: Bearer x\r\nContent-Length: 6000000\r\n\r\n", 401),
     ("a body over the limit in chunks", b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
-     b"Authorization: Bearer x\r\nTransfer-Encoding: chunked\r\n\r\n700000\r\n" + b"x" * 0x700000 + b"\r\n0\r\n\r\n", 413),
+     b"Authorization: Bearer $KEY\r\nTransfer-Encoding: chunked\r\n\r\n700000\r\n" + b"x" * 0x700000 + b"\r\n0\r\n\r\n", 413),
 ])
 def test_what_is_no_request_gets_an_error_object_and_the_connection_ends(world, name, data, status):
-    coordinator, _ = world
+    coordinator, client = world
     with Raw(coordinator) as raw:
         try:
-            raw.send(data)
+            raw.send(data.replace(b"$KEY", client.key.encode(), 1))
         except OSError:
             pass  # told so while still sending
         got, headers, body = raw.answer()
