@@ -67,6 +67,16 @@ static void only_the_admin_key_gets_in(void **state)
     }
 }
 
+/* One with a body hears it at its head, also from the holder of an account's key. */
+static void without_the_admin_key_no_body_is_asked_for(void **state)
+{
+    struct fake_world *w = *state;
+    const struct fake_ask forgive = {.target = "POST /v1/admin/providers/forgive",
+                                     .headers = "Expect: 100-continue\r\n"};
+
+    assert_answers(fake_consumer_ask(w, &forgive), 401, "this needs the admin key");
+}
+
 static void without_an_admin_key_nobody_gets_in(void **state)
 {
     struct fake_world *w = fake_world_new();
@@ -263,6 +273,7 @@ int main(void)
         cmocka_unit_test(without_an_admin_key_nobody_gets_in),
         TEST(a_provider_is_shown_with_the_first_gate_that_fails),
         TEST(a_gate_and_a_limit_choose_what_is_shown_and_not_what_is_counted),
+        TEST(without_the_admin_key_no_body_is_asked_for),
         TEST(one_that_is_left_alone_says_for_how_long),
         TEST(a_decision_is_shown_with_its_runner_up),
         TEST(who_demands_more_trust_is_told_how_many_lack_it),
