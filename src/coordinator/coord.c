@@ -199,7 +199,10 @@ int coord_listen(struct coord *c, uint16_t port, struct err *ret_err)
 
     if (rc < 0)
         return rc;
-    return http_server_new(c->loop, sock, &hc, &api_server_ops, c, &c->server);
+    rc = http_server_new(c->loop, sock, &hc, &api_server_ops, c, &c->server);
+    if (rc == 0)
+        http_server_set_tls(c->server, s->tls);
+    return rc;
 }
 
 int coord_open_offices(struct coord *c, struct err *ret_err)
@@ -247,6 +250,7 @@ int coord_take_settings(struct coord *c, const struct settings *settings)
 {
     c->settings = settings;
     c->log->level = (enum log_level)settings->log_level;
+    http_server_set_tls(c->server, settings->tls);
     return registry_take_settings(c->registry, settings);
 }
 

@@ -9,6 +9,7 @@
 #include "coordinator/command/command.h"
 #include "coordinator/reload.h"
 #include "coordinator/server.h"
+#include "net/tls.h"
 
 enum { SETTINGS_MAX_BYTES = 4 << 20 };
 
@@ -77,6 +78,10 @@ static int main_start(const struct cfg_source *src, struct arena *region)
     if (rc < 0)
         return main_complain(rc, &e, EXIT_USAGE);
     if (args.check_config) {
+        rc = settings_open_tls(&settings, &e);
+        tls_context_free(settings.tls);
+        if (rc < 0)
+            return main_complain(rc, &e, EXIT_USAGE);
         printf("the settings are good\n");
         return EXIT_SUCCESS;
     }

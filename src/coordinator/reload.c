@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "net/tls.h"
+
 enum { REGION_MAX_BYTES = 4 << 20 };
 
 struct reload_generation {
@@ -16,6 +18,7 @@ int reload_read(const struct cfg_source *src, struct str file, struct arena *reg
     int rc = file.p ? cfg_load_file(src, file.p, region, ret_settings, ret_err)
                     : cfg_load(src, (struct str){0}, NULL, region, ret_settings, ret_err);
 
+    ret_settings->tls = NULL; /* no row of the table */
     return rc == 0 ? settings_check(ret_settings, ret_err) : rc;
 }
 
@@ -29,6 +32,7 @@ static void reload_generation_free(struct reload_generation *g)
 {
     if (!g)
         return;
+    tls_context_free(g->settings.tls);
     arena_free(&g->region);
     free(g);
 }
@@ -67,6 +71,8 @@ int reload_again(struct reload *r, const struct log *log, const struct settings 
     if (g) {
         arena_init(&g->region, REGION_MAX_BYTES);
         rc = reload_read(r->src, r->file, &g->region, &g->settings, &e);
+        if (rc == 0)
+            rc = settings_open_tls(&g->settings, &e);
     }
     if (rc < 0) {
         log_event(log, LOG_ERROR, EV_RELOAD_REFUSED,

@@ -21,7 +21,7 @@ struct reload {
     struct reload_generation *now, *before;
 };
 
-/* Read file (may be none) and environment, and check. */
+/* Read file (may be none) and environment, and check; what they name is not opened. */
 int reload_read(const struct cfg_source *src, struct str file, struct arena *region,
                 struct settings *ret_settings, struct err *ret_err);
 
@@ -29,8 +29,9 @@ int reload_read(const struct cfg_source *src, struct str file, struct arena *reg
 void reload_init(struct reload *r, const struct cfg_source *src, struct str file,
                  const struct settings *loaded, const struct settings *at_start);
 
-/* Read again. 0 and the settings to use from now on; or an error, and everything stays. Logs what
- * was taken, what differs but needs a restart, or what is wrong, by the setting's name. */
+/* Read again, and open what they name (settings_open_tls). 0 and the settings to use from now on;
+ * or an error, and everything stays. Logs what was taken, what differs but needs a restart, or what
+ * is wrong, by the setting's name. */
 int reload_again(struct reload *r, const struct log *log, const struct settings **ret_settings);
 
 /* Frees what was read again: nobody may use it any more. */

@@ -15,6 +15,7 @@
 #include "coordinator/coord.h"
 #include "coordinator/metrics.h"
 #include "coordinator/reload.h"
+#include "net/tls.h"
 
 enum {
     DRAIN_STATUS_US = 1000000, /* between two words to the service manager while draining */
@@ -60,6 +61,7 @@ struct server {
     struct hub *hub;
     struct reload reload;
     bool reloading, reload_again; /* the shards are taking settings; it was asked for meanwhile */
+    struct tls_context *tls;      /* of the start */
     struct notify notify;
     struct loop_timer watchdog, drain_status;
     struct hub_round alive;
@@ -181,6 +183,18 @@ static int server_join_threads(struct server *s)
 
 /* --- signals --- */
 
+/* Which certificate new connections are shown, until when: a forgotten one is found before its end.
+ */
+static void server_log_tls(const struct server *s, const struct settings *settings)
+{
+    if (settings->tls)
+        log_event(&s->loops[0].log, LOG_INFO, EV_TLS_CERTIFICATE,
+                  KV_STR("file", settings->tls_cert),
+                  KV_INT("days_left", (tls_context_expires_s(settings->tls) -
+                                       clock_wall_us(&s->hub->clock) / 1000000) /
+                                          86400));
+}
+
 static void server_tell_draining(void *ud)
 {
     struct server *s = ud;
@@ -237,6 +251,7 @@ static void server_reload(struct server *s)
         return;
     }
     s->reloading = true;
+    server_log_tls(s, settings);
     hub_take_settings(s->hub, settings, server_settings_taken, s);
 }
 
@@ -284,6 +299,7 @@ static void server_started(struct server *s, const struct settings *settings)
     log_event(&s->loops[0].log, LOG_INFO, EV_STARTED, KV_STR("host", settings->host),
               KV_INT("port", first->port), KV_INT("metrics_port", monitor_port(first->monitor)),
               KV_INT("loops", s->n_loops), KV_STR("store", settings->store_path));
+    server_log_tls(s, settings);
     log_flush(&s->loops[0].log); /* before the manager starts what waits for us */
     notify_ready(&s->notify, "running");
     if (s->notify.watchdog_us > 0)
@@ -336,6 +352,7 @@ static void server_close(struct server *s)
         server_loop_close(&s->loops[i]);
     free(s->loops);
     notify_close(&s->notify);
+    tls_context_free(s->tls);
     reload_free(&s->reload);
 }
 
@@ -370,7 +387,10 @@ int server_run(const struct cfg_source *src, struct str file, const struct setti
     signal(SIGHUP, SIG_IGN); /* until it can be answered */
     notify_open(&s.notify, src->getenv);
     reload_init(&s.reload, src, file, loaded, &settings);
-    rc = server_open(&s, &settings, ret_err);
+    rc = settings_open_tls(&settings, ret_err);
+    s.tls = settings.tls;
+    if (rc == 0)
+        rc = server_open(&s, &settings, ret_err);
     if (rc == 0)
         rc = server_serve(&s, &settings, ret_err);
     server_close(&s);

@@ -18,7 +18,9 @@ enum settings_loop { SETTINGS_LOOP_UV, SETTINGS_LOOP_EPOLL };
 struct settings {
     struct str host;
     int64_t port;
-    int loop; /* enum settings_loop */
+    int loop;                     /* enum settings_loop */
+    struct str tls_cert, tls_key; /* files; empty: plain HTTP */
+    struct tls_context *tls;      /* no row: settings_open_tls makes it of those two. NULL: none */
     struct str cors_origin;
     int64_t drain_timeout_ms;
     int log_level;                      /* enum log_level */
@@ -59,8 +61,13 @@ int settings_control_path(const struct settings *s, char ret_path[static SETTING
                           struct err *ret_err);
 
 /* What the table cannot say: an address to listen on, a file for the store, an origin that can
- * stand in a head, and each [[model]] has an id of its own. 0 or ERR_CONFIG. */
+ * stand in a head, both files of TLS or none, and each [[model]] has an id of its own. 0 or
+ * ERR_CONFIG. */
 int settings_check(const struct settings *s, struct err *ret_err);
+
+/* Read the files of server.tls_cert and server.tls_key, if they are set, into `s->tls`, which the
+ * caller frees (tls_context_free). 0, or ERR_CONFIG with a text that names setting and file. */
+int settings_open_tls(struct settings *s, struct err *ret_err);
 
 /* The existing coordinator's variables that have no effect here: each one that is set is logged as
  * a warning; ERR_CONFIG for one whose disregard would lose data. Empty counts as unset. */

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "coordinator/settings.h"
-#include "net/loop.h"
+#include "net/tls.h"
 #include "store/place.h"
 
 enum { SHOWN_BYTES = 60, ADMIN_KEY_MIN_BYTES = 16, ADMIN_KEY_MAX_BYTES = 256 };
@@ -170,12 +170,34 @@ static int settings_check_control(const struct settings *s, struct err *ret_err)
     return settings_control_path(s, path, ret_err);
 }
 
+static int settings_check_tls(const struct settings *s, struct err *ret_err)
+{
+    bool cert = s->tls_cert.n > 0, key = s->tls_key.n > 0;
+
+    if (cert != key)
+        return err_set(ret_err, ERR_CONFIG, "%s is set, but %s is not; TLS needs both",
+                       cert ? "server.tls_cert" : "server.tls_key",
+                       cert ? "server.tls_key" : "server.tls_cert");
+    if (strlen(s->tls_cert.p) == s->tls_cert.n && strlen(s->tls_key.p) == s->tls_key.n)
+        return 0;
+    return err_set(ret_err, ERR_CONFIG,
+                   "server.tls_cert or server.tls_key has a NUL inside, but must be a file's name");
+}
+
+int settings_open_tls(struct settings *s, struct err *ret_err)
+{
+    const struct tls_files files = {s->tls_cert.p, s->tls_key.p, "server.tls_cert",
+                                    "server.tls_key"};
+
+    return s->tls_cert.n > 0 ? tls_context_new(&files, &s->tls, ret_err) : 0;
+}
+
 int settings_check(const struct settings *s, struct err *ret_err)
 {
     static int (*const checks[])(const struct settings *, struct err *) = {
         settings_check_host,      settings_check_store,   settings_check_store_id,
         settings_check_origin,    settings_check_metrics, settings_check_statsd,
-        settings_check_admin_key, settings_check_control};
+        settings_check_admin_key, settings_check_control, settings_check_tls};
 
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         int rc = checks[i](s, ret_err);

@@ -80,6 +80,8 @@ static void conn_destroy(struct conn *c)
     list_remove(&c->orphan.link);
     conn_leave_group(c);
     loop_watch_remove(c->watch);
+    if (c->tls)
+        conn_tls_free(c);
     loop_close(c->loop, c->sock);
     buf_free(&c->in);
     buf_free(&c->out);
@@ -120,6 +122,8 @@ static void conn_ready(void *ud, unsigned events)
     c->busy++; /* both halves run before the connection may go */
     if (events & LOOP_WRITABLE && c->blocked)
         conn_flush_out(c);
+    if (c->tls && events & LOOP_WRITABLE && tls_recv_wants_write(c->tls))
+        events |= c->watching & LOOP_READABLE;
     if (events & LOOP_READABLE && c->state != CONN_DEAD)
         conn_read(c);
     (void)conn_leave(c);
@@ -166,7 +170,8 @@ int conn_set_limits(struct conn *c, const struct conn_config *config)
 {
     if (budget_move(&c->memory, config->budget, NULL) < 0)
         return ERR_LIMIT;
-    c->memory.max_bytes = config->memory_max_bytes ? config->memory_max_bytes : SIZE_MAX;
+    c->memory.max_bytes =
+        config->memory_max_bytes ? config->memory_max_bytes + c->tls_bytes : SIZE_MAX;
     c->config = *config;
     /* Input that is there already may be more than the new maximum; it is still handed over. */
     c->in.max_bytes = c->in.len > config->in_max_bytes ? c->in.len : config->in_max_bytes;
@@ -194,6 +199,8 @@ int conn_attach(struct conn *c, struct loop *l)
     c->loop = l;
     c->watching = LOOP_READABLE;
     c->blocked = false; /* the flush finds out again */
+    if (c->tls)
+        tls_move(c->tls, l);
     rc = loop_watch_add(l, c->sock, LOOP_READABLE, conn_ready, c, &c->watch);
     if (rc < 0)
         return rc;

@@ -7,6 +7,9 @@
 #include "base/check.h"
 #include "net/conn.h"
 #include "net/loop_ops.h"
+#include "net/tls.h"
+
+enum { CONN_FINISH_STALL_MS = 10000 }; /* of a connection that nobody owns any more */
 
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_DEAD };
 
@@ -26,6 +29,8 @@ struct conn {
     struct budget memory; /* this connection's level: in, out and what the owner charges */
     struct buf in, out;
     int sock;
+    struct tls *tls;  /* between the buffers and the socket; NULL: nothing is */
+    size_t tls_bytes; /* charged for it */
     enum conn_state state;
     int busy; /* calls into the owner on the stack */
     bool paused, blocked, was_blocked, eof, reported;
@@ -47,6 +52,14 @@ void conn_linger(struct conn *c);
 /* conn_in.c */
 /* The socket is readable. */
 void conn_read(struct conn *c);
+
+/* conn_tls.c: the socket, where the stream is sealed */
+/* Whether it also has to wait for, or to be read because of, what OpenSSL does inside. */
+unsigned conn_tls_events(const struct conn *c, unsigned want);
+ssize_t conn_tls_recv(struct conn *c, size_t room);
+ssize_t conn_tls_send(struct conn *c);
+void conn_tls_free(struct conn *c);
+void conn_read_pending(struct conn *c);
 
 /* conn_out.c */
 void conn_flush_out(void *ud);
@@ -70,10 +83,14 @@ static inline void conn_watch(struct conn *c)
     bool room = c->state == CONN_FINISHING ? c->drop_left > 0 : c->in.len < c->config.in_max_bytes;
     unsigned want = (room && !c->eof ? LOOP_READABLE : 0) | (c->blocked ? LOOP_WRITABLE : 0);
 
+    if (c->tls)
+        want = conn_tls_events(c, want);
     if (want != c->watching) {
         c->watching = want;
         loop_watch_set(c->watch, want);
     }
+    if (c->tls)
+        conn_read_pending(c);
 }
 
 #endif

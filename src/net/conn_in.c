@@ -5,6 +5,12 @@
 
 enum { IN_KEEP_BYTES = 4 << 10 };
 
+/* Fresh bytes go into the loop's scratch. */
+static ssize_t conn_recv(struct conn *c, size_t room)
+{
+    return c->tls ? conn_tls_recv(c, room) : loop_recv(c->loop, c->sock, c->loop->scratch, room);
+}
+
 /* What waits in the connection's own buffer; memory that held a large message is not kept. */
 static bool conn_hand_over(struct conn *c)
 {
@@ -54,7 +60,7 @@ static bool conn_take_scratch(struct conn *c, size_t n)
 static void conn_drop(struct conn *c)
 {
     size_t room = c->drop_left < LOOP_SCRATCH_BYTES ? c->drop_left : LOOP_SCRATCH_BYTES;
-    ssize_t n = room > 0 ? loop_recv(c->loop, c->sock, c->loop->scratch, room) : ERR_AGAIN;
+    ssize_t n = room > 0 ? conn_recv(c, room) : ERR_AGAIN;
 
     if (n > 0) {
         c->drop_left -= (size_t)n;
@@ -83,13 +89,27 @@ static void conn_receive(struct conn *c)
         conn_watch(c);
         return;
     }
-    n = loop_recv(c->loop, c->sock, c->loop->scratch, room);
+    n = conn_recv(c, room);
     if (n == ERR_AGAIN)
         return;
     if (n <= 0)
         conn_ended(c);
     else if (conn_take_scratch(c, (size_t)n) && c->state == CONN_OPEN)
         conn_watch(c);
+}
+
+static void conn_take_turn(void *ud);
+
+/* What OpenSSL has opened and the socket will not report again; it goes with what waits. */
+static bool conn_has_pending(const struct conn *c)
+{
+    return c->tls && c->watching & LOOP_READABLE && tls_pending(c->tls) > 0;
+}
+
+void conn_read_pending(struct conn *c)
+{
+    if (conn_has_pending(c))
+        loop_defer_turn(c->loop, &c->turn, conn_take_turn, c);
 }
 
 /* One piece of work: what waits is handed over, or else what has come is read. */
@@ -100,7 +120,7 @@ static void conn_take_turn(void *ud)
     c->busy++;
     if (c->state == CONN_FINISHING) {
         conn_drop(c);
-    } else if (c->state == CONN_OPEN && !c->paused && c->in.len > 0) {
+    } else if (c->state == CONN_OPEN && !c->paused && c->in.len > 0 && !conn_has_pending(c)) {
         if (conn_hand_over(c))
             conn_watch(c);
     } else if (c->state == CONN_OPEN && c->watching & LOOP_READABLE) {

@@ -3,10 +3,7 @@
  * A peer that takes nothing of what waits is given up. */
 #include "net/conn_impl.h"
 
-enum {
-    OUT_KEEP_BYTES = 8 << 10,
-    FINISH_STALL_MS = 10000 /* of a connection that nobody owns any more */
-};
+enum { OUT_KEEP_BYTES = 8 << 10 };
 
 /* --- peers that do not read --- */
 
@@ -51,6 +48,10 @@ static void conn_sent_all(struct conn *c)
     if (c->out.cap > OUT_KEEP_BYTES)
         buf_free(&c->out);
     if (c->state == CONN_FINISHING) {
+        if (c->tls && tls_end(c->tls) == ERR_AGAIN) {
+            conn_block(c);
+            return;
+        }
         loop_shutdown(c->loop, c->sock);
         conn_timer_in(c, c->linger_ms);
         conn_linger(c);
@@ -70,7 +71,7 @@ void conn_flush_out(void *ud)
     c->blocked = false;
     while (c->out.len > 0) {
         struct iovec iov = {c->out.mem + c->out.off, c->out.len};
-        ssize_t n = loop_sendv(c->loop, c->sock, &iov, 1);
+        ssize_t n = c->tls ? conn_tls_send(c) : loop_sendv(c->loop, c->sock, &iov, 1);
 
         if (n == ERR_AGAIN) {
             conn_block(c);
@@ -87,7 +88,7 @@ void conn_flush_out(void *ud)
         c->last_taken_us = clock_mono_us(&c->loop->clock);
         buf_consume(&c->out, (size_t)n);
         if (c->state == CONN_FINISHING)
-            conn_timer_in(c, FINISH_STALL_MS);
+            conn_timer_in(c, CONN_FINISH_STALL_MS);
     }
     conn_watch(c);
     conn_sent_all(c);
@@ -151,7 +152,7 @@ void conn_finish(struct conn *c, int64_t linger_ms, size_t drop_max_bytes)
     c->linger_ms = linger_ms;
     c->drop_left = drop_max_bytes;
     c->config.urgent = false; /* nobody waits for what it still says */
-    conn_timer_in(c, c->eof ? 0 : FINISH_STALL_MS);
+    conn_timer_in(c, c->eof ? 0 : CONN_FINISH_STALL_MS);
     if (c->eof) /* nobody reads any more, and nobody sends */
         return;
     conn_watch(c);

@@ -9,6 +9,7 @@
 #define DARKBLOOM_NET_HTTP1_H
 
 #include "net/conn.h"
+#include "net/tls.h"
 #include "net/ws.h"
 
 enum { HTTP_MAX_HEADERS = 64, HTTP_HEAD_WAIT = -1 };
@@ -55,6 +56,8 @@ struct http_server_config {
                                  new ones get 503. 0: 65536 */
     int max_lingering;     /* of these, that only wait for their peer to close; beyond it the oldest
                               is closed. 0: an eighth of max_connections, at most 1024 */
+    int max_greetings;     /* of them, that are in a TLS handshake; beyond it the oldest is closed.
+                              0: 2048 */
     struct budget *budget; /* memory of all connections while they speak HTTP, bodies too: 503
                               beyond. NULL: unbounded; outlives the server */
 };
@@ -76,11 +79,17 @@ struct http_server_ops {
      * there is no whole head. May be NULL. */
     size_t (*reject_headers)(void *ud, int status, const struct http_request *req,
                              struct http_header *ret_headers);
+    /* A TLS handshake ended. May be NULL. */
+    void (*on_greeting)(void *ud, enum tls_greeting how);
 };
 
 /* Serve connections that arrive on `listen_sock` (taken over). */
 int http_server_new(struct loop *l, int listen_sock, const struct http_server_config *config,
                     const struct http_server_ops *ops, void *ud, struct http_server **ret_server);
+/* Connections accepted from now on speak TLS (NULL: they do not); those there are go on. A
+ * handshake has `head_timeout_ms`. Beyond max_connections a new one is closed at once, as the
+ * answer would cost a handshake. */
+void http_server_set_tls(struct http_server *s, struct tls_context *ctx);
 /* Open exchanges go on; each connection closes after its response, idle ones at once, and new ones
  * after the one response that says so. */
 void http_server_drain(struct http_server *s);

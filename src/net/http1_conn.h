@@ -28,6 +28,8 @@ struct http_exchange {
     struct conn *conn;
     enum http_state state;
     struct loop_timer timer; /* head, body or idle time-out */
+    struct list_node of_greetings;
+    bool greeting; /* its TLS handshake has not ended */
 
     /* parsing */
     llhttp_t parser;
@@ -67,6 +69,9 @@ struct http_server {
     size_t body_bytes;          /* of memory for bodies, arriving or being worked on */
     struct conn_group conns;    /* those, WebSockets that they became, and what is finishing */
     bool draining;
+    struct tls_context *tls;    /* of connections accepted from now on */
+    struct list_node greetings; /* exchanges in their TLS handshake, oldest first */
+    size_t n_greetings;
     int64_t date_s; /* the second that `date` shows */
     char date[64];  /* the whole line */
     size_t date_n;
@@ -90,6 +95,8 @@ void http_body_release(struct http_exchange *x);
 /* A connection that was accepted, with nothing read yet; the server counts it. NULL: no memory, or
  * no room in its budget; then `sock` is closed. */
 struct http_exchange *http_exchange_new(struct http_server *s, int sock, const char peer[64]);
+/* Its TLS handshake has ended, if it was in one. */
+void http_exchange_greeted(struct http_exchange *x, enum tls_greeting how);
 /* Do something about a peer that is silent for so long. */
 void http_exchange_watch_time(struct http_exchange *x, int64_t ms);
 void http_exchange_done(struct http_exchange *x); /* the answer is queued */

@@ -19,6 +19,30 @@ enum {
 
 static const struct conn_ops http_stream_ops;
 
+/* --- TLS --- */
+
+void http_exchange_greeted(struct http_exchange *x, enum tls_greeting how)
+{
+    struct http_server *s = x->server;
+
+    if (!x->greeting)
+        return;
+    x->greeting = false;
+    list_remove(&x->of_greetings);
+    s->n_greetings--;
+    if (tls_is_open(conn_tls(x->conn)))
+        how = tls_is_resumed(conn_tls(x->conn)) ? TLS_GREETING_RESUMED : TLS_GREETING_DONE;
+    if (s->ops->on_greeting)
+        s->ops->on_greeting(s->ud, how);
+}
+
+static void http_exchange_greet(struct http_exchange *x)
+{
+    x->greeting = true;
+    list_push_back(&x->server->greetings, &x->of_greetings);
+    x->server->n_greetings++;
+}
+
 /* --- ends --- */
 
 static bool http_exchange_open(const struct http_exchange *x)
@@ -31,6 +55,7 @@ static void http_exchange_free(struct http_exchange *x)
 {
     struct http_server *s = x->server;
 
+    http_exchange_greeted(x, TLS_GREETING_FAILED);
     if (http_exchange_open(x))
         s->n_open--;
     x->state = HTTP_CLOSED;
@@ -131,7 +156,13 @@ static bool http_exchange_reading(const struct http_exchange *x)
 static void http_exchange_too_slow(void *ud)
 {
     struct http_exchange *x = ud;
+    bool greeting = x->greeting;
 
+    http_exchange_greeted(x, TLS_GREETING_TIMEOUT);
+    if (greeting && tls_is_open(conn_tls(x->conn))) { /* and nothing asked yet */
+        http_exchange_watch_time(x, x->server->config.idle_timeout_ms);
+        return;
+    }
     if (!x->got_bytes && http_exchange_reading(x)) {
         http_exchange_watch_time(x, x->server->config.idle_timeout_ms);
         return;
@@ -165,6 +196,7 @@ static void http_exchange_data(void *ud)
 
     if (x->state != HTTP_READING)
         return;
+    http_exchange_greeted(x, TLS_GREETING_DONE);
     if (conn_out_pending(x->conn) > 0) { /* who does not read answers gets no further ones */
         if (!conn_blocked(x->conn))
             conn_resume(x->conn);
@@ -299,7 +331,8 @@ struct http_exchange *http_exchange_new(struct http_server *s, int sock, const c
         free(x);
         return NULL;
     }
-    if (budget_charge(conn_budget(x->conn), sizeof *x, NULL) < 0) {
+    if ((s->tls && conn_secure(x->conn, s->tls) < 0) ||
+        budget_charge(conn_budget(x->conn), sizeof *x, NULL) < 0) {
         conn_free(x->conn);
         free(x);
         return NULL;
@@ -311,5 +344,7 @@ struct http_exchange *http_exchange_new(struct http_server *s, int sock, const c
     x->head.budget = x->body.budget = conn_budget(x->conn);
     conn_join(x->conn, &s->conns);
     list_push_back(&s->exchanges, &x->link);
+    if (s->tls)
+        http_exchange_greet(x);
     return x;
 }

@@ -16,10 +16,23 @@ enum {
     DEFAULT_IDLE_MS = 60000,
     DEFAULT_CONNECTIONS = 65536,
     LINGERING_MAX = 1024,
-    LINGERING_SHARE = 8, /* of all connections, where that is less */
+    LINGERING_SHARE = 8,      /* of all connections, where that is less */
+    DEFAULT_GREETINGS = 2048, /* TLS_GREETING_BYTES each */
     ACCEPT_BATCH = 16,
     ACCEPT_PAUSE_US = 100000
 };
+
+/* A new connection that speaks TLS. */
+static void http_server_greet(struct http_server *s, struct http_exchange *x)
+{
+    if (s->conns.n > (size_t)s->config.max_connections) {
+        http_exchange_close(x);
+        return;
+    }
+    http_exchange_watch_time(x, s->config.head_timeout_ms);
+    if (s->n_greetings > (size_t)s->config.max_greetings)
+        http_exchange_close(list_owner(s->greetings.next, struct http_exchange, of_greetings));
+}
 
 static void http_server_serve(struct http_server *s, int sock, const char peer[64])
 {
@@ -31,6 +44,10 @@ static void http_server_serve(struct http_server *s, int sock, const char peer[6
     if (!x)
         return;
     http_parse_reset(x);
+    if (s->tls) {
+        http_server_greet(s, x);
+        return;
+    }
     http_exchange_watch_time(x, s->config.idle_timeout_ms);
     if (s->conns.n > (size_t)s->config.max_connections) {
         x->reject_status = 503;
@@ -81,6 +98,7 @@ static void http_server_defaults(struct http_server_config *c)
     c->body_deadline_ms = c->body_deadline_ms ? c->body_deadline_ms : DEFAULT_DEADLINE_MS;
     c->idle_timeout_ms = c->idle_timeout_ms ? c->idle_timeout_ms : DEFAULT_IDLE_MS;
     c->max_connections = c->max_connections ? c->max_connections : DEFAULT_CONNECTIONS;
+    c->max_greetings = c->max_greetings ? c->max_greetings : DEFAULT_GREETINGS;
     if (!c->max_lingering)
         c->max_lingering =
             (int)num_min(LINGERING_MAX, 1 + (c->max_connections - 1) / LINGERING_SHARE);
@@ -104,6 +122,7 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
                               .date_s = -1};
     http_server_defaults(&s->config);
     list_init(&s->exchanges);
+    list_init(&s->greetings);
     conn_group_init(&s->conns, (size_t)s->config.max_lingering);
     http_parse_init(s);
     if (loop_watch_add(l, listen_sock, LOOP_READABLE, http_server_ready, s, &s->watch) < 0) {
@@ -123,6 +142,14 @@ static void http_server_stop_listening(struct http_server *s)
     loop_watch_remove(s->watch);
     loop_close(s->loop, s->listen_sock);
     s->watch = NULL;
+}
+
+void http_server_set_tls(struct http_server *s, struct tls_context *ctx)
+{
+    struct tls_context *before = s->tls;
+
+    s->tls = tls_context_ref(ctx);
+    tls_context_free(before);
 }
 
 void http_server_drain(struct http_server *s)
@@ -161,5 +188,6 @@ void http_server_free(struct http_server *s)
         http_exchange_close(x);
     }
     conn_group_disband(&s->conns);
+    tls_context_free(s->tls);
     free(s);
 }

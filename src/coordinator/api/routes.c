@@ -156,7 +156,19 @@ size_t api_reject_headers(void *ud, int status, const struct http_request *req,
     return n;
 }
 
+static void api_on_greeting(void *ud, enum tls_greeting how)
+{
+    static const unsigned results[] = {[TLS_GREETING_DONE] = METRIC_TLS_DONE,
+                                       [TLS_GREETING_RESUMED] = METRIC_TLS_RESUMED,
+                                       [TLS_GREETING_FAILED] = METRIC_TLS_FAILED,
+                                       [TLS_GREETING_TIMEOUT] = METRIC_TLS_TIMEOUT};
+    const struct coord *c = ud;
+
+    metrics_add(c->metrics, M_TLS_HANDSHAKES, results[how], 0, 1);
+}
+
 const struct http_server_ops api_server_ops = {.on_request = api_on_request,
                                                .on_head = api_on_head,
                                                .on_reject = api_on_reject,
-                                               .reject_headers = api_reject_headers};
+                                               .reject_headers = api_reject_headers,
+                                               .on_greeting = api_on_greeting};

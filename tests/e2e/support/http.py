@@ -10,11 +10,14 @@ def messages(text="hi"):
 
 
 class Client:
-    def __init__(self, coordinator, key):
-        self.coordinator, self.key = coordinator, key
+    def __init__(self, coordinator, key, tls=None):
+        self.coordinator, self.key, self.tls = coordinator, key, tls  # an ssl.SSLContext; None: plain HTTP
 
     def open(self, body, headers=None, path="/v1/chat/completions", method="POST"):
-        connection = http.client.HTTPConnection("127.0.0.1", self.coordinator.port, timeout=120)
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.coordinator.port, timeout=120, context=self.tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.coordinator.port, timeout=120)
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         connection.request(method, path, data, {"X-Darkbloom-Receipt": "1", "Authorization": f"Bearer {self.key}",
                                                 "Content-Type": "application/json", **(headers or {})})

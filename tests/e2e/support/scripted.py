@@ -70,7 +70,7 @@ class ScriptedProvider:
     go unanswered before it answers."""
 
     def __init__(self, port, model="scripted-model", on_request=None, models=None, register=True, key=None,
-                 cpu_usage=None, slots=None, misses=0):
+                 cpu_usage=None, slots=None, misses=0, tls=None):
         self.key = key or PrivateKey.generate()
         self.public = base64.b64encode(bytes(self.key.public_key)).decode()
         self.on_request = on_request or (lambda r: r.answer("Hello", " from", " script"))
@@ -82,7 +82,8 @@ class ScriptedProvider:
         self.trusted = threading.Event()
         self.closed = threading.Event()
         self.stack = contextlib.ExitStack()
-        self.ws = self.stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/provider", max_size=None))
+        self.ws = self.stack.enter_context(connect(
+            f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/ws/provider", max_size=None, ssl=tls))
         if register:
             self.register()
             if cpu_usage is not None or slots is not None:

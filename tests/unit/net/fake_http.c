@@ -114,8 +114,15 @@ static int on_head(void *ud, struct http_exchange *x, const char **ret_why)
     return str_is(req->path, "/forbidden") && str_is(req->method, "POST") ? 401 : 0;
 }
 
-static const struct http_server_ops ops = {
-    .on_request = on_request, .on_head = on_head, .on_reject = on_reject};
+static void on_greeting(void *ud, enum tls_greeting how)
+{
+    ((struct fake_http *)ud)->greetings[how]++;
+}
+
+static const struct http_server_ops ops = {.on_request = on_request,
+                                           .on_head = on_head,
+                                           .on_reject = on_reject,
+                                           .on_greeting = on_greeting};
 
 int fake_http_setup(void **state)
 {
@@ -131,6 +138,7 @@ int fake_http_setup(void **state)
                                               .idle_timeout_ms = 60000,
                                               .max_connections = FAKE_CONNECTIONS_MAX,
                                               .max_lingering = FAKE_LINGERING_MAX,
+                                              .max_greetings = FAKE_GREETINGS_MAX,
                                               .budget = &h.memory};
     int listener;
 

@@ -28,6 +28,7 @@ enum {
     FAKE_OUT_MAX_BYTES = 10000,
     FAKE_CONNECTIONS_MAX = 3,
     FAKE_LINGERING_MAX = 2,
+    FAKE_GREETINGS_MAX = 2,
     FAKE_MEMORY_BYTES = 1 << 20,
     FAKE_SOCKETS_MAX = 8
 };
@@ -40,7 +41,8 @@ struct fake_http {
     struct budget memory; /* of everything; nothing of it is left at the end */
     uint16_t port;
     struct fake_peer peer;
-    struct buf seen; /* a line for each request: the echo and its headers */
+    struct buf seen;  /* a line for each request: the echo and its headers */
+    int greetings[4]; /* TLS handshakes, by enum tls_greeting */
     int requests, rejects, aborts, abort_reason, drains;
     struct http_exchange *waiting, *asked;
     struct ws_conn *sockets[FAKE_SOCKETS_MAX];
