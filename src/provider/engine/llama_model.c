@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "provider/cpus.h"
+#include "base/cpus.h"
 #include "provider/engine/chat_shim.h"
 #include "provider/file_hash.h"
 

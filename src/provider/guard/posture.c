@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 #include "provider/guard/guard.h"
-#include "provider/sysfile.h"
+#include "base/sysfile.h"
 
 #define SECURE_BOOT_VARIABLE \
     "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"

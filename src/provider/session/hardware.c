@@ -2,8 +2,8 @@
 /* What this machine is. */
 #include "provider/session/hardware.h"
 
-#include "provider/cpus.h"
-#include "provider/sysfile.h"
+#include "base/cpus.h"
+#include "base/sysfile.h"
 
 enum { CPUINFO_BYTES = 16 * 1024, MEMINFO_BYTES = 8 * 1024, NAME_BYTES = 256 };
 

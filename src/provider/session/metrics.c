@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "provider/cpus.h"
-#include "provider/sysfile.h"
+#include "base/cpus.h"
+#include "base/sysfile.h"
 
 enum { MEMINFO_BYTES = 8 * 1024, PATH_BYTES = 96, MAX_ZONES = 64, MAX_TRIPS = 16 };
 

@@ -7,8 +7,9 @@
 #include <cmocka.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 
-#include "provider/cpus.h"
+#include "base/cpus.h"
 #include "unit/provider/fake_root.h"
 
 static void the_machine_has_what_its_ranges_add_up_to(void **state)
@@ -63,12 +64,37 @@ static void a_control_group_grants_less(void **state)
     }
 }
 
+/* All processors that this process may use are told to be two to a core. */
+static void hyper_threads_are_one_core(void **state)
+{
+    const struct fake_root *r = *state;
+    int64_t all = cpus_usable(r->dir), n = 0;
+    int first = 0;
+    cpu_set_t mask;
+
+    assert_int_equal(cpus_cores(r->dir), all); /* the kernel does not say */
+    assert_int_equal(sched_getaffinity(0, sizeof mask, &mask), 0);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        char path[80], siblings[32];
+
+        if (!CPU_ISSET(i, &mask))
+            continue;
+        first = n++ % 2 == 0 ? i : first;
+        (void)snprintf(path, sizeof path,
+                       "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+        (void)snprintf(siblings, sizeof siblings, "%d,%d\n", first, first + 1000);
+        fake_root_put(r, path, siblings);
+    }
+    assert_int_equal(cpus_cores(r->dir), all < (n + 1) / 2 ? all : (n + 1) / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_ROOT_TEST(the_machine_has_what_its_ranges_add_up_to),
         FAKE_ROOT_TEST(a_process_has_what_its_mask_allows),
         FAKE_ROOT_TEST(a_control_group_grants_less),
+        FAKE_ROOT_TEST(hyper_threads_are_one_core),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

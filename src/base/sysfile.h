@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files that the kernel writes (/proc, /sys), read whole. Every path is taken below a root
  * ("" on a real machine), so that tests show a machine of their own. */
-#ifndef DARKBLOOM_PROVIDER_SYSFILE_H
-#define DARKBLOOM_PROVIDER_SYSFILE_H
+#ifndef DARKBLOOM_BASE_SYSFILE_H
+#define DARKBLOOM_BASE_SYSFILE_H
 
 #include "base/str.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files that the kernel writes. */
-#include "provider/sysfile.h"
+#include "base/sysfile.h"
 
 #include <fcntl.h>
 #include <limits.h>

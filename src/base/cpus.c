@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "provider/cpus.h"
+#include "base/cpus.h"
 
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 
-#include "provider/sysfile.h"
+#include "base/sysfile.h"
 
 enum { LIST_BYTES = 4096 };
 
@@ -93,4 +93,32 @@ int64_t cpus_usable(const char *root)
 
     n = most < n ? most : n;
     return n > 1 ? n : 1;
+}
+
+/* The lowest processor of the core that `cpu` belongs to; itself where the kernel does not say. */
+static int cpus_first_of_core(const char *root, int cpu)
+{
+    char path[PATH_MAX], bytes[LIST_BYTES];
+    int64_t first;
+
+    (void)snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+                   cpu);
+    first = sysfile_leading_i64(sysfile_read(root, path, bytes, sizeof bytes));
+    return first >= 0 && first < CPU_SETSIZE ? (int)first : cpu;
+}
+
+int64_t cpus_cores(const char *root)
+{
+    int64_t n = cpus_usable(root), cores;
+    cpu_set_t mask, firsts;
+
+    if (sched_getaffinity(0, sizeof mask, &mask) < 0)
+        return n;
+    CPU_ZERO(&firsts);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &mask))
+            CPU_SET(cpus_first_of_core(root, i), &firsts);
+    }
+    cores = CPU_COUNT(&firsts);
+    return cores < n ? cores : n;
 }
