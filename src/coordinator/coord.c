@@ -191,6 +191,7 @@ int coord_listen(struct coord *c, uint16_t port, struct err *ret_err)
     const struct http_server_config hc = {.max_connections = (int)s->max_connections,
                                           .max_bodies_bytes = (size_t)s->body_memory_mib << 20,
                                           .out_max_bytes = OUT_MAX_BYTES,
+                                          .totals = &c->hub->totals,
                                           .budget = &c->hub->memory.consumers};
     int sock;
     int rc = c->hub->n_shards > 1

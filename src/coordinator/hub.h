@@ -15,6 +15,7 @@
 #include "coordinator/memory.h"
 #include "coordinator/registry/directory.h"
 #include "coordinator/settings.h"
+#include "net/http1.h"
 #include "net/inbox.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ struct hub {
     struct purses *purses;        /* what is known of accounts: admit/purse.h */
     struct strangers *strangers;  /* who names unknown keys: admit/strangers.h */
     struct memory memory;         /* outlives whatever is charged to it */
+    struct http_totals totals;    /* of the shards' servers */
     struct clock clock;
     struct rand_src rand;
     const struct log *log; /* the first shard's */

@@ -13,12 +13,19 @@ void conn_group_init(struct conn_group *g, size_t max_lingering)
     list_init(&g->lingering);
 }
 
+static void conn_count(struct conn_group *g, int n)
+{
+    if (g->total)
+        atomic_fetch_add_explicit(g->total, (size_t)n, memory_order_relaxed);
+}
+
 static void conn_leave_group(struct conn *c)
 {
     if (!c->group)
         return;
     list_remove(&c->of_group);
     c->group->n--;
+    conn_count(c->group, -1);
     c->group->n_lingering -= c->lingering;
     c->group = NULL;
 }
@@ -30,6 +37,7 @@ void conn_join(struct conn *c, struct conn_group *g)
     c->group = g;
     list_push_back(&g->members, &c->of_group);
     g->n++;
+    conn_count(g, 1);
 }
 
 void conn_linger(struct conn *c)

@@ -5,6 +5,8 @@
 #ifndef DARKBLOOM_NET_CONN_H
 #define DARKBLOOM_NET_CONN_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/list.h"
 #include "net/loop.h"
@@ -68,6 +70,7 @@ struct conn_group {
     struct list_node members, lingering;
     size_t n; /* of both */
     size_t n_lingering, max_lingering;
+    _Atomic size_t *total; /* of all groups that share it; NULL: nobody counts */
 };
 
 void conn_group_init(struct conn_group *g, size_t max_lingering);

@@ -42,6 +42,13 @@ bool http_list_has(struct str list, struct str token);
 struct http_server;
 struct http_exchange;
 
+/* What the limits on connections and bodies count. Servers on several loops may share one, which
+ * outlives them; zero it before the first. */
+struct http_totals {
+    _Atomic size_t connections;
+    _Atomic size_t body_bytes; /* of memory for bodies, arriving or being worked on */
+};
+
 struct http_server_config {
     size_t max_head_bytes;    /* 431 beyond; 0: 16 KiB */
     size_t max_body_bytes;    /* 413 beyond, without reading the rest; 0: 6 MiB */
@@ -54,12 +61,13 @@ struct http_server_config {
     int64_t idle_timeout_ms;  /* keep-alive without a request. 0: 60 s */
     int max_connections;      /* until their sockets are closed, WebSockets among them; beyond it
                                  new ones get 503. 0: 65536 */
-    int max_lingering;     /* of these, that only wait for their peer to close; beyond it the oldest
-                              is closed. 0: an eighth of max_connections, at most 1024 */
-    int max_greetings;     /* of them, that are in a TLS handshake; beyond it the oldest is closed.
-                              0: 2048 */
-    struct budget *budget; /* memory of all connections while they speak HTTP, bodies too: 503
-                              beyond. NULL: unbounded; outlives the server */
+    int max_lingering; /* of these, that only wait for their peer to close; beyond it the oldest
+                          is closed. 0: an eighth of max_connections, at most 1024 */
+    int max_greetings; /* of them, that are in a TLS handshake; beyond it the oldest is closed.
+                          0: 2048 */
+    struct http_totals *totals; /* NULL: of this server alone */
+    struct budget *budget;      /* memory of all connections while they speak HTTP, bodies too: 503
+                                   beyond. NULL: unbounded; outlives the server */
 };
 
 struct http_server_ops {

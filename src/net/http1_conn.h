@@ -66,8 +66,8 @@ struct http_server {
     llhttp_settings_t settings;
     struct list_node exchanges; /* one a connection that speaks HTTP */
     size_t n_open;              /* that a handler has */
-    size_t body_bytes;          /* of memory for bodies, arriving or being worked on */
-    struct conn_group conns;    /* those, WebSockets that they became, and what is finishing */
+    struct http_totals own, *totals;
+    struct conn_group conns; /* those, WebSockets that they became, and what is finishing */
     bool draining;
     struct tls_context *tls;    /* of connections accepted from now on */
     struct list_node greetings; /* exchanges in their TLS handshake, oldest first */
@@ -90,6 +90,8 @@ void http_parse_resume(struct http_exchange *x);
 void http_parse_refuse_memory(struct http_exchange *x, size_t n);
 /* The body is not needed any more: it counts no longer. */
 void http_body_release(struct http_exchange *x);
+/* http1_server.c: add to what the bodies hold. */
+void http_count_body(struct http_server *s, ptrdiff_t bytes);
 
 /* http1_exchange.c */
 /* A connection that was accepted, with nothing read yet; the server counts it. NULL: no memory, or

@@ -292,7 +292,7 @@ void http_exchange_detach(struct http_exchange *x)
     conn_detach(x->conn);
     list_remove(&x->link);
     s->n_open--;
-    s->body_bytes -= x->body_counted;
+    http_count_body(s, -(ptrdiff_t)x->body_counted);
     x->server = NULL;
 }
 
@@ -303,7 +303,7 @@ int http_exchange_attach(struct http_exchange *x, struct http_server *s)
     CHECK(http_exchange_open(x) && !x->server);
     x->server = s;
     s->n_open++;
-    s->body_bytes += x->body_counted;
+    http_count_body(s, (ptrdiff_t)x->body_counted);
     list_push_back(&s->exchanges, &x->link);
     x->parser.settings = &s->settings;
     rc = conn_attach(x->conn, s->loop);

@@ -34,7 +34,7 @@ void http_parse_refuse_memory(struct http_exchange *x, size_t n)
 
 void http_body_release(struct http_exchange *x)
 {
-    x->server->body_bytes -= x->body_counted;
+    http_count_body(x->server, -(ptrdiff_t)x->body_counted);
     x->body_counted = 0;
 }
 
@@ -49,7 +49,8 @@ void http_drop_body(struct http_exchange *x)
 static int http_check_body(struct http_exchange *x, uint64_t more)
 {
     const struct http_server_config *limits = &x->server->config;
-    size_t others = x->server->body_bytes - x->body_counted;
+    size_t others = atomic_load_explicit(&x->server->totals->body_bytes, memory_order_relaxed) -
+                    x->body_counted;
 
     if (more > limits->max_body_bytes - x->body.len) {
         snprintf(x->limit_text, sizeof x->limit_text,
@@ -327,7 +328,7 @@ static int http_parse_on_body(llhttp_t *p, const char *at, size_t n)
         http_parse_refuse_memory(x, n);
         return HPE_USER;
     }
-    x->server->body_bytes += x->body.cap - x->body_counted;
+    http_count_body(x->server, (ptrdiff_t)x->body.cap - (ptrdiff_t)x->body_counted);
     x->body_counted = x->body.cap;
     return 0;
 }

@@ -22,10 +22,20 @@ enum {
     ACCEPT_PAUSE_US = 100000
 };
 
+static size_t http_server_connections(const struct http_server *s)
+{
+    return atomic_load_explicit(&s->totals->connections, memory_order_relaxed);
+}
+
+void http_count_body(struct http_server *s, ptrdiff_t bytes)
+{
+    atomic_fetch_add_explicit(&s->totals->body_bytes, (size_t)bytes, memory_order_relaxed);
+}
+
 /* A new connection that speaks TLS. */
 static void http_server_greet(struct http_server *s, struct http_exchange *x)
 {
-    if (s->conns.n > (size_t)s->config.max_connections) {
+    if (http_server_connections(s) > (size_t)s->config.max_connections) {
         http_exchange_close(x);
         return;
     }
@@ -38,7 +48,7 @@ static void http_server_serve(struct http_server *s, int sock, const char peer[6
 {
     struct http_exchange *x;
 
-    if (s->conns.n >= (size_t)s->config.max_connections)
+    if (http_server_connections(s) >= (size_t)s->config.max_connections)
         (void)conn_group_evict(&s->conns);
     x = http_exchange_new(s, sock, peer);
     if (!x)
@@ -49,7 +59,7 @@ static void http_server_serve(struct http_server *s, int sock, const char peer[6
         return;
     }
     http_exchange_watch_time(x, s->config.idle_timeout_ms);
-    if (s->conns.n > (size_t)s->config.max_connections) {
+    if (http_server_connections(s) > (size_t)s->config.max_connections) {
         x->reject_status = 503;
         x->reject_why = "too many connections are open; try again later";
         http_reject(x);
@@ -123,7 +133,9 @@ int http_server_new(struct loop *l, int listen_sock, const struct http_server_co
     http_server_defaults(&s->config);
     list_init(&s->exchanges);
     list_init(&s->greetings);
+    s->totals = config->totals ? config->totals : &s->own;
     conn_group_init(&s->conns, (size_t)s->config.max_lingering);
+    s->conns.total = &s->totals->connections;
     http_parse_init(s);
     if (loop_watch_add(l, listen_sock, LOOP_READABLE, http_server_ready, s, &s->watch) < 0) {
         loop_close(l, listen_sock);

@@ -193,6 +193,35 @@ static void with_nothing_to_do_it_is_drained_at_once(void **state)
     assert_true(w->drained);
 }
 
+/* A socket that says little and stays. */
+static struct fake_consumer *linger(struct fake_world *w, unsigned shard)
+{
+    fake_world_aim(w, shard);
+    return fake_consumer_ask(w, &(struct fake_ask){.raw = STR("GET /hea")});
+}
+
+static void connections_of_all_loops_are_counted_together(void **state)
+{
+    struct fake_world *w = fake_world_new();
+    struct fake_consumer *first;
+
+    w->n_loops = 2;
+    w->settings.max_connections = 5;
+    fake_world_start(w);
+    first = linger(w, 0);
+    for (unsigned i = 1; i < 5; i++)
+        linger(w, i % 2);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_world_aim(w, i);
+        assert_int_equal(fake_consumer_status(get(w, "GET /health", 0)), 503);
+    }
+    fake_consumer_leave(first);
+    fake_world_advance_ms(w, 10000); /* also those that were refused have gone */
+    fake_world_aim(w, 1);
+    assert_int_equal(fake_consumer_status(get(w, "GET /health", 0)), 200);
+    *state = w;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, fake_world_down)
 
 int main(void)
@@ -205,6 +234,7 @@ int main(void)
         TEST(it_is_drained_when_the_last_request_of_any_loop_has_ended),
         TEST(what_runs_on_any_loop_is_cut_when_the_time_is_over),
         TEST(with_nothing_to_do_it_is_drained_at_once),
+        cmocka_unit_test_teardown(connections_of_all_loops_are_counted_together, fake_world_down),
     };
 
     return cmocka_run_group_tests_name("two loops", tests, NULL, NULL);
