@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -73,8 +74,15 @@ static void *store_thread(void *ud)
 
 static int store_start_thread(struct store *s, struct err *ret_err)
 {
-    int errno_value = pthread_create(&s->thread, NULL, store_thread, s);
+    sigset_t all, before;
+    int errno_value;
 
+    /* Signals are for whoever runs the program: one that it waits for by a descriptor would end the
+     * process where a thread takes it that does not block it. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    errno_value = pthread_create(&s->thread, NULL, store_thread, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (errno_value != 0)
         return err_errno(ret_err, ERR_STORE, errno_value, "the store's thread cannot be started");
 #ifdef SCHED_BATCH
