@@ -240,11 +240,27 @@ static int hub_new_shards(struct hub *h, const struct hub_config *config, struct
     return rc;
 }
 
+/* Among sockets that share a port the system asks nobody whether they belong together: whether
+ * somebody has it is asked by a socket that does not share. */
+static int hub_check_port(struct hub *h, struct err *ret_err)
+{
+    const struct coord *first = h->shards[0];
+    uint16_t port = (uint16_t)first->settings->port;
+    int sock, rc;
+
+    if (h->n_shards == 1 || port == 0)
+        return 0;
+    rc = loop_listen(first->loop, first->settings->host.p, port, &sock, &port, ret_err);
+    if (rc == 0)
+        loop_close(first->loop, sock);
+    return rc;
+}
+
 /* The first one's port is the one that the settings name, or any; the others share it. */
 static int hub_listen(struct hub *h, struct err *ret_err)
 {
     uint16_t port = (uint16_t)h->shards[0]->settings->port;
-    int rc = 0;
+    int rc = hub_check_port(h, ret_err);
 
     for (unsigned i = 0; rc == 0 && i < h->n_shards; i++) {
         rc = coord_listen(h->shards[i], port, ret_err);

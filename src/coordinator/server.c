@@ -8,8 +8,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/cpus.h"
 #include "base/log_sink.h"
 #include "base/notify.h"
+#include "base/num.h"
 #include "base/sandbox.h"
 #include "coordinator/api/monitor.h"
 #include "coordinator/coord.h"
@@ -17,10 +19,13 @@
 #include "coordinator/reload.h"
 #include "net/tls.h"
 
+_Static_assert((int)SETTINGS_LOOPS_MAX <= (int)HUB_SHARDS_MAX, "what server.loops may say");
+
 enum {
     DRAIN_STATUS_US = 1000000, /* between two words to the service manager while draining */
     STORE_COMPANY_US = 2000,
-    LOG_LEAVE_MS = 2000, /* for whoever reads the log to take its end */
+    LOOPS_BY_ITSELF_MAX = 16, /* of server.loops = 0 */
+    LOG_LEAVE_MS = 2000,      /* for whoever reads the log to take its end */
     FD_RESERVE = 64
 };
 
@@ -41,6 +46,11 @@ static void server_raise_descriptor_limit(struct settings *s, const struct log *
     }
 }
 
+static unsigned server_count_loops(const struct settings *s)
+{
+    return (unsigned)(s->loops > 0 ? s->loops : num_min(cpus_cores(""), LOOPS_BY_ITSELF_MAX));
+}
+
 /* One event loop: its thread, and a log of its own. */
 struct server_loop {
     struct server *server;
@@ -49,9 +59,9 @@ struct server_loop {
     struct log_sink sink;
     struct loop_defer flush;
     struct loop_timer flush_timer;
-    pthread_t thread; /* but for the first, which is the main thread's */
-    bool running;
-    int rc; /* of its run */
+    pthread_t thread;            /* but for the first, which is the main thread's */
+    bool running, asked_to_stop; /* the main thread's */
+    int rc;                      /* of its run */
     struct inbox_item stop, failed;
 };
 
@@ -124,8 +134,9 @@ static void server_stop(void *ud)
     for (unsigned i = 1; i < s->n_loops; i++) {
         struct server_loop *l = &s->loops[i];
 
-        if (l->running && !l->stop.posted)
+        if (l->running && !l->asked_to_stop)
             inbox_post(s->hub->inboxes[i], &l->stop, server_stop_loop, l);
+        l->asked_to_stop = true;
     }
     loop_stop(s->loops[0].loop);
 }
@@ -374,7 +385,7 @@ int server_run(const struct cfg_source *src, struct str file, const struct setti
     const struct log early = {
         .fd = STDERR_FILENO, .level = (enum log_level)loaded->log_level, .clock = clock_system()};
     struct settings settings = *loaded;
-    struct server s = {.n_loops = 1};
+    struct server s = {.n_loops = server_count_loops(loaded)};
     int rc = sandbox_harden(ret_err); /* prompts pass through here in clear */
 
     if (rc < 0)

@@ -14,11 +14,13 @@ struct settings_model {
 };
 
 enum settings_loop { SETTINGS_LOOP_UV, SETTINGS_LOOP_EPOLL };
+enum { SETTINGS_LOOPS_MAX = 64 };
 
 struct settings {
     struct str host;
     int64_t port;
     int loop;                     /* enum settings_loop */
+    int64_t loops;
     struct str tls_cert, tls_key; /* files; empty: plain HTTP */
     struct tls_context *tls;      /* no row: settings_open_tls makes it of those two. NULL: none */
     struct str cors_origin;

@@ -86,6 +86,7 @@ static void nothing_set_is_strict_and_local(void **state)
     assert_int_equal(load(x, NULL, NULL), 0);
     assert_true(str_is(x->settings.host, "127.0.0.1"));
     assert_int_equal(x->settings.port, 8080);
+    assert_int_equal(x->settings.loops, 1);
     assert_int_equal(x->settings.min_trust, TRUST_HARDWARE);
     assert_int_equal(x->settings.queue_wait_ms, 8000);
     assert_int_equal(x->settings.rate_burst, 10);
