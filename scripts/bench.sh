@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# make bench: the release build's figures beside their budgets; BENCH_ARGS chooses sections (latency requests relay
+# make bench: the release build's figures beside their budgets; BENCH_ARGS chooses sections (latency requests relay loops
 # instructions fleet store engine numerics), e.g. make bench BENCH_ARGS="engine numerics". The section soak runs only
 # when it is named, for SOAK_MINUTES (30).
 set -euo pipefail

@@ -217,30 +217,31 @@ int child_command(const char *program, const struct child *c, const char *const 
 }
 
 /* The last line of what `key create` prints. */
-static int child_make_key(const struct child_config *config, struct child *c, struct err *ret_err)
+int child_make_key(const char *program, const struct child *c, const char *account,
+                   char ret_key[CHILD_KEY_BYTES], struct err *ret_err)
 {
-    static const char *const words[] = {"key", "create", "bench", "--credit", "1000000", NULL};
+    const char *const words[] = {"key", "create", account, "--credit", "1000000", NULL};
     char out[4096];
-    int status = child_command(config->program, c, words, out, sizeof out);
+    int status = child_command(program, c, words, out, sizeof out);
     size_t n = strlen(out);
     char *last;
 
     if (status < 0)
-        return err_set(ret_err, ERR_IO, "cannot start %s", config->program);
+        return err_set(ret_err, ERR_IO, "cannot start %s", program);
     while (n > 0 && out[n - 1] == '\n')
         out[--n] = 0;
     last = strrchr(out, '\n');
     last = last ? last + 1 : out;
     if (status != 0 || strlen(last) >= CHILD_KEY_BYTES)
         return err_set(ret_err, ERR_IO, "`key create` failed");
-    memcpy(c->key, last, strlen(last) + 1);
+    memcpy(ret_key, last, strlen(last) + 1);
     return 0;
 }
 
 static int child_start_first(const struct child_config *config, struct child *c,
                              struct err *ret_err)
 {
-    int rc = child_make_key(config, c, ret_err);
+    int rc = child_make_key(config->program, c, "bench", c->key, ret_err);
 
     if (config->metrics)
         c->metrics_port = child_free_port();

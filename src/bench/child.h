@@ -42,6 +42,9 @@ int child_gauge(const struct child *c, const char *name, double *ret_value);
  * *ret_output, cut. ERR_IO where it cannot be started. */
 int child_command(const char *program, const struct child *c, const char *const *words,
                   char *ret_output, size_t cap);
+/* Make an account with credit and a key. */
+int child_make_key(const char *program, const struct child *c, const char *account,
+                   char ret_key[CHILD_KEY_BYTES], struct err *ret_err);
 /* Resident memory, KiB; 0 where it is gone. */
 int64_t child_resident_kib(pid_t pid);
 /* Ask it to stop (SIGTERM) and wait until it has; its directory stays until child_stop. */

@@ -32,6 +32,7 @@ static const struct {
     {"latency", bench_latency_section, NEEDS_PROGRAM, false},
     {"requests", bench_requests_section, NEEDS_PROGRAM, false},
     {"relay", bench_relay_section, NEEDS_PROGRAM, false},
+    {"loops", bench_loops_section, NEEDS_PROGRAM, false},
     {"instructions", bench_instructions_section, NEEDS_PROGRAM, false},
     {"fleet", bench_fleet_section, NEEDS_PROGRAM, false},
     {"soak", bench_soak_section, NEEDS_PROGRAM, true},

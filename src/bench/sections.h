@@ -13,6 +13,9 @@ int bench_relay_section(const char *program);
  * valgrind's callgrind: the same from run to run within 1 %, whatever else the machine does. */
 int bench_instructions_section(const char *program);
 
+/* The same requests and chunks through a coordinator with 1, 2, 4 … event loops. */
+int bench_loops_section(const char *program);
+
 /* A thousand providers that come at once, also after the coordinator was killed; one that fails
  * everything beside two that are full. */
 int bench_fleet_section(const char *program);

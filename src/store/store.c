@@ -83,6 +83,8 @@ static int store_start_thread(struct store *s, struct err *ret_err)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     errno_value = pthread_create(&s->thread, NULL, store_thread, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (errno_value == 0)
+        (void)pthread_setname_np(s->thread, "store");
     if (errno_value != 0)
         return err_errno(ret_err, ERR_STORE, errno_value, "the store's thread cannot be started");
 #ifdef SCHED_BATCH
