@@ -298,7 +298,7 @@ static int hub_make(struct hub *h, const struct hub_config *config, struct err *
 
 int hub_new(const struct hub_config *config, struct hub **ret_hub, struct err *ret_err)
 {
-    struct hub *h = calloc(1, sizeof *h);
+    struct hub *h = cache_line_alloc(sizeof *h);
     int rc;
 
     CHECK(config->n_shards >= 1 && config->n_shards <= HUB_SHARDS_MAX);

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "base/cache_line.h"
 #include "base/rand.h"
 #include "coordinator/memory.h"
 #include "coordinator/registry/directory.h"
@@ -46,8 +47,6 @@ struct hub {
     struct registry_group *group; /* of the shards' registries; NULL: there is one */
     struct purses *purses;        /* what is known of accounts: admit/purse.h */
     struct strangers *strangers;  /* who names unknown keys: admit/strangers.h */
-    struct memory memory;         /* outlives whatever is charged to it */
-    struct http_totals totals;    /* of the shards' servers */
     struct clock clock;
     struct rand_src rand;
     const struct log *log; /* the first shard's */
@@ -60,9 +59,12 @@ struct hub {
     int64_t store_delay_us, store_company_us;
     struct loop_timer store_pump; /* unthreaded */
 
-    _Atomic size_t n_requests; /* live ones, whoever has them */
-    _Atomic bool draining;     /* every shard refuses new ones */
-    _Atomic bool leaving;      /* and the last one has gone */
+    /* Written by all shards, with every request. */
+    struct memory memory;                                 /* outlives whatever is charged to it */
+    _Alignas(CACHE_LINE_BYTES) struct http_totals totals; /* of the shards' servers */
+    _Alignas(CACHE_LINE_BYTES) _Atomic size_t n_requests; /* live ones, whoever has them */
+    _Alignas(CACHE_LINE_BYTES) _Atomic bool draining;     /* every shard refuses new ones */
+    _Atomic bool leaving;                                 /* and the last one has gone */
     struct inbox_item last_gone;
     struct hub_round drain;
     int64_t grace_ms;

@@ -6,12 +6,16 @@
 #define DARKBLOOM_COORDINATOR_MEMORY_H
 
 #include "base/budget.h"
+#include "base/cache_line.h"
 
 struct memory {
-    struct budget process;
-    struct budget consumers;    /* HTTP connections: requests, bodies, answers; 1/2 */
-    struct budget providers;    /* registered ones: messages both ways; 1/2 */
-    struct budget unregistered; /* WebSockets that have not said who they are; 1/32 */
+    _Alignas(CACHE_LINE_BYTES) struct budget process;
+    /* HTTP connections: requests, bodies, answers; 1/2 */
+    _Alignas(CACHE_LINE_BYTES) struct budget consumers;
+    /* Registered providers: messages both ways; 1/2 */
+    _Alignas(CACHE_LINE_BYTES) struct budget providers;
+    /* WebSockets that have not said who they are; 1/32 */
+    _Alignas(CACHE_LINE_BYTES) struct budget unregistered;
 };
 
 /* `mib` for all together; 0: unbounded. Several threads may charge it. */

@@ -5,12 +5,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/cache_line.h"
 #include "base/check.h"
 #include "base/map.h"
 #include "coordinator/registry/record.h"
 
 struct group_member {
-    struct registry *registry;
+    _Alignas(CACHE_LINE_BYTES) struct registry *registry;
     struct inbox *inbox;
     _Atomic size_t connected;
     _Atomic int sockets; /* and those on their way */
@@ -31,7 +32,7 @@ struct registry_group {
 
 struct registry_group *registry_group_new(unsigned n_loops)
 {
-    struct registry_group *g = calloc(1, sizeof *g);
+    struct registry_group *g = cache_line_alloc(sizeof *g);
 
     if (!g)
         return NULL;
@@ -87,7 +88,10 @@ struct inbox *registry_group_inbox(const struct registry_group *g, unsigned loop
 
 void registry_group_set_count(struct registry_group *g, unsigned loop, size_t connected)
 {
-    atomic_store_explicit(&g->members[loop].connected, connected, memory_order_relaxed);
+    _Atomic size_t *now = &g->members[loop].connected;
+
+    if (atomic_load_explicit(now, memory_order_relaxed) != connected) /* said with every request */
+        atomic_store_explicit(now, connected, memory_order_relaxed);
 }
 
 size_t registry_group_count(const struct registry_group *g)
