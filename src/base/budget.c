@@ -54,29 +54,130 @@ static int budget_refused(const struct budget *b, size_t n, struct err *ret_err)
                    b->name, n, budget_used(b), b->max_bytes);
 }
 
-/* Charge the levels from `b` up to, and not including, `end`. */
-static int budget_charge_to(struct budget *b, const struct budget *end, size_t n,
-                            struct err *ret_err)
+static size_t budget_in_blocks(const struct budget *b, size_t n)
+{
+    size_t over = n % b->block_bytes;
+
+    return over > 0 && n <= SIZE_MAX - b->block_bytes ? n + b->block_bytes - over : n;
+}
+
+/* What the drawer has to take from its parent so that `n` more bytes may be used. */
+static size_t budget_lacking(const struct budget *b, size_t n)
+{
+    size_t room = b->drawn - budget_used(b);
+
+    return n > room ? n - room : 0;
+}
+
+/* Charge the levels from `b` up to, and not including, `end` (NULL where a drawer is among them).
+ * The one that refuses, or NULL. */
+static struct budget *budget_charge_to(struct budget *b, const struct budget *end, size_t n);
+
+static struct budget *budget_charge_drawer(struct budget *b, size_t n)
+{
+    size_t lacking = budget_lacking(b, n), block = budget_in_blocks(b, lacking);
+
+    if (lacking > 0) {
+        struct budget *refuser;
+
+        if (budget_refuser(b->parent, block))
+            block = lacking; /* the last of it */
+        refuser = budget_charge_to(b->parent, NULL, block);
+        if (refuser)
+            return refuser;
+        b->drawn += block;
+    }
+    (void)budget_add(b, n);
+    return NULL;
+}
+
+static struct budget *budget_charge_to(struct budget *b, const struct budget *end, size_t n)
 {
     for (struct budget *at = b; at != end; at = at->parent) {
-        if (budget_take(at, n))
-            continue;
-        for (struct budget *undo = b; undo != at; undo = undo->parent)
-            budget_subtract(undo, n);
-        return budget_refused(at, n, ret_err);
+        struct budget *refuser = at->block_bytes > 0  ? budget_charge_drawer(at, n)
+                                 : budget_take(at, n) ? NULL
+                                                      : at;
+
+        if (refuser) {
+            for (struct budget *undo = b; undo != at; undo = undo->parent)
+                budget_subtract(undo, n);
+            return refuser;
+        }
+        if (at->block_bytes > 0)
+            break; /* it has charged its parents */
     }
-    return 0;
+    return NULL;
 }
 
 int budget_charge(struct budget *b, size_t n, struct err *ret_err)
 {
-    return n > 0 ? budget_charge_to(b, NULL, n, ret_err) : 0;
+    const struct budget *refuser = n > 0 && b ? budget_charge_to(b, NULL, n) : NULL;
+
+    return refuser ? budget_refused(refuser, n, ret_err) : 0;
+}
+
+/* What a drawer keeps beyond one block goes back when it is two. */
+static size_t budget_surplus(struct budget *b)
+{
+    size_t kept = b->drawn - budget_used(b);
+
+    return kept < 2 * b->block_bytes ? 0 : kept - kept % b->block_bytes - b->block_bytes;
+}
+
+static void budget_release_to(struct budget *b, const struct budget *end, size_t n)
+{
+    for (; b != end && n > 0; b = b->parent) {
+        budget_subtract(b, n);
+        if (b->block_bytes > 0) {
+            n = budget_surplus(b);
+            b->drawn -= n;
+        }
+    }
 }
 
 void budget_release(struct budget *b, size_t n)
 {
-    for (; b; b = b->parent)
-        budget_subtract(b, n);
+    budget_release_to(b, NULL, n);
+}
+
+/* --- drawers --- */
+
+void budget_init_drawer(struct budget *b, size_t block_bytes, struct budget *parent)
+{
+    CHECK(parent->shared && block_bytes > 0);
+    budget_init(b, parent->name, SIZE_MAX, parent);
+    b->block_bytes = block_bytes;
+}
+
+void budget_empty_drawer(struct budget *b)
+{
+    CHECK(budget_used(b) == 0);
+    budget_release(b->parent, b->drawn);
+    b->drawn = 0;
+}
+
+void budget_leave_drawer(struct budget *b)
+{
+    struct budget *drawer = b->parent;
+    size_t n = budget_used(b);
+
+    if (!drawer || drawer->block_bytes == 0)
+        return;
+    budget_subtract(drawer, n);
+    drawer->drawn -= n;
+    b->parent = drawer->parent;
+}
+
+void budget_enter_drawer(struct budget *b, struct budget *drawer)
+{
+    size_t n = budget_used(b);
+
+    if (!drawer || drawer->block_bytes == 0)
+        return;
+    CHECK(b->parent == drawer->parent);
+    (void)budget_add(drawer, n);
+    drawer->drawn += n;
+    b->parent = drawer;
 }
 
 const struct budget *budget_refuser(const struct budget *b, size_t n)
@@ -84,7 +185,9 @@ const struct budget *budget_refuser(const struct budget *b, size_t n)
     for (; b; b = b->parent) {
         size_t used = budget_used(b);
 
-        if (used > b->max_bytes || n > b->max_bytes - used)
+        if (b->block_bytes > 0)
+            n = budget_lacking(b, n);
+        else if (used > b->max_bytes || n > b->max_bytes - used)
             return b;
     }
     return NULL;
@@ -108,17 +211,33 @@ static bool budget_above(const struct budget *b, const struct budget *level)
     return false;
 }
 
+/* The lowest level above both that is charged by the byte: below it there may be drawers, which
+ * charge otherwise than what moves. */
+static struct budget *budget_common(struct budget *from, struct budget *to)
+{
+    for (struct budget *at = from; at; at = at->parent) {
+        if (at->block_bytes > 0)
+            return NULL;
+    }
+    for (; to && !budget_above(from, to); to = to->parent) {
+        if (to->block_bytes > 0)
+            return NULL;
+    }
+    return to;
+}
+
 int budget_move(struct budget *b, struct budget *parent, struct err *ret_err)
 {
     size_t n = budget_used(b);
-    struct budget *common = parent, *old = b->parent;
+    struct budget *common = budget_common(b->parent, parent), *old = b->parent;
+    const struct budget *refuser;
 
-    while (common && !budget_above(old, common))
-        common = common->parent;
-    if (n > 0 && budget_charge_to(parent, common, n, ret_err) < 0)
-        return ERR_LIMIT;
-    for (struct budget *at = old; at != common; at = at->parent)
-        budget_subtract(at, n);
+    if (old == parent)
+        return 0;
+    refuser = n > 0 && parent ? budget_charge_to(parent, common, n) : NULL;
+    if (refuser)
+        return budget_refused(refuser, n, ret_err);
+    budget_release_to(old, common, n);
     b->parent = parent;
     return 0;
 }

@@ -7,7 +7,11 @@
  *     process ← providers ← one socket's struct budget ← its buffers (buf_set_budget)
  *
  * A level belongs to one thread, unless it was made shared: then every thread may charge it, and
- * its parents must be shared too. NULL is a budget without bounds in every call. */
+ * its parents must be shared too. Threads that charge a shared level all the time do it through a
+ * drawer each: a level without a maximum of its own that takes from the shared one in blocks, and
+ * keeps up to two of them for what is charged next. NULL is a budget without bounds in every call.
+ *
+ *     consumers (shared) ← a loop's drawer ← one socket's struct budget */
 #ifndef DARKBLOOM_BASE_BUDGET_H
 #define DARKBLOOM_BASE_BUDGET_H
 
@@ -23,6 +27,8 @@ struct budget {
     struct budget *parent;
     size_t max_bytes; /* may be changed at any time; what is charged already stays */
     bool shared;
+    size_t block_bytes;        /* of a drawer; 0: it is none */
+    size_t drawn;              /* of a drawer: charged to its parent; at least what is used */
     _Atomic size_t used;       /* bytes */
     _Atomic uint64_t refusals; /* charges that this level refused */
 };
@@ -32,6 +38,11 @@ void budget_init(struct budget *b, const char *name, size_t max_bytes, struct bu
 /* The same, for several threads at once. */
 void budget_init_shared(struct budget *b, const char *name, size_t max_bytes,
                         struct budget *parent);
+
+/* A drawer of shared level `parent`. */
+void budget_init_drawer(struct budget *b, size_t block_bytes, struct budget *parent);
+/* Give back what a drawer keeps. Nothing is charged to it any more. */
+void budget_empty_drawer(struct budget *b);
 
 /* Charge `n` bytes to the level and all above it. 0, or ERR_LIMIT with a text that names the level
  * that refused, its maximum and what is used of it (see budget_refusal). */
@@ -50,6 +61,14 @@ int budget_refusal(const struct budget *b, size_t n, struct err *ret_err);
 /* Put the level, with all that is charged to it, under another parent (a socket that registered).
  * Levels above both are not charged twice. 0, or ERR_LIMIT: it stays where it was. */
 int budget_move(struct budget *b, struct budget *parent, struct err *ret_err);
+
+/* A level that goes to another thread: what is charged to it through a drawer is charged to the
+ * shared level itself from now on. One that is under no drawer stays where it is. The drawer's
+ * thread. */
+void budget_leave_drawer(struct budget *b);
+/* And through this one from now on: a drawer of the level that `b` is under; nothing where `drawer`
+ * is none. Its thread. */
+void budget_enter_drawer(struct budget *b, struct budget *drawer);
 
 static inline size_t budget_used(const struct budget *b)
 {

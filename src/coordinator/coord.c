@@ -162,7 +162,7 @@ static int coord_make_parts(struct coord *c)
                                  .rand = c->rand,
                                  .settings = c->settings,
                                  .metrics = c->metrics,
-                                 .memory = &c->hub->memory,
+                                 .memory = &c->memory,
                                  .group = c->hub->group,
                                  .number = c->number,
                                  .hooks = {.capacity = coord_on_capacity,
@@ -170,6 +170,7 @@ static int coord_make_parts(struct coord *c)
                                            .room = coord_on_room,
                                            .ud = c}};
 
+    memory_share_init(&c->memory, &c->hub->memory, c->hub->n_shards);
     c->accounts = accounts_new(&c->clock, c->hub->purses);
     c->checkpoints = calloc(1, sizeof *c->checkpoints);
     c->sweep = calloc(1, sizeof *c->sweep);
@@ -192,7 +193,7 @@ int coord_listen(struct coord *c, uint16_t port, struct err *ret_err)
                                           .max_bodies_bytes = (size_t)s->body_memory_mib << 20,
                                           .out_max_bytes = OUT_MAX_BYTES,
                                           .totals = &c->hub->totals,
-                                          .budget = &c->hub->memory.consumers};
+                                          .budget = c->memory.consumers};
     int sock;
     int rc = c->hub->n_shards > 1
                  ? loop_listen_shared(c->loop, s->host.p, port, &sock, &c->port, ret_err)
@@ -301,5 +302,6 @@ void coord_free(struct coord *c)
     free(c->sweep);
     ready_free(c->ready);
     metrics_free(c->metrics);
+    memory_share_close(&c->memory);
     free(c);
 }

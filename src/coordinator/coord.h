@@ -64,6 +64,7 @@ struct coord {
     size_t n_requests;
     struct checkpoints *checkpoints;
     struct coord_sweep *sweep;
+    struct memory_share memory;
     struct loop_timer tick, grace;
     uint64_t ticks;
     uint64_t store_failures; /* batches that failed, as far as the log has them */

@@ -18,7 +18,17 @@ struct memory {
     _Alignas(CACHE_LINE_BYTES) struct budget unregistered;
 };
 
+/* The classes as one loop charges them: through a drawer each, where it is one of several. */
+struct memory_share {
+    struct budget *consumers, *providers, *unregistered;
+    struct budget drawers[3];
+};
+
 /* `mib` for all together; 0: unbounded. Several threads may charge it. */
 void memory_init(struct memory *m, int64_t mib);
+
+void memory_share_init(struct memory_share *s, struct memory *m, unsigned n_loops);
+/* Nothing is charged through it any more. */
+void memory_share_close(struct memory_share *s);
 
 #endif

@@ -19,7 +19,7 @@ enum { SETTINGS_LOOPS_MAX = 64 };
 struct settings {
     struct str host;
     int64_t port;
-    int loop;                     /* enum settings_loop */
+    int loop; /* enum settings_loop */
     int64_t loops;
     struct str tls_cert, tls_key; /* files; empty: plain HTTP */
     struct tls_context *tls;      /* no row: settings_open_tls makes it of those two. NULL: none */

@@ -195,15 +195,19 @@ void conn_detach(struct conn *c)
     loop_timer_clear(c->loop, &c->timer);
     loop_watch_remove(c->watch);
     conn_leave_group(c);
+    budget_leave_drawer(&c->memory);
+    c->config.budget = c->memory.parent;
     c->watch = NULL;
     c->loop = NULL;
 }
 
-int conn_attach(struct conn *c, struct loop *l)
+int conn_attach(struct conn *c, struct loop *l, struct budget *budget)
 {
     int rc;
 
     CHECK(c->state == CONN_OPEN && !c->loop);
+    budget_enter_drawer(&c->memory, budget);
+    c->config.budget = c->memory.parent;
     c->loop = l;
     c->watching = LOOP_READABLE;
     c->blocked = false; /* the flush finds out again */

@@ -83,11 +83,12 @@ void conn_group_disband(struct conn_group *g);
 /* Take the connection off its loop, with what it holds: from then on it belongs to nobody's thread,
  * until one attaches it to its loop. Between the two nothing else may be done with it. Not from
  * inside one of its callbacks, nor after on_close or conn_finish. It leaves its group; the budgets
- * above its own must be shared ones. */
+ * above its own must be shared ones, or a drawer of one. */
 void conn_detach(struct conn *c);
 /* Go on there: what was queued is sent, and what is unread is handed over if it is not paused. The
- * owner and its callbacks stay. 0, ERR_NOMEM or ERR_IO: then it can only be freed. */
-int conn_attach(struct conn *c, struct loop *l);
+ * owner and its callbacks stay; `budget` is that loop's drawer of the shared budget, or that
+ * budget. 0, ERR_NOMEM or ERR_IO: then it can only be freed. */
+int conn_attach(struct conn *c, struct loop *l, struct budget *budget);
 
 /* Close at once, unsent output is dropped. NULL is allowed. Safe from inside a callback. */
 void conn_free(struct conn *c);

@@ -306,7 +306,7 @@ int http_exchange_attach(struct http_exchange *x, struct http_server *s)
     http_count_body(s, (ptrdiff_t)x->body_counted);
     list_push_back(&s->exchanges, &x->link);
     x->parser.settings = &s->settings;
-    rc = conn_attach(x->conn, s->loop);
+    rc = conn_attach(x->conn, s->loop, s->config.budget);
     if (rc < 0) {
         http_exchange_close(x);
         return rc;

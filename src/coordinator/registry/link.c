@@ -23,7 +23,7 @@ static struct ws_conn_config link_limits(const struct registry *reg, bool regist
         .max_message_bytes = registered ? PROVIDER_FRAME_MAX_BYTES : PROVIDER_FIRST_FRAME_MAX_BYTES,
         .out_max_bytes = registered ? PROVIDER_OUT_MAX_BYTES : PROVIDER_FIRST_OUT_MAX_BYTES,
         .rand = config->rand,
-        .budget = registered ? &config->memory->providers : &config->memory->unregistered,
+        .budget = registered ? config->memory->providers : config->memory->unregistered,
         .stall_ms = config->settings->stall_timeout_ms,
         .urgent = registered};
 }

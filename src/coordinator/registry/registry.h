@@ -129,9 +129,9 @@ struct registry_config {
     const struct log *log;
     struct rand_src rand;
     const struct settings *settings;
-    struct box_slab *slab;   /* sessions with providers; outlives the registry */
-    struct metrics *metrics; /* coordinator/metrics.h; NULL: nothing is recorded */
-    struct memory *memory;   /* coordinator/memory.h; outlives the registry */
+    struct box_slab *slab;             /* sessions with providers; outlives the registry */
+    struct metrics *metrics;           /* coordinator/metrics.h; NULL: nothing is recorded */
+    const struct memory_share *memory; /* this loop's; outlives the registry; NULL: unbounded */
     struct registry_hooks hooks;
     struct registry_group *group; /* of all loops: group.h; outlives the registry. NULL: one loop */
     unsigned number;              /* of this loop in the group */

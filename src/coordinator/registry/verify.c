@@ -27,11 +27,11 @@ static bool verify_take(struct registry *reg)
 
 void verify_init(struct provider *p)
 {
-    struct memory *memory = p->reg->config.memory;
+    const struct memory_share *memory = p->reg->config.memory;
 
     buf_init(&p->verify.answer, ANSWER_MAX_BYTES);
     if (memory)
-        (void)buf_set_budget(&p->verify.answer, &memory->providers); /* it is empty: cannot fail */
+        (void)buf_set_budget(&p->verify.answer, memory->providers); /* it is empty: cannot fail */
 }
 
 static void verify_queue(struct provider *p)

@@ -19,6 +19,7 @@ static int whole_open(struct reply *rp)
 {
     size_t bytes = chunk_join_bytes(rp->output_limit + WHOLE_OVERRUN_TOKENS);
 
+    /* Of the class itself: the request may go to another loop. */
     return rp->join
                ? 0
                : chunk_join_new(rp->region, bytes, &rp->coord->hub->memory.consumers, &rp->join);

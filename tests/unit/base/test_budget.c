@@ -151,13 +151,109 @@ static void no_budget_bounds_nothing(void **state)
     assert_null(budget_refuser(NULL, SIZE_MAX));
 }
 
+/* --- drawers --- */
+
+static void a_drawer_takes_blocks_and_keeps_at_most_two_for_what_comes_next(void **state)
+{
+    struct budget all, drawer, socket;
+
+    (void)state;
+    budget_init_shared(&all, "all", 1000, NULL);
+    budget_init_drawer(&drawer, 100, &all);
+    budget_init(&socket, "this connection", SIZE_MAX, &drawer);
+    assert_int_equal(budget_charge(&socket, 10, NULL), 0);
+    assert_int_equal(budget_used(&all), 100);
+    assert_int_equal(budget_charge(&socket, 90, NULL), 0);
+    assert_int_equal(budget_used(&all), 100);
+    assert_int_equal(budget_charge(&socket, 101, NULL), 0);
+    assert_int_equal(budget_used(&all), 300);
+    budget_release(&socket, 100); /* 101 are in use */
+    assert_int_equal(budget_used(&all), 300);
+    budget_release(&socket, 101);
+    assert_int_equal(budget_used(&all), 100);
+    assert_int_equal(budget_used(&drawer), 0);
+    budget_empty_drawer(&drawer);
+    assert_int_equal(budget_used(&all), 0);
+}
+
+static void through_drawers_a_level_is_filled_to_the_byte_too(void **state)
+{
+    struct budget all, drawer, socket;
+    struct err e;
+
+    (void)state;
+    budget_init_shared(&all, "all", 250, NULL);
+    budget_init_drawer(&drawer, 100, &all);
+    budget_init(&socket, "this connection", SIZE_MAX, &drawer);
+    assert_int_equal(budget_charge(&socket, 199, NULL), 0);
+    assert_int_equal(budget_charge(&socket, 51, NULL), 0); /* no whole block is left */
+    assert_int_equal(all.refusals, 0);
+    assert_ptr_equal(budget_refuser(&socket, 1), &all);
+    assert_int_equal(budget_charge(&socket, 1, &e), ERR_LIMIT);
+    assert_non_null(strstr(e.text, "the memory of all"));
+    assert_int_equal(all.refusals, 1);
+    assert_int_equal(budget_used(&socket), 250);
+    budget_release(&socket, 250);
+    budget_empty_drawer(&drawer);
+}
+
+static void a_socket_leaves_one_drawer_for_another_and_nobody_can_refuse(void **state)
+{
+    struct budget all, drawers[2], socket;
+
+    (void)state;
+    budget_init_shared(&all, "all", 200, NULL);
+    for (int i = 0; i < 2; i++)
+        budget_init_drawer(&drawers[i], 100, &all);
+    budget_init(&socket, "this connection", SIZE_MAX, &drawers[0]);
+    assert_int_equal(budget_charge(&socket, 150, NULL), 0); /* all is taken */
+    budget_leave_drawer(&socket);
+    assert_ptr_equal(socket.parent, &all);
+    assert_int_equal(budget_used(&drawers[0]), 0);
+    budget_enter_drawer(&socket, &drawers[1]);
+    assert_ptr_equal(socket.parent, &drawers[1]);
+    assert_int_equal(budget_used(&drawers[1]), 150);
+    assert_int_equal(budget_used(&all), 200);
+    budget_release(&socket, 150);
+    for (int i = 0; i < 2; i++)
+        budget_empty_drawer(&drawers[i]);
+    assert_int_equal(budget_used(&all), 0);
+}
+
+static void a_socket_moves_between_classes_with_drawers_and_without(void **state)
+{
+    struct budget process, classes[2], drawers[2], socket;
+
+    (void)state;
+    budget_init_shared(&process, "the process", 1000, NULL);
+    for (int i = 0; i < 2; i++) {
+        budget_init_shared(&classes[i], "a class", 500, &process);
+        budget_init_drawer(&drawers[i], 100, &classes[i]);
+    }
+    budget_init(&socket, "this connection", SIZE_MAX, &drawers[0]);
+    assert_int_equal(budget_charge(&socket, 250, NULL), 0);
+    assert_int_equal(budget_move(&socket, &drawers[1], NULL), 0);
+    assert_int_equal(budget_used(&drawers[0]), 0);
+    assert_int_equal(budget_used(&drawers[1]), 250);
+    assert_int_equal(budget_move(&socket, &classes[0], NULL), 0);
+    assert_int_equal(budget_move(&socket, &classes[0], NULL), 0);
+    classes[1].max_bytes = 100;
+    assert_int_equal(budget_move(&socket, &drawers[1], NULL), ERR_LIMIT);
+    assert_ptr_equal(socket.parent, &classes[0]);
+    budget_release(&socket, 250);
+    for (int i = 0; i < 2; i++)
+        budget_empty_drawer(&drawers[i]);
+    assert_int_equal(budget_used(&process), 0);
+}
+
 /* --- several threads --- */
 
 enum { THREADS = 4, ROUNDS = 20000, PIECE = 10 };
 
 struct worker {
     pthread_t thread;
-    struct budget own; /* of one thread, under the shared one */
+    struct budget own; /* of one thread, under the shared one or a drawer of it */
+    struct budget drawer;
     size_t taken;
 };
 
@@ -201,6 +297,27 @@ static void a_shared_level_loses_nothing_between_threads(void **state)
     assert_int_equal(budget_used(&process), 0);
 }
 
+static void threads_with_drawers_share_a_level_and_lose_nothing(void **state)
+{
+    struct budget process;
+    struct worker workers[THREADS] = {0};
+
+    (void)state;
+    budget_init_shared(&process, "the process", 100 * PIECE, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        budget_init_drawer(&workers[i].drawer, 7 * PIECE, &process);
+        budget_init(&workers[i].own, "one thread", SIZE_MAX / 2, &workers[i].drawer);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, charge_and_release, &workers[i]),
+                         0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+        budget_release(&workers[i].own, workers[i].taken);
+        budget_empty_drawer(&workers[i].drawer);
+    }
+    assert_int_equal(budget_used(&process), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,7 +328,12 @@ int main(void)
         cmocka_unit_test(a_maximum_lowered_below_what_is_used_refuses_until_enough_is_released),
         cmocka_unit_test(a_socket_that_registers_takes_what_it_holds_to_its_new_class),
         cmocka_unit_test(no_budget_bounds_nothing),
+        cmocka_unit_test(a_drawer_takes_blocks_and_keeps_at_most_two_for_what_comes_next),
+        cmocka_unit_test(through_drawers_a_level_is_filled_to_the_byte_too),
+        cmocka_unit_test(a_socket_leaves_one_drawer_for_another_and_nobody_can_refuse),
+        cmocka_unit_test(a_socket_moves_between_classes_with_drawers_and_without),
         cmocka_unit_test(a_shared_level_loses_nothing_between_threads),
+        cmocka_unit_test(threads_with_drawers_share_a_level_and_lose_nothing),
     };
 
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);

@@ -85,7 +85,7 @@ static int teardown(void **state)
 static void move(struct world *w)
 {
     conn_detach(w->conn);
-    assert_int_equal(conn_attach(w->conn, w->b), 0);
+    assert_int_equal(conn_attach(w->conn, w->b, NULL), 0);
 }
 
 static void a_moved_connection_reads_and_writes_on_its_new_loop(void **state)
@@ -113,7 +113,7 @@ static void what_comes_while_it_belongs_to_nobody_waits(void **state)
     conn_detach(w->conn);
     assert_true(fake_peer_send(&w->peer, STR("early")));
     assert_int_equal(w->got.len, 0);
-    assert_int_equal(conn_attach(w->conn, w->b), 0);
+    assert_int_equal(conn_attach(w->conn, w->b, NULL), 0);
     loop_fake_settle(w->b);
     assert_true(str_is(buf_view(&w->got), "early"));
 }

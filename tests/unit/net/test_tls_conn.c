@@ -271,7 +271,7 @@ static void a_connection_moves_with_its_keys_and_what_it_holds(void **state)
     loop_fake_settle(w->a); /* a record has left by a part */
     assert_true(conn_blocked(w->conn));
     conn_detach(w->conn);
-    assert_int_equal(conn_attach(w->conn, w->b), 0);
+    assert_int_equal(conn_attach(w->conn, w->b, NULL), 0);
     loop_fake_settle(w->b);
     assert_int_equal(w->calls, 0);
     conn_resume(w->conn);
@@ -297,7 +297,7 @@ static void and_in_the_middle_of_its_handshake(void **state)
         (void)BIO_reset(w->tls.out);
     }
     conn_detach(w->conn); /* its own flight is stuck */
-    assert_int_equal(conn_attach(w->conn, w->b), 0);
+    assert_int_equal(conn_attach(w->conn, w->b, NULL), 0);
     assert_true(fake_tls_open(&w->tls));
     fake_tls_send(&w->tls, STR("more"));
     assert_true(str_is(buf_view(&w->got), "more"));
