@@ -15,6 +15,7 @@
 #include "coordinator/keeper.h"
 #include "coordinator/metrics.h"
 #include "coordinator/registry/registry.h"
+#include "seal/maker.h"
 
 enum { TICK_US = 250000, SWEEP_EVERY_TICKS = 40 };
 
@@ -182,7 +183,10 @@ static int coord_make_parts(struct coord *c)
     c->sweep->coord = c;
     if (box_slab_new(REGISTRY_SESSION_SLOTS, &c->slab) < 0)
         return ERR_NOMEM;
+    if (c->hub->session_maker && box_port_new(c->hub->session_maker, &c->session_port) < 0)
+        return ERR_NOMEM;
     rc.slab = c->slab;
+    rc.session_port = c->session_port;
     return registry_new(&rc, &c->registry);
 }
 
@@ -296,6 +300,7 @@ void coord_free(struct coord *c)
     registry_free(c->registry);
     keeper_free(c->keeper);
     loop_waker_free(c->store_waker);
+    box_port_free(c->session_port);
     box_slab_free(c->slab);
     accounts_free(c->accounts);
     free(c->checkpoints);

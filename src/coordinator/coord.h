@@ -15,6 +15,7 @@
 #include "store/store.h"
 
 struct accounts;
+struct box_port;
 struct box_slab;
 struct checkpoints;
 struct control;
@@ -53,6 +54,7 @@ struct coord {
     struct accounts *accounts;
     struct registry *registry;
     struct box_slab *slab;
+    struct box_port *session_port; /* NULL: the hub has no maker */
     struct http_server *server;
     uint16_t port;                                   /* where it listens */
     char rejected_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* of what the HTTP server refused last */

@@ -12,6 +12,7 @@
 #include "coordinator/registry/group.h"
 #include "coordinator/registry/registry.h"
 #include "ledger/ledger.h"
+#include "seal/maker.h"
 
 /* --- rounds --- */
 
@@ -285,6 +286,8 @@ static int hub_make(struct hub *h, const struct hub_config *config, struct err *
     }
     if (rc == 0)
         rc = hub_open_store(h, config, ret_err);
+    if (rc == 0 && config->makes_sessions)
+        rc = box_maker_new(&h->session_maker);
     if (rc == 0)
         rc = hub_new_shards(h, config, ret_err);
     if (rc == 0)
@@ -356,6 +359,7 @@ void hub_free(struct hub *h)
         loop_defer_remove(h->shards[0]->loop, &h->drained_later);
         loop_timer_clear(h->shards[0]->loop, &h->store_pump);
     }
+    box_maker_free(h->session_maker); /* no loop runs: nothing is ordered any more */
     hub_each(h, coord_free);
     for (unsigned i = 0; i < h->n_shards; i++)
         inbox_free(h->inboxes[i]);

@@ -20,6 +20,7 @@
 #include "net/inbox.h"
 #include "store/store.h"
 
+struct box_maker;
 struct coord;
 struct ledger_sweep;
 struct log;
@@ -44,9 +45,10 @@ struct hub {
     unsigned n_shards;
     struct coord *shards[HUB_SHARDS_MAX];
     struct inbox *inboxes[HUB_SHARDS_MAX];
-    struct registry_group *group; /* of the shards' registries; NULL: there is one */
-    struct purses *purses;        /* what is known of accounts: admit/purse.h */
-    struct strangers *strangers;  /* who names unknown keys: admit/strangers.h */
+    struct registry_group *group;    /* of the shards' registries; NULL: there is one */
+    struct purses *purses;           /* what is known of accounts: admit/purse.h */
+    struct strangers *strangers;     /* who names unknown keys: admit/strangers.h */
+    struct box_maker *session_maker; /* of the shards' sessions; NULL: each makes its own */
     struct clock clock;
     struct rand_src rand;
     const struct log *log; /* the first shard's */
@@ -87,6 +89,7 @@ struct hub_config {
     const struct settings *settings;
     bool store_threaded; /* false: operations run in the first loop after `store_delay_us` (tests)
                           */
+    bool makes_sessions; /* on a thread of its own (seal/maker.h); false: each loop its own */
     int64_t store_delay_us;
     int64_t store_company_us; /* see coord_submit_soon; 0: at the end of the iteration */
 };

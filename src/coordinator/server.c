@@ -327,6 +327,8 @@ static int server_open_hub(struct server *s, const struct settings *settings, st
                                       .rand = rand_system(),
                                       .settings = settings,
                                       .store_threaded = true,
+                                      /* There is a core for it. */
+                                      .makes_sessions = cpus_cores("") > s->n_loops,
                                       .store_company_us = STORE_COMPANY_US};
 
     for (unsigned i = 0; i < s->n_loops; i++) {

@@ -128,7 +128,7 @@ void box_slab_free(struct box_slab *s)
     sodium_free(s);
 }
 
-static struct box_session *take_slot(struct box_slab *slab)
+struct box_session *box_session_reserve(struct box_slab *slab)
 {
     struct box_session *s = slab->free;
 
@@ -140,19 +140,27 @@ static struct box_session *take_slot(struct box_slab *slab)
     return s;
 }
 
-int box_session_open(struct box_slab *slab, const uint8_t peer_public[static BOX_KEY_BYTES],
-                     struct box_session **ret_session)
+int box_session_make(struct box_session *s, const uint8_t peer_public[static BOX_KEY_BYTES])
 {
-    struct box_session *s = take_slot(slab);
     uint8_t secret[BOX_KEY_BYTES], public[BOX_KEY_BYTES];
     int rc;
 
-    if (!s)
-        return ERR_BUSY;
     crypto_box_keypair(public, secret);
     rc = crypto_box_beforenm(s->shared, peer_public, secret) == 0 ? 0 : ERR_CRYPTO;
     sodium_memzero(secret, sizeof secret);
     b64_encode(public, sizeof public, s->public_b64);
+    return rc;
+}
+
+int box_session_open(struct box_slab *slab, const uint8_t peer_public[static BOX_KEY_BYTES],
+                     struct box_session **ret_session)
+{
+    struct box_session *s = box_session_reserve(slab);
+    int rc;
+
+    if (!s)
+        return ERR_BUSY;
+    rc = box_session_make(s, peer_public);
     if (rc < 0)
         box_session_close(s);
     else
@@ -164,7 +172,7 @@ int box_session_accept(struct box_slab *slab, const struct box_pair *own,
                        const uint8_t peer_public[static BOX_KEY_BYTES],
                        struct box_session **ret_session)
 {
-    struct box_session *s = take_slot(slab);
+    struct box_session *s = box_session_reserve(slab);
 
     if (!s)
         return ERR_BUSY;

@@ -40,6 +40,11 @@ struct box_session;
  * full; ERR_CRYPTO: the key is of low order. About 60 µs. */
 int box_session_open(struct box_slab *slab, const uint8_t peer_public[static BOX_KEY_BYTES],
                      struct box_session **ret_session);
+/* The same in two steps, for sessions that another thread makes (maker.h): a slot, on the slab's
+ * thread; NULL: the slab is full. Then its keys, on any one thread that has the slot to itself:
+ * only the slot is touched. 0 or ERR_CRYPTO; closed either way by the slab's thread. */
+struct box_session *box_session_reserve(struct box_slab *slab);
+int box_session_make(struct box_session *s, const uint8_t peer_public[static BOX_KEY_BYTES]);
 /* Provider's end: its own pair against the request's ephemeral key. About 30 µs. */
 int box_session_accept(struct box_slab *slab, const struct box_pair *own,
                        const uint8_t peer_public[static BOX_KEY_BYTES],

@@ -9,7 +9,7 @@
 #include "coordinator/registry/cost.h"
 #include "coordinator/registry/record.h"
 #include "coordinator/registry/registry.h"
-#include "seal/box.h"
+#include "seal/maker.h"
 
 enum {
     PROVIDER_FRAME_MAX_BYTES = 10 << 20,
@@ -106,7 +106,7 @@ struct provider {
     bool has_key;
     uint8_t x25519[BOX_KEY_BYTES];
     char x25519_b64[BOX_KEY_B64 + 1];
-    struct box_session *ready; /* for the next attempt; NULL: not made yet */
+    struct box_stock stock; /* sessions for the next attempts */
     struct loop_defer prepare;
     bool attested;
     struct attest_blob blob;

@@ -130,6 +130,8 @@ struct registry_config {
     struct rand_src rand;
     const struct settings *settings;
     struct box_slab *slab;             /* sessions with providers; outlives the registry */
+    struct box_port *session_port;     /* who makes them ahead of need: seal/maker.h; outlives the
+                                        * registry. NULL: the loop does */
     struct metrics *metrics;           /* coordinator/metrics.h; NULL: nothing is recorded */
     const struct memory_share *memory; /* this loop's; outlives the registry; NULL: unbounded */
     struct registry_hooks hooks;
@@ -220,8 +222,8 @@ bool registry_has_free(const struct model *m, const struct route_ask *ask);
 bool registry_may_serve(const struct model *m, const struct route_ask *ask);
 
 /* A session under a fresh key pair with the offer's provider, for one attempt; the caller closes
- * it. The next one is made after this iteration's answers have left, so that a request seldom waits
- * for it. ERR_BUSY, ERR_CRYPTO: see box_session_open. */
+ * it. The next ones are made on a thread of their own, or after this iteration's answers have left,
+ * so that a request seldom waits for it. ERR_BUSY, ERR_CRYPTO: see box_session_open. */
 int registry_session(struct offer *o, struct box_session **ret_session);
 
 /* Take a slot: the attempt counts against the provider until detached. 0 or ERR_NOMEM. */

@@ -48,10 +48,10 @@ static void the_next_session_is_made_once_the_last_is_given_out(void **state)
     struct box_session *first = NULL, *second = NULL, *ahead;
 
     assert_int_equal(registry_session(&p->offers[0], &first), 0);
-    assert_null(p->ready);
+    assert_int_equal(p->stock.n, 0);
     loop_fake_advance(f->loop, 0);
-    ahead = p->ready;
-    assert_non_null(ahead);
+    assert_int_equal(p->stock.n, 1);
+    ahead = p->stock.ready[0];
     assert_int_equal(registry_session(&p->offers[0], &second), 0);
     assert_ptr_equal(second, ahead);
     assert_ptr_not_equal(second, first);
@@ -71,11 +71,11 @@ static void none_is_made_ahead_once_half_of_the_slab_is_taken(void **state)
         assert_int_equal(box_session_open(slab, p->x25519, &taken[n++]), 0);
     assert_int_equal(registry_session(&p->offers[0], &taken[n++]), 0);
     loop_fake_advance(f->loop, 0);
-    assert_non_null(p->ready);
+    assert_int_equal(p->stock.n, 1);
     assert_int_equal(box_slab_left(slab), REGISTRY_SESSION_SLOTS / 2);
     assert_int_equal(registry_session(&p->offers[0], &taken[n++]), 0);
     loop_fake_advance(f->loop, 0);
-    assert_null(p->ready);
+    assert_int_equal(p->stock.n, 0);
     while (n > 0)
         box_session_close(taken[--n]);
 }
@@ -94,6 +94,30 @@ static void what_was_made_ahead_goes_with_its_provider(void **state)
     assert_int_equal(box_slab_left(slab), REGISTRY_SESSION_SLOTS);
 }
 
+/* What the maker makes of it is test_maker.c's; here, how much is ordered and that nothing is left
+ * over. */
+static void with_a_maker_a_provider_asked_for_more_at_once_has_more_ordered(void **state)
+{
+    struct fake_fleet *f = *state;
+    struct provider *p = with_encryption_key(f);
+    struct box_session *taken[4];
+    struct box_maker *maker;
+
+    assert_int_equal(box_maker_new(&maker), 0);
+    assert_int_equal(box_port_new(maker, &f->reg->config.session_port), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(registry_session(&p->offers[0], &taken[i]), 0);
+    loop_fake_advance(f->loop, 0);
+    assert_int_equal(p->stock.n + p->stock.ordered, 8); /* 1, 2, 4, 8 */
+    fake_fleet_leave(f, p, false);
+    for (size_t i = 0; i < 4; i++)
+        box_session_close(taken[i]);
+    box_maker_free(maker);
+    box_port_free(f->reg->config.session_port);
+    f->reg->config.session_port = NULL;
+    assert_int_equal(box_slab_left(slab), REGISTRY_SESSION_SLOTS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void)
@@ -102,6 +126,7 @@ int main(void)
         TEST(the_next_session_is_made_once_the_last_is_given_out),
         TEST(none_is_made_ahead_once_half_of_the_slab_is_taken),
         TEST(what_was_made_ahead_goes_with_its_provider),
+        TEST(with_a_maker_a_provider_asked_for_more_at_once_has_more_ordered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
