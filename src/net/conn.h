@@ -44,11 +44,11 @@ struct conn_config {
 int conn_new(struct loop *l, int sock, const struct conn_config *config, const struct conn_ops *ops,
              void *ud, struct conn **ret_conn);
 
-/* Seal the stream from its first byte on, as the server's end (net/tls.h): right after conn_new.
- * The owner goes on as before; what it reads, writes and counts is what is sealed, and reading and
- * writing do the handshake. What OpenSSL may hold is charged to the connection. 0, ERR_NOMEM or
- * ERR_LIMIT: it can only be freed. */
-int conn_secure(struct conn *c, struct tls_context *ctx);
+/* Seal the stream from its first byte on (net/tls.h, tls_new: `host` NULL is the server's end):
+ * right after conn_new. The owner goes on as before; what it reads, writes and counts is what is
+ * sealed, and reading and writing do the handshake. What OpenSSL may hold is charged to the
+ * connection. 0, ERR_NOMEM or ERR_LIMIT: it can only be freed. */
+int conn_secure(struct conn *c, struct tls_context *ctx, const char *host);
 /* NULL: it is not sealed. */
 const struct tls *conn_tls(const struct conn *c);
 

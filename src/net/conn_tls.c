@@ -3,7 +3,7 @@
  * In the middle of a handshake sending waits for input, and reading may wait for output. */
 #include "net/conn_impl.h"
 
-int conn_secure(struct conn *c, struct tls_context *ctx)
+int conn_secure(struct conn *c, struct tls_context *ctx, const char *host)
 {
     int rc;
 
@@ -14,7 +14,7 @@ int conn_secure(struct conn *c, struct tls_context *ctx)
     if (rc < 0)
         return rc;
     c->tls_bytes = TLS_GREETING_BYTES;
-    rc = tls_new(ctx, c->loop, c->sock, &c->tls);
+    rc = tls_new(ctx, c->loop, c->sock, host, &c->tls);
     if (rc < 0) {
         budget_release(&c->memory, c->tls_bytes);
         c->tls_bytes = 0;

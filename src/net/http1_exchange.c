@@ -331,7 +331,7 @@ struct http_exchange *http_exchange_new(struct http_server *s, int sock, const c
         free(x);
         return NULL;
     }
-    if ((s->tls && conn_secure(x->conn, s->tls) < 0) ||
+    if ((s->tls && conn_secure(x->conn, s->tls, NULL) < 0) ||
         budget_charge(conn_budget(x->conn), sizeof *x, NULL) < 0) {
         conn_free(x->conn);
         free(x);

@@ -2,6 +2,7 @@
 /* A TLS connection over a loop's socket. OpenSSL is given a BIO that calls the loop, so that it
  * works on every loop, the fake one too, and never on a descriptor behind the loop's back. */
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 
 #include "net/loop_ops.h"
@@ -15,6 +16,7 @@ struct tls {
     SSL *ssl;
     int sock;
     int retry_n;      /* of the send that did not go through: its record is sealed already */
+    const char *why;  /* it failed: static */
     bool failed;      /* nothing may be sealed any more */
     bool recv_blocks; /* what it has to say waits for the socket */
     bool send_blocks;
@@ -69,13 +71,28 @@ BIO_METHOD *tls_socket_method(void)
 
 /* --- life --- */
 
-int tls_new(struct tls_context *ctx, struct loop *l, int sock, struct tls **ret_tls)
+/* The certificate must be for `host`; a name is also said, for servers that have several. */
+static bool tls_demand_host(SSL *ssl, const char *host)
+{
+    SSL_set_connect_state(ssl);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1)
+        return true;
+    return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
+}
+
+int tls_new(struct tls_context *ctx, struct loop *l, int sock, const char *host,
+            struct tls **ret_tls)
 {
     struct tls *t = calloc(1, sizeof *t);
     BIO *b = t ? BIO_new(ctx->socket) : NULL;
 
     if (b)
         t->ssl = SSL_new(ctx->ctx);
+    if (b && t->ssl && host && !tls_demand_host(t->ssl, host)) {
+        SSL_free(t->ssl);
+        t->ssl = NULL;
+    }
     if (!b || !t->ssl) {
         BIO_free(b);
         free(t);
@@ -88,7 +105,9 @@ int tls_new(struct tls_context *ctx, struct loop *l, int sock, struct tls **ret_
     BIO_set_data(b, t);
     BIO_set_init(b, 1);
     SSL_set_bio(t->ssl, b, b);
-    SSL_set_accept_state(t->ssl);
+    if (!host)
+        SSL_set_accept_state(t->ssl);
+    ERR_clear_error();
     *ret_tls = t;
     return 0;
 }
@@ -122,6 +141,10 @@ static int tls_meaning(struct tls *t, int ret, bool *ret_blocks)
         return 0;
     default:
         t->failed = true;
+        if (SSL_get_verify_result(t->ssl) != X509_V_OK)
+            t->why = X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
+        else if (ERR_peek_error() != 0)
+            t->why = ERR_reason_error_string(ERR_peek_error());
         return ERR_CLOSED;
     }
 }
@@ -224,6 +247,11 @@ uint64_t tls_taken_total(const struct tls *t)
 bool tls_is_open(const struct tls *t)
 {
     return SSL_is_init_finished(t->ssl);
+}
+
+const char *tls_why(const struct tls *t)
+{
+    return t->why;
 }
 
 bool tls_is_resumed(const struct tls *t)

@@ -29,11 +29,17 @@ struct tls_files {
  * root and we are not, by its group too. ERR_CONFIG with a text that names setting and file. */
 int tls_context_new(const struct tls_files *files, struct tls_context **ret_context,
                     struct err *ret_err);
+/* A client's: it demands a certificate that one of the system's authorities signed, or one in
+ * `ca_path` (a PEM file that the setting `ca_name` names; empty: there is none). ERR_CONFIG
+ * likewise.
+ */
+int tls_context_new_client(const char *ca_path, const char *ca_name,
+                           struct tls_context **ret_context, struct err *ret_err);
 /* One more owner; NULL is allowed and returned. */
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 /* One owner less. NULL is allowed. */
 void tls_context_free(struct tls_context *ctx);
-/* When the certificate ends: seconds since 1970. */
+/* When a server's certificate ends: seconds since 1970. */
 int64_t tls_context_expires_s(const struct tls_context *ctx);
 
 /* --- a connection --- */
@@ -48,9 +54,11 @@ enum tls_greeting {
 
 struct tls;
 
-/* The server's end on `sock`, which stays the caller's. Nothing is said or read yet: reading and
- * writing do the handshake as they go. 0 or ERR_NOMEM. */
-int tls_new(struct tls_context *ctx, struct loop *l, int sock, struct tls **ret_tls);
+/* One end on `sock`, which stays the caller's: the server's (`host` NULL), or that of a client
+ * which demands that the certificate is `host`'s, a name or an address. Nothing is said or read
+ * yet: reading and writing do the handshake as they go. 0 or ERR_NOMEM. */
+int tls_new(struct tls_context *ctx, struct loop *l, int sock, const char *host,
+            struct tls **ret_tls);
 /* Says nothing to the peer: see tls_end. NULL is allowed. */
 void tls_free(struct tls *t);
 /* The socket is on another loop now. */
@@ -77,5 +85,7 @@ uint64_t tls_taken_total(const struct tls *t);
 bool tls_is_open(const struct tls *t);
 /* By a ticket of an earlier connection. */
 bool tls_is_resumed(const struct tls *t);
+/* Why it failed, in OpenSSL's words; NULL: it did not, or only the socket did. */
+const char *tls_why(const struct tls *t);
 
 #endif

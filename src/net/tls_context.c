@@ -150,7 +150,7 @@ static bool tls_set_up(SSL_CTX *ctx)
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* one record a call, whatever is in it */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* clients keep tickets instead */
-    SSL_CTX_set_alpn_select_cb(ctx, tls_select_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, tls_select_alpn, NULL);  /* the server's end */
     SSL_CTX_set_default_passwd_cb(ctx, tls_no_passphrase);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1;
 }
@@ -164,22 +164,58 @@ static int64_t tls_cert_expires_s(const SSL_CTX *ctx)
     return timegm(&tm);
 }
 
-int tls_context_new(const struct tls_files *files, struct tls_context **ret_context,
-                    struct err *ret_err)
+/* NULL: no memory. */
+static struct tls_context *tls_context_make(const SSL_METHOD *method)
 {
     struct tls_context *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    ERR_clear_error();
+    c->owners = 1;
+    c->ctx = SSL_CTX_new(method);
+    c->socket = tls_socket_method();
+    if (c->ctx && c->socket && tls_set_up(c->ctx))
+        return c;
+    tls_context_free(c);
+    return NULL;
+}
+
+int tls_context_new_client(const char *ca_path, const char *ca_name,
+                           struct tls_context **ret_context, struct err *ret_err)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    struct tls_context *c = tls_context_make(TLS_client_method());
     int rc = 0;
 
     if (!c)
         return err_set(ret_err, ERR_NOMEM, "out of memory for TLS");
-    ERR_clear_error();
-    c->owners = 1;
-    c->ctx = SSL_CTX_new(TLS_server_method());
-    c->socket = tls_socket_method();
-    if (!c->ctx || !c->socket || !tls_set_up(c->ctx))
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_set_alpn_protos(c->ctx, ours, sizeof ours - 1) != 0 ||
+        SSL_CTX_set_default_verify_paths(c->ctx) != 1)
         rc = err_set(ret_err, ERR_NOMEM, "out of memory for TLS");
-    if (rc == 0)
-        rc = tls_load_cert(c->ctx, files, ret_err);
+    else if (ca_path[0] && SSL_CTX_load_verify_file(c->ctx, ca_path) != 1)
+        rc = err_set(ret_err, ERR_CONFIG,
+                     "%s: the file `%s` has no certificates in PEM form that can be read: %s",
+                     ca_name, ca_path, tls_reason());
+    ERR_clear_error();
+    if (rc < 0) {
+        tls_context_free(c);
+        return rc;
+    }
+    *ret_context = c;
+    return 0;
+}
+
+int tls_context_new(const struct tls_files *files, struct tls_context **ret_context,
+                    struct err *ret_err)
+{
+    struct tls_context *c = tls_context_make(TLS_server_method());
+    int rc;
+
+    if (!c)
+        return err_set(ret_err, ERR_NOMEM, "out of memory for TLS");
+    rc = tls_load_cert(c->ctx, files, ret_err);
     if (rc == 0)
         rc = tls_load_key(c->ctx, files, ret_err);
     ERR_clear_error();

@@ -88,6 +88,7 @@ struct ws_conn_config {
     struct rand_src rand;     /* client masks */
     struct budget *budget;    /* of its class (conn_config); NULL: none */
     int64_t stall_ms;         /* a peer that takes no output for this long is cut; 0: never */
+    struct tls_context *tls;  /* client: wss, borrowed until it is over; NULL: ws */
     bool urgent; /* read as soon as it is ready; else in turn with others (conn_config) */
 };
 
@@ -95,7 +96,7 @@ struct ws_conn_config {
 int ws_conn_accept(struct conn *c, const struct ws_conn_config *config,
                    const struct ws_conn_ops *ops, void *ud, struct ws_conn **ret_ws);
 
-/* Client end: connect to ws://host:port/path; on_open or on_close follows. */
+/* Client end: connect to ws://host:port/path, or wss; on_open or on_close follows. */
 int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char *path,
                     const struct ws_conn_config *config, const struct ws_conn_ops *ops, void *ud,
                     struct ws_conn **ret_ws);

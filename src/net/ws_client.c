@@ -6,6 +6,7 @@
 
 #include "base/b64.h"
 #include "net/http1.h"
+#include "net/tls.h"
 #include "net/ws_conn.h"
 
 enum { RESPONSE_MAX_BYTES = 16 << 10 };
@@ -125,9 +126,25 @@ static void ws_client_on_data(void *ud)
     }
 }
 
+/* Where TLS refused, why: a wrong certificate is for people to put right. */
+static void ws_client_on_close(void *ud, int reason)
+{
+    struct ws_conn *w = ud;
+    const struct tls *t = conn_tls(w->conn);
+    char text[160];
+
+    if (!t || !tls_why(t)) {
+        ws_conn_on_close(w, reason);
+        return;
+    }
+    snprintf(text, sizeof text, "TLS to the server failed: %s", tls_why(t));
+    ws_client_failed(w, reason, text);
+}
+
 static void ws_client_on_connect(void *ud, int sock)
 {
-    static const struct conn_ops ops = {.on_data = ws_client_on_data, .on_close = ws_conn_on_close};
+    static const struct conn_ops ops = {.on_data = ws_client_on_data,
+                                        .on_close = ws_client_on_close};
     struct conn_config limits;
     struct ws_conn *w = ud;
     struct str request = str_from(w->request);
@@ -155,6 +172,12 @@ static void ws_client_on_connect(void *ud, int sock)
         ws_client_failed(w, rc, "out of memory for the connection");
         return;
     }
+    if (w->config.tls)
+        rc = conn_secure(w->conn, w->config.tls, w->host);
+    if (rc < 0) {
+        ws_client_failed(w, rc, "out of memory for TLS to the server");
+        return;
+    }
     (void)conn_write(w->conn, &request, 1);
 }
 
@@ -178,6 +201,11 @@ int ws_conn_connect(struct loop *l, const char *host, uint16_t port, const char 
                  "Sec-WebSocket-Version: 13\r\n\r\n",
                  path, v6 ? "[" : "", host, v6 ? "]" : "", port, key) < 0) {
         w->request = NULL;
+        ws_conn_free(w);
+        return ERR_NOMEM;
+    }
+    w->host = config->tls ? strdup(host) : NULL;
+    if (config->tls && !w->host) {
         ws_conn_free(w);
         return ERR_NOMEM;
     }

@@ -129,6 +129,7 @@ static bool ws_conn_leave(struct ws_conn *w)
         return !w->dead;
     ws_parser_free(&w->parser);
     free(w->request);
+    free(w->host);
     free(w);
     return false;
 }

@@ -23,6 +23,7 @@ struct ws_conn {
     /* client handshake */
     struct loop *loop;
     char *request;
+    char *host; /* whose certificate is demanded */
     char accept[29];
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/notify.h"
+#include "net/tls.h"
 #include "provider/engine/engine.h"
 #include "provider/guard/posture.h"
 #include "provider/key_lock.h"
@@ -35,6 +36,7 @@ struct daemon {
     struct box_pair *pair;
     struct machine machine;
     struct coordinator_url url;
+    struct tls_context *tls; /* wss:// */
     struct provider *provider;
 };
 
@@ -146,6 +148,7 @@ static int daemon_open_provider(struct daemon *d)
                                            .pair = d->pair,
                                            .engine = engine_port(d->engine),
                                            .url = d->url,
+                                           .tls = d->tls,
                                            .heartbeat_interval_ms =
                                                s->heartbeat_interval_secs * 1000,
                                            .drain_timeout_ms = s->drain_timeout_secs * 1000,
@@ -158,6 +161,8 @@ static int daemon_open_parts(struct daemon *d, struct err *e)
 {
     int rc = coordinator_url_parse(d->settings->coordinator_url, &d->url, e);
 
+    if (rc == 0 && d->url.tls)
+        rc = tls_context_new_client(d->settings->ca_path.p, "coordinator.ca_file", &d->tls, e);
     if (rc == 0)
         rc = loop_uv_new(&d->loop, e);
     if (rc == 0)
@@ -183,6 +188,7 @@ static void daemon_close_parts(struct daemon *d)
     box_pair_free(d->pair);
     loop_waker_free(d->waker);
     loop_free(d->loop);
+    tls_context_free(d->tls);
     arena_free(&d->region);
     if (d->key_lock >= 0)
         close(d->key_lock);

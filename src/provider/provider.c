@@ -76,6 +76,7 @@ int provider_new(const struct provider_config *c, struct provider **ret_provider
                                      .signer = c->signer,
                                      .machine = c->machine,
                                      .url = c->url,
+                                     .tls = c->tls,
                                      .heartbeat_interval_ms = c->heartbeat_interval_ms};
     struct provider *p = calloc(1, sizeof *p);
     int rc;

@@ -25,6 +25,7 @@ struct provider_config {
     const struct box_pair *pair; /* its public half stands in `machine` */
     struct engine_port engine;
     struct coordinator_url url;
+    struct tls_context *tls; /* link_config */
     int64_t heartbeat_interval_ms;
     int64_t drain_timeout_ms; /* how long running requests may take when it stops */
     uint32_t max_jobs;        /* running and waiting together */

@@ -25,7 +25,7 @@ struct provider_settings {
     int log_level;              /* enum log_level */
     struct str auth_token_path; /* .p NULL: the usual places, see paths.h */
     /* [coordinator] */
-    struct str coordinator_url;
+    struct str coordinator_url, ca_path;
     int64_t heartbeat_interval_secs;
     /* [model] */
     struct str model_path, model_id;

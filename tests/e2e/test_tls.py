@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from support.http import Client, messages, text_of
-from support.programs import BUILD, Coordinator
+from support.programs import BUILD, MODEL_ID, Coordinator, Provider
 from support.scripted import ScriptedProvider
 from test_stopping import payloads
 
@@ -108,6 +108,23 @@ def test_who_speaks_plain_http_is_told_and_let_go(coordinator):
         while piece := plain.recv(4096):
             said += piece
     assert said.startswith(b"HTTP/1.1 400 ") and b"This port speaks TLS" in said
+
+
+def test_our_own_provider_serves_over_tls_and_believes_no_other_certificate(coordinator, certificate, tmp_path):
+    provider = Provider(tmp_path / "provider", coordinator.port, ca_file=certificate.cert).start()
+    client = Client(coordinator, coordinator.make_key(), certificate.trusted())
+    body = {"model": MODEL_ID, "messages": messages("Say something."), "max_tokens": 8}
+    _, events = client.events(body)
+    assert text_of(events) and events[-1] == "[DONE]"
+    kept = tmp_path / "kept.pem"
+    kept.write_bytes(certificate.cert.read_bytes())
+    provider.stop()
+    certificate.renew()
+    reload(coordinator, r"event=reloaded result=all")
+    stranger = Provider(tmp_path / "provider", coordinator.port, ca_file=kept)
+    stranger.start(ready=r"event=link_lost .*TLS to the server failed: self-signed certificate")
+    stranger.stop()
+    coordinator.wait_until_settled()
 
 
 def test_a_start_without_the_right_files_names_setting_and_file(tmp_path, certificate):

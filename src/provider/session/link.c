@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "provider/session/backoff.h"
 #include "provider/session/challenge.h"
 #include "provider/session/ignored.h"
@@ -344,6 +345,7 @@ static void link_session_begin(void *ud)
     struct ws_conn_config config = {.max_message_bytes = LINK_MAX_FRAME_BYTES,
                                     .out_max_bytes = OUT_MAX_BYTES,
                                     .rand = l->config.rand,
+                                    .tls = url->tls ? l->config.tls : NULL,
                                     .urgent = true};
     int rc;
 
@@ -364,6 +366,7 @@ int link_new(const struct link_config *config, const struct link_ops *ops, void 
     struct link *l = calloc(1, sizeof *l);
     int rc;
 
+    CHECK(config->tls || !config->url.tls);
     if (!l)
         return ERR_NOMEM;
     l->config = *config;

@@ -39,6 +39,7 @@ struct link_config {
     struct signer *signer;
     const struct machine *machine;
     struct coordinator_url url;
+    struct tls_context *tls; /* a client's, where the URL says so */
     int64_t heartbeat_interval_ms;
 };
 

@@ -2,21 +2,18 @@
 /* The coordinator's address, taken apart. */
 #include "provider/session/url.h"
 
-#define DEFAULT_PORT 80
-#define DEFAULT_PATH STR("/ws/provider")
+#define DEFAULT_PORT     80
+#define DEFAULT_TLS_PORT 443
+#define DEFAULT_PATH     STR("/ws/provider")
 
 static int url_check_scheme(struct str text, struct err *ret_err)
 {
-    if (str_starts(text, STR("ws://")))
+    if (str_starts(text, STR("ws://")) || str_starts(text, STR("wss://")))
         return 0;
-    if (str_starts(text, STR("wss://")) || str_starts(text, STR("https://")))
-        return err_set(ret_err, ERR_CONFIG,
-                       "coordinator url \"%.*s\": TLS to the coordinator is not supported yet by "
-                       "this version; run a local TLS proxy and give its address as "
-                       "ws://127.0.0.1:PORT/ws/provider",
-                       STR_ARG(text));
-    return err_set(ret_err, ERR_CONFIG,
-                   "coordinator url \"%.*s\": expected ws://HOST:PORT/ws/provider", STR_ARG(text));
+    return err_set(
+        ret_err, ERR_CONFIG,
+        "coordinator url \"%.*s\": expected ws://HOST:PORT/ws/provider, or wss:// for TLS",
+        STR_ARG(text));
 }
 
 /* Where the host ends: at ']' for a bracketed IPv6 address, else at ':' or '/'. */
@@ -76,13 +73,14 @@ static void url_copy(char *to, struct str s)
 int coordinator_url_parse(struct str text, struct coordinator_url *ret_url, struct err *ret_err)
 {
     int rc = url_check_scheme(text, ret_err);
+    bool tls = str_starts(text, STR("wss://"));
+    size_t scheme = tls ? 6 : 5, end;
+    int64_t port = tls ? DEFAULT_TLS_PORT : DEFAULT_PORT;
     struct str path, host, rest;
-    int64_t port = DEFAULT_PORT;
-    size_t end;
 
     if (rc < 0)
         return rc;
-    rest = (struct str){text.p + 5, text.n - 5};
+    rest = (struct str){text.p + scheme, text.n - scheme};
     end = url_host_end(rest);
     host = url_without_brackets((struct str){rest.p, end});
     rest = (struct str){rest.p + end, rest.n - end};
@@ -99,5 +97,6 @@ int coordinator_url_parse(struct str text, struct coordinator_url *ret_url, stru
     url_copy(ret_url->host, host);
     url_copy(ret_url->path, path);
     ret_url->port = (uint16_t)port;
+    ret_url->tls = tls;
     return 0;
 }

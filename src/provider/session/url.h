@@ -10,12 +10,12 @@ enum { COORDINATOR_HOST_BYTES = 254, COORDINATOR_PATH_BYTES = 1024 };
 
 struct coordinator_url {
     char host[COORDINATOR_HOST_BYTES]; /* name or address, an IPv6 one without its brackets */
-    uint16_t port;                     /* 80 when the URL names none */
+    uint16_t port;                     /* 80, or 443 with TLS, when the URL names none */
+    bool tls;                          /* wss:// */
     char path[COORDINATOR_PATH_BYTES]; /* "/ws/provider" when the URL names none */
 };
 
-/* Take apart ws://HOST[:PORT][/PATH] (RFC 6455 §3). 0, or ERR_CONFIG with what to do: wss:// and
- * https:// are refused by name, because this version does not speak TLS to the coordinator. */
+/* Take apart ws://HOST[:PORT][/PATH], or wss:// (RFC 6455 §3). 0, or ERR_CONFIG with what to do. */
 int coordinator_url_parse(struct str text, struct coordinator_url *ret_url, struct err *ret_err);
 
 #endif

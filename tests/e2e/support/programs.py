@@ -112,12 +112,13 @@ class Coordinator(Program):
 
 
 class Provider(Program):
-    def __init__(self, directory, port, *extra):
+    def __init__(self, directory, port, *extra, ca_file=None):
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(exist_ok=True)
         self.config = self.dir / "provider.toml"
         self.config.write_text(
-            f'[coordinator]\nurl = "ws://127.0.0.1:{port}/ws/provider"\n'
+            f'[coordinator]\nurl = "{"wss" if ca_file else "ws"}://127.0.0.1:{port}/ws/provider"\n'
+            + (f'ca_file = "{ca_file}"\n' if ca_file else "") +
             f'[model]\npath = "{MODEL}"\nid = "{MODEL_ID}"\n'
             f'[identity]\nkey_path = "{self.dir / "identity.pem"}"\n' + "\n".join(extra) + "\n")
         super().__init__([BUILD / "darkbloom", "serve", "--config", self.config], self.dir / "provider.log")

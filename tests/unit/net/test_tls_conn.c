@@ -74,7 +74,7 @@ static int setup(void **state)
             0 ||
         loop_fake_new(0, &w.a) < 0 || loop_fake_beside(w.a, &w.b) < 0 ||
         conn_new(w.a, fake_peer_pair(&w.peer, w.a), &config, &ops, &w, &w.conn) < 0 ||
-        conn_secure(w.conn, w.ctx) < 0)
+        conn_secure(w.conn, w.ctx, NULL) < 0)
         return -1;
     cert_remove(&files);
     fake_tls_begin(&w.tls, &w.peer, 0, NULL);
@@ -227,7 +227,7 @@ static void without_room_in_the_budget_there_is_no_tls(void **state)
 
     assert_int_equal(conn_new(w->a, fake_peer_pair(&peer, w->a), &config, &ops, w, &c), 0);
     w->memory.max_bytes = budget_used(&w->memory) + TLS_GREETING_BYTES - 1;
-    assert_int_equal(conn_secure(c, w->ctx), ERR_LIMIT);
+    assert_int_equal(conn_secure(c, w->ctx, NULL), ERR_LIMIT);
     conn_free(c);
     fake_peer_close(&peer);
 }

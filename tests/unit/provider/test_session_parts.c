@@ -19,11 +19,14 @@ static void urls_are_taken_apart(void **state)
     static const struct {
         const char *text, *host, *path;
         uint16_t port;
+        bool tls;
     } cases[] = {
-        {"ws://localhost:8080/ws/provider", "localhost", "/ws/provider", 8080},
-        {"ws://coordinator.example", "coordinator.example", "/ws/provider", 80},
-        {"ws://10.0.0.1:81", "10.0.0.1", "/ws/provider", 81},
-        {"ws://[::1]:8080/p?q=1", "::1", "/p?q=1", 8080},
+        {"ws://localhost:8080/ws/provider", "localhost", "/ws/provider", 8080, false},
+        {"ws://coordinator.example", "coordinator.example", "/ws/provider", 80, false},
+        {"ws://10.0.0.1:81", "10.0.0.1", "/ws/provider", 81, false},
+        {"ws://[::1]:8080/p?q=1", "::1", "/p?q=1", 8080, false},
+        {"wss://coordinator.example", "coordinator.example", "/ws/provider", 443, true},
+        {"wss://[::1]:8443/p", "::1", "/p", 8443, true},
     };
 
     (void)state;
@@ -34,6 +37,7 @@ static void urls_are_taken_apart(void **state)
         assert_string_equal(url.host, cases[i].host);
         assert_string_equal(url.path, cases[i].path);
         assert_int_equal(url.port, cases[i].port);
+        assert_int_equal(url.tls, cases[i].tls);
     }
 }
 
@@ -42,8 +46,8 @@ static void bad_urls_are_refused_with_the_way_out(void **state)
     static const struct {
         const char *text, *says;
     } cases[] = {
-        {"wss://coordinator.example/ws/provider", "local TLS proxy"},
-        {"https://coordinator.example", "local TLS proxy"},
+        {"https://coordinator.example", "or wss:// for TLS"},
+        {"wss://", "ws://HOST:PORT"},
         {"coordinator.example", "ws://HOST:PORT"},
         {"", "ws://HOST:PORT"},
         {"ws://", "ws://HOST:PORT"},

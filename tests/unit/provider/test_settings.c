@@ -194,16 +194,16 @@ static void a_model_without_an_id_is_called_by_its_file(void **state)
     }
 }
 
-static void tls_to_the_coordinator_and_a_missing_model_are_refused(void **state)
+static void a_wrong_scheme_and_a_missing_model_are_refused(void **state)
 {
-    struct provider_settings s = {.coordinator_url = STR("wss://c.example/ws/provider"),
+    struct provider_settings s = {.coordinator_url = STR("https://c.example/ws/provider"),
                                   .model_path = STR("/m.gguf")};
     struct err err = {0};
 
     (void)state;
     assert_int_equal(provider_settings_check(&s, &err), ERR_CONFIG);
-    assert_non_null(strstr(err.text, "TLS proxy"));
-    s.coordinator_url = STR("ws://c.example/ws/provider");
+    assert_non_null(strstr(err.text, "or wss:// for TLS"));
+    s.coordinator_url = STR("wss://c.example/ws/provider");
     s.model_path = (struct str){0};
     assert_int_equal(provider_settings_check(&s, &err), ERR_CONFIG);
     assert_non_null(strstr(err.text, "--model"));
@@ -325,7 +325,7 @@ int main(void)
         cmocka_unit_test(flags_beat_the_file),
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(a_model_without_an_id_is_called_by_its_file),
-        cmocka_unit_test(tls_to_the_coordinator_and_a_missing_model_are_refused),
+        cmocka_unit_test(a_wrong_scheme_and_a_missing_model_are_refused),
         cmocka_unit_test_setup_teardown(our_configuration_is_found_before_the_existing_ones,
                                         home_up, home_down),
         cmocka_unit_test_setup_teardown(the_key_stands_in_the_configuration_directory, home_up,
