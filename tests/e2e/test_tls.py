@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import urllib.request
 
 import pytest
 from support.http import Client, messages, text_of
@@ -42,10 +43,10 @@ def certificate(tmp_path):
     return Certificate(tmp_path)
 
 
-@pytest.fixture
-def coordinator(tmp_path, certificate):
+@pytest.fixture(params=["uv", "epoll"])
+def coordinator(request, tmp_path, certificate):
     c = Coordinator(tmp_path, "--min-trust", "none", "--rate", "0", "--tls-cert", certificate.cert,
-                    "--tls-key", certificate.key).start()
+                    "--tls-key", certificate.key, "--metrics", "127.0.0.1:0", "--loop", request.param).start()
     yield c
     c.stop()
 
@@ -108,6 +109,9 @@ def test_who_speaks_plain_http_is_told_and_let_go(coordinator):
         while piece := plain.recv(4096):
             said += piece
     assert said.startswith(b"HTTP/1.1 400 ") and b"This port speaks TLS" in said
+    port = coordinator.wait_for_log(r"event=started .*metrics_port=(\d+)").group(1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        assert b'\ndarkbloom_tls_handshakes_total{result="failed"} 1\n' in answer.read()
 
 
 def test_our_own_provider_serves_over_tls_and_believes_no_other_certificate(coordinator, certificate, tmp_path):
