@@ -13,7 +13,8 @@ enum {
     PROVIDERS_MAX = 64,
     CHALLENGE_WAIT_US = 700000, /* until a provider has answered its first one */
     WARM_UP_TRIES = 20,
-    WARM_UP_US = 300000
+    WARM_UP_US = 300000,
+    WARM_UP_CONNECTIONS = 64 /* of each process: so many that each loop meets its key */
 };
 
 /* What a process says of each load. */
@@ -170,12 +171,12 @@ int crowd_run(struct crowd *c, const struct crowd_load *load, struct crowd_resul
 }
 
 /* A provider is asked once its first challenge was answered: wait for that, then until a short load
- * has no failure. */
+ * has no failure: keys that no loop knows yet are refused beyond so many a second. */
 static int crowd_warm_up(struct crowd *c)
 {
     const struct timespec challenge = {.tv_nsec = CHALLENGE_WAIT_US * 1000L};
     const struct crowd_load load = {
-        .script = {.chunks = 1}, .connections = 4, .duration_us = WARM_UP_US};
+        .script = {.chunks = 1}, .connections = WARM_UP_CONNECTIONS, .duration_us = WARM_UP_US};
 
     nanosleep(&challenge, NULL);
     for (int i = 0; i < WARM_UP_TRIES; i++) {
