@@ -156,6 +156,15 @@ static void coord_on_records(void *ud)
     keeper_dirty(c->keeper);
 }
 
+static int coord_open_session_port(struct coord *c)
+{
+    const struct hub *h = c->hub;
+
+    if (h->n_session_makers == 0)
+        return 0;
+    return box_port_new(h->session_makers[c->number % h->n_session_makers], &c->session_port);
+}
+
 static int coord_make_parts(struct coord *c)
 {
     struct registry_config rc = {.loop = c->loop,
@@ -183,7 +192,7 @@ static int coord_make_parts(struct coord *c)
     c->sweep->coord = c;
     if (box_slab_new(REGISTRY_SESSION_SLOTS, &c->slab) < 0)
         return ERR_NOMEM;
-    if (c->hub->session_maker && box_port_new(c->hub->session_maker, &c->session_port) < 0)
+    if (coord_open_session_port(c) < 0)
         return ERR_NOMEM;
     rc.slab = c->slab;
     rc.session_port = c->session_port;

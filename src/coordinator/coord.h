@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/rand.h"
 #include "coordinator/hub.h"
 #include "coordinator/settings.h"
@@ -52,9 +53,10 @@ struct coord {
     struct loop_defer store_kick;
     struct loop_timer store_soon;
     struct accounts *accounts;
+    struct map lookups; /* hash of a key that the store is asked for → admit/identify.h's */
     struct registry *registry;
     struct box_slab *slab;
-    struct box_port *session_port; /* NULL: the hub has no maker */
+    struct box_port *session_port; /* NULL: the hub has no makers */
     struct http_server *server;
     uint16_t port;                                   /* where it listens */
     char rejected_id[ANSWER_TRACE_ID_MAX_BYTES + 1]; /* of what the HTTP server refused last */

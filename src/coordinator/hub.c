@@ -270,6 +270,18 @@ static int hub_listen(struct hub *h, struct err *ret_err)
     return rc;
 }
 
+static int hub_new_makers(struct hub *h, unsigned n)
+{
+    int rc = 0;
+
+    while (rc == 0 && h->n_session_makers < n) {
+        rc = box_maker_new(&h->session_makers[h->n_session_makers]);
+        if (rc == 0)
+            h->n_session_makers++;
+    }
+    return rc;
+}
+
 static int hub_make(struct hub *h, const struct hub_config *config, struct err *ret_err)
 {
     int rc;
@@ -286,8 +298,8 @@ static int hub_make(struct hub *h, const struct hub_config *config, struct err *
     }
     if (rc == 0)
         rc = hub_open_store(h, config, ret_err);
-    if (rc == 0 && config->makes_sessions)
-        rc = box_maker_new(&h->session_maker);
+    if (rc == 0)
+        rc = hub_new_makers(h, config->n_session_makers);
     if (rc == 0)
         rc = hub_new_shards(h, config, ret_err);
     if (rc == 0)
@@ -359,7 +371,8 @@ void hub_free(struct hub *h)
         loop_defer_remove(h->shards[0]->loop, &h->drained_later);
         loop_timer_clear(h->shards[0]->loop, &h->store_pump);
     }
-    box_maker_free(h->session_maker); /* no loop runs: nothing is ordered any more */
+    for (unsigned i = 0; i < h->n_session_makers; i++)
+        box_maker_free(h->session_makers[i]); /* no loop runs: nothing is ordered any more */
     hub_each(h, coord_free);
     for (unsigned i = 0; i < h->n_shards; i++)
         inbox_free(h->inboxes[i]);

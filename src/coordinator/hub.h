@@ -45,10 +45,11 @@ struct hub {
     unsigned n_shards;
     struct coord *shards[HUB_SHARDS_MAX];
     struct inbox *inboxes[HUB_SHARDS_MAX];
-    struct registry_group *group;    /* of the shards' registries; NULL: there is one */
-    struct purses *purses;           /* what is known of accounts: admit/purse.h */
-    struct strangers *strangers;     /* who names unknown keys: admit/strangers.h */
-    struct box_maker *session_maker; /* of the shards' sessions; NULL: each makes its own */
+    struct registry_group *group; /* of the shards' registries; NULL: there is one */
+    struct purses *purses;        /* what is known of accounts: admit/purse.h */
+    struct strangers *strangers;  /* who names unknown keys: admit/strangers.h */
+    struct box_maker *session_makers[HUB_SHARDS_MAX]; /* each of some shards' sessions */
+    unsigned n_session_makers;                        /* 0: each shard makes its own */
     struct clock clock;
     struct rand_src rand;
     const struct log *log; /* the first shard's */
@@ -89,7 +90,8 @@ struct hub_config {
     const struct settings *settings;
     bool store_threaded; /* false: operations run in the first loop after `store_delay_us` (tests)
                           */
-    bool makes_sessions; /* on a thread of its own (seal/maker.h); false: each loop its own */
+    unsigned n_session_makers; /* threads that make sessions (seal/maker.h), at most one a shard;
+                                  0: each loop makes its own */
     int64_t store_delay_us;
     int64_t store_company_us; /* see coord_submit_soon; 0: at the end of the iteration */
 };

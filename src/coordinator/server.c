@@ -317,6 +317,12 @@ static void server_started(struct server *s, const struct settings *settings)
         server_feed_watchdog(s);
 }
 
+/* As many as there are cores for beside the loops, one a loop at most. */
+static unsigned server_session_makers(const struct server *s)
+{
+    return (unsigned)num_count(cpus_cores("") - (int64_t)s->n_loops, s->n_loops);
+}
+
 static int server_open_hub(struct server *s, const struct settings *settings, struct err *ret_err)
 {
     struct loop *loops[HUB_SHARDS_MAX];
@@ -327,8 +333,7 @@ static int server_open_hub(struct server *s, const struct settings *settings, st
                                       .rand = rand_system(),
                                       .settings = settings,
                                       .store_threaded = true,
-                                      /* There is a core for it. */
-                                      .makes_sessions = cpus_cores("") > s->n_loops,
+                                      .n_session_makers = server_session_makers(s),
                                       .store_company_us = STORE_COMPANY_US};
 
     for (unsigned i = 0; i < s->n_loops; i++) {

@@ -4,11 +4,11 @@
  *     loop:   a slot of its slab, a job of its port ─→ orders ─→ the maker's thread makes the keys
  *     loop:   the next request takes what has been made ←─ done ←─────────┘
  *
- * One maker a process, one port a loop. Both ways are lists that are pushed to with one
- * compare-and-swap; no lock is taken and nothing is allocated. The queue is bounded: a port has
- * BOX_PORT_JOBS jobs, and what would need another one is not ordered. Nobody waits for an order, so
- * the loop is not woken: it looks when it needs a session, and makes one itself where there is
- * none. Keys are only ever in slots of the slab, which is locked and wiped. */
+ * A maker serves one loop or several; each loop has one port. Both ways are lists that are pushed
+ * to with one compare-and-swap; no lock is taken and nothing is allocated. The queue is bounded: a
+ * port has BOX_PORT_JOBS jobs, and what would need another one is not ordered. Nobody waits for an
+ * order, so the loop is not woken: it looks when it needs a session, and makes one itself where
+ * there is none. Keys are only ever in slots of the slab, which is locked and wiped. */
 #ifndef DARKBLOOM_SEAL_MAKER_H
 #define DARKBLOOM_SEAL_MAKER_H
 
