@@ -49,6 +49,18 @@ static inline void list_remove(struct list_node *n)
     n->prev = n->next = NULL;
 }
 
+/* All of `from` go to the end of the other, in their order. */
+static inline void list_move_all(struct list_node *head, struct list_node *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = head->prev;
+    from->prev->next = head;
+    head->prev->next = from->next;
+    head->prev = from->prev;
+    list_init(from);
+}
+
 /* The struct that contains this node. */
 #define list_owner(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 

@@ -312,6 +312,7 @@ void coord_free(struct coord *c)
     box_port_free(c->session_port);
     box_slab_free(c->slab);
     accounts_free(c->accounts);
+    map_free(&c->lookups);
     free(c->checkpoints);
     free(c->sweep);
     ready_free(c->ready);

@@ -269,6 +269,43 @@ static void the_limit_is_that_of_all_loops_together(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_world_up, fake_world_down)
 
+/* An SDK that opens many connections, or a proxy before us: they are no strangers, and one look-up
+ * does for all. */
+static void many_who_come_at_once_with_one_key_ask_once(void **state)
+{
+    enum { MANY = 30 };
+    struct fake_world *w = strict_world(1);
+    struct fake_consumer *c[MANY];
+
+    *state = w;
+    fake_world_slow_store(w, STORE_MS * 1000);
+    for (size_t i = 0; i < MANY; i++)
+        c[i] = fake_consumer_ask(w, &(struct fake_ask){.target = "GET /v1/models", .body = ""});
+    for (size_t i = 0; i < MANY; i += 3)
+        fake_consumer_leave(c[i]);
+    fake_world_advance_ms(w, 2 * STORE_MS);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(fake_consumer_status(c[i]), i % 3 == 0 ? 0 : 200);
+    assert_int_equal(counted(w, METRIC_STRANGER_REFUSED), 0);
+    fake_world_down(state);
+}
+
+/* The same with a key that nobody has: it is one look-up, and each of them is told. */
+static void many_who_come_at_once_with_an_unknown_key_are_all_refused(void **state)
+{
+    enum { MANY = 20 };
+    struct fake_world *w = *state;
+    struct fake_consumer *c[MANY];
+
+    fake_world_slow_store(w, STORE_MS * 1000);
+    for (size_t i = 0; i < MANY; i++)
+        c[i] = fake_consumer_ask(w, &unknown);
+    fake_world_advance_ms(w, 2 * STORE_MS);
+    for (size_t i = 0; i < MANY; i++)
+        assert_says(c[i], 401, "\"code\":\"invalid_api_key\"");
+    assert_int_equal(counted(w, METRIC_STRANGER_LOOKED_UP), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +316,8 @@ int main(void)
         TEST(a_coordinator_that_stops_meanwhile_takes_no_body),
         TEST(a_coordinator_that_ends_meanwhile_forgets_who_waits),
         TEST(a_key_that_was_unknown_a_moment_ago_asks_no_store),
+        cmocka_unit_test(many_who_come_at_once_with_one_key_ask_once),
+        TEST(many_who_come_at_once_with_an_unknown_key_are_all_refused),
         cmocka_unit_test(beyond_its_limit_an_address_is_429_without_a_look_up),
         cmocka_unit_test(strangers_at_its_address_do_not_harm_a_known_key),
         cmocka_unit_test(keys_that_turn_out_to_be_known_do_not_count),

@@ -23,12 +23,15 @@ static void identify_count(const struct identify *q, enum metrics_STRANGER how)
     metrics_add(q->coord->metrics, M_STRANGERS, how, 0, 1);
 }
 
-static void lookup_done(struct store_op *op)
+static struct str identify_hash(const struct identify *q)
 {
-    struct identify *q = list_owner(op, struct identify, lookup.op);
+    return (struct str){(const char *)q->lookup.hash, sizeof q->lookup.hash};
+}
 
-    q->pending = false;
-    q->rc = op->rc;
+/* What the store said is remembered, once for all who asked. */
+static void identify_learn(struct identify *q)
+{
+    q->rc = q->lookup.op.rc;
     if (q->rc == ERR_NOT_FOUND) {
         accounts_learn_unknown(q->coord->accounts, q->lookup.hash);
         identify_count(q, METRIC_STRANGER_LOOKED_UP);
@@ -40,7 +43,38 @@ static void lookup_done(struct store_op *op)
                                     q->lookup.balance_micro_usd, &q->lookup.settings);
         q->rc = q->account ? 0 : ERR_NOMEM;
     }
+}
+
+static void identify_answer(struct identify *q, int rc, struct account *account)
+{
+    q->pending = false;
+    q->rc = rc;
+    q->account = account;
     q->done(q);
+}
+
+/* In the order in which they came; each may be freed by its `done`. */
+static void lookup_done(struct store_op *op)
+{
+    struct identify *q = list_owner(op, struct identify, lookup.op);
+    struct list_node others;
+    struct account *account;
+    int rc;
+
+    if (map_get(&q->coord->lookups, identify_hash(q)) == q)
+        map_remove(&q->coord->lookups, identify_hash(q));
+    identify_learn(q);
+    list_init(&others);
+    list_move_all(&others, &q->others);
+    rc = q->rc;
+    account = q->account;
+    identify_answer(q, rc, account);
+    while (!list_empty(&others)) {
+        struct identify *other = list_owner(others.next, struct identify, link);
+
+        list_remove(&other->link);
+        identify_answer(other, rc, account);
+    }
 }
 
 int identify_recall(struct identify *q, struct coord *c, const struct http_request *req)
@@ -63,14 +97,37 @@ int identify_recall(struct identify *q, struct coord *c, const struct http_reque
     return q->rc = ERR_NOT_FOUND;
 }
 
+/* Many connections that open at once with one key are one question to the store. */
+static bool identify_join(struct identify *q)
+{
+    struct identify *first = map_get(&q->coord->lookups, identify_hash(q));
+
+    if (!first)
+        return false;
+    list_push_back(&first->others, &q->link);
+    q->pending = true;
+    return true;
+}
+
+static void identify_ask(struct identify *q)
+{
+    uint8_t hash[KEY_HASH_BYTES];
+
+    memcpy(hash, q->lookup.hash, sizeof hash);
+    key_lookup_op_init(&q->lookup, hash, lookup_done);
+    list_init(&q->others);
+    (void)map_put(&q->coord->lookups, identify_hash(q), q); /* without memory nobody joins */
+    q->pending = true;
+    coord_submit(q->coord, &q->lookup.op);
+}
+
 int identify_start(struct identify *q, struct coord *c, const struct http_exchange *x,
                    void (*done)(struct identify *q))
 {
-    uint8_t hash[KEY_HASH_BYTES];
     int rc = identify_recall(q, c, http_request_of(x));
 
     q->done = done;
-    if (rc != ERR_AGAIN)
+    if (rc != ERR_AGAIN || identify_join(q))
         return rc;
     (void)snprintf(q->peer, sizeof q->peer, "%s", http_peer(x));
     rc = strangers_take(c->hub->strangers, q->peer, clock_mono_us(&c->clock), &q->retry_after_s);
@@ -78,10 +135,7 @@ int identify_start(struct identify *q, struct coord *c, const struct http_exchan
         identify_count(q, METRIC_STRANGER_REFUSED);
         return q->rc = rc;
     }
-    memcpy(hash, q->lookup.hash, sizeof hash);
-    key_lookup_op_init(&q->lookup, hash, lookup_done);
-    q->pending = true;
-    coord_submit(c, &q->lookup.op);
+    identify_ask(q);
     return ERR_AGAIN;
 }
 

@@ -21,12 +21,15 @@ struct identify {
     int retry_after_s;       /* of ERR_BUSY */
     struct account *account; /* when rc is 0 */
     char peer[IDENTIFY_PEER_BYTES];
+    struct list_node others; /* of the one that asks the store: who waits for its answer */
+    struct list_node link;   /* among these */
 };
 
 /* From memory alone. 0: known; ERR_AGAIN: the store must say; otherwise refused: identify_error. */
 int identify_recall(struct identify *q, struct coord *c, const struct http_request *req);
 
-/* From memory or from the store, which an address may ask so often (admit/strangers.h). 0: known
+/* From memory or from the store, which an address may ask so often (admit/strangers.h); who comes
+ * with a key that the store is being asked for waits for that answer and asks nothing. 0: known
  * now; ERR_AGAIN: `done` will be called later; otherwise refused: identify_error. */
 int identify_start(struct identify *q, struct coord *c, const struct http_exchange *x,
                    void (*done)(struct identify *q));

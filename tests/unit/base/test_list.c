@@ -82,12 +82,32 @@ static void removing_what_is_on_no_list_does_nothing(void **state)
     assert_values(&head, NULL, 0);
 }
 
+static void all_items_of_a_list_go_to_the_end_of_another(void **state)
+{
+    (void)state;
+    for (size_t there = 0; there < 3; there++) {
+        struct item items[4] = {{.value = 1}, {.value = 2}, {.value = 3}, {.value = 4}};
+        struct list_node head, from;
+
+        list_init(&head);
+        list_init(&from);
+        for (size_t i = 0; i < 4; i++)
+            list_push_back(i < there ? &head : &from, &items[i].link);
+        list_move_all(&head, &from);
+        assert_values(&head, (int[]){1, 2, 3, 4}, 4);
+        assert_values(&from, NULL, 0);
+        list_move_all(&head, &from);
+        assert_values(&head, (int[]){1, 2, 3, 4}, 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_stand_in_the_order_in_which_they_were_pushed),
         cmocka_unit_test(an_item_can_be_removed_from_either_end_and_the_middle),
         cmocka_unit_test(removing_what_is_on_no_list_does_nothing),
+        cmocka_unit_test(all_items_of_a_list_go_to_the_end_of_another),
     };
 
     return cmocka_run_group_tests_name("list", tests, NULL, NULL);
