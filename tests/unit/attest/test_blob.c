@@ -297,6 +297,32 @@ static void what_somebody_else_signed_is_refused(void **state)
     fake_key_free(stranger);
 }
 
+/* FR-17: what was signed are bytes, whatever library wrote them: names in any order and case,
+ * white space, unknown members. Nothing is sorted or written anew before it is verified. */
+static void signed_bytes_are_verified_as_they_came(void **state)
+{
+    static const char *const forms[] = {"{" BASE ",\"Zeta\":1,\"alpha\":2,\"Alpha\":3}",
+                                        "{\"zz\":[1, 2],  " BASE "}", "{ " BASE "\n}",
+                                        "{\"\\u0061a\":\"\\u00e9\"," BASE "}"};
+    struct fake_key *k = fake_key_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct attest_blob b;
+        struct arena region;
+        enum trust_reason reason;
+        struct buf raw;
+        int rc;
+
+        rc = verify(sign(&raw, k, forms[i]), X25519, ATTEST_LINUX, &b, &region, &reason);
+        if (rc != 0)
+            fail_msg("%s: %d %s", forms[i], rc, trust_reason_code(reason));
+        arena_free(&region);
+        buf_free(&raw);
+    }
+    fake_key_free(k);
+}
+
 /* Anybody may register: a blob must not cost more than reading it. */
 static void an_attestation_of_a_million_claims_is_refused_at_once(void **state)
 {
@@ -373,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_signature_of_its_own_does_not_make_a_claim_acceptable),
         cmocka_unit_test(the_wrapping_is_as_strict_as_what_it_wraps),
         cmocka_unit_test(what_somebody_else_signed_is_refused),
+        cmocka_unit_test(signed_bytes_are_verified_as_they_came),
         cmocka_unit_test(an_attestation_of_a_million_claims_is_refused_at_once),
         cmocka_unit_test(an_attestation_of_a_megabyte_is_refused_at_once),
         cmocka_unit_test(a_backend_tells_the_platform),
