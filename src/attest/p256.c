@@ -10,7 +10,7 @@
 enum { SIGNATURE_MAX_BYTES = 128 };
 
 /* The key as OpenSSL's object; NULL when it is no point on the curve. */
-static EVP_PKEY *load_key(const uint8_t *key)
+static EVP_PKEY *p256_load_key(const uint8_t *key)
 {
     char group[] = "prime256v1";
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
@@ -40,7 +40,7 @@ int attest_p256_parse(struct str b64, uint8_t ret_key[static P256_PUBLIC_MAX_BYT
     }
     if (n != P256_PUBLIC_MAX_BYTES || raw[0] != 4)
         return ERR_PARSE;
-    pkey = load_key(raw);
+    pkey = p256_load_key(raw);
     if (!pkey)
         return ERR_PARSE;
     EVP_PKEY_free(pkey);
@@ -59,7 +59,7 @@ int attest_p256_verify(const uint8_t key[static P256_PUBLIC_MAX_BYTES], struct s
 
     if (signature_b64.n == 0 || b64_decode(signature_b64, signature, sizeof signature, &n) < 0)
         return ERR_PARSE;
-    pkey = load_key(key);
+    pkey = p256_load_key(key);
     ctx = EVP_MD_CTX_new();
     if (pkey && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) == 1)
         ok = EVP_DigestVerify(ctx, signature, n, (const unsigned char *)message.p, message.n);

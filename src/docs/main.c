@@ -10,7 +10,7 @@
 
 enum { PAGE_MAX_BYTES = 1 << 20, PATH_BYTES = 4096 };
 
-static int write_page(const char *dir, const struct docs_page *d)
+static int main_write_page(const char *dir, const struct docs_page *d)
 {
     struct page p = {0};
     char path[PATH_BYTES];
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (const struct docs_page *d = docs_pages; d->file; d++) {
-        if (write_page(argv[1], d) < 0)
+        if (main_write_page(argv[1], d) < 0)
             return 1;
     }
     return 0;

@@ -25,7 +25,7 @@ struct objects {
     size_t n;
 };
 
-static void note(struct objects *o, const struct shape *shape)
+static void protocol_note(struct objects *o, const struct shape *shape)
 {
     for (size_t i = 0; i < o->n; i++) {
         if (o->shapes[i] == shape)
@@ -48,7 +48,7 @@ static const char *const type_words[] = {
     [SHAPE_OBJS] = "array of objects",
 };
 
-static const char *presence(const struct shape_field *f)
+static const char *protocol_presence(const struct shape_field *f)
 {
     return f->flags & SHAPE_REQUIRED     ? "required"
            : f->flags & SHAPE_OMIT_EMPTY ? "optional"
@@ -56,16 +56,16 @@ static const char *presence(const struct shape_field *f)
                                          : "always written; absent means empty or zero";
 }
 
-static void fields(struct page *p, const struct shape *shape, struct objects *o)
+static void protocol_fields(struct page *p, const struct shape *shape, struct objects *o)
 {
     page_add(p, "| field | type | presence |\n|---|---|---|\n");
     for (const struct shape_field *f = shape->fields; f->name; f++) {
         page_add(p, "| `%s` | %s", f->name, type_words[f->type]);
         if (f->sub) {
             page_add(p, ": [%s](#%s)", f->sub()->name, f->sub()->name);
-            note(o, f->sub());
+            protocol_note(o, f->sub());
         }
-        page_add(p, " | %s |\n", presence(f));
+        page_add(p, " | %s |\n", protocol_presence(f));
     }
     page_add(p, "\n");
 }
@@ -81,11 +81,11 @@ void docs_protocol(struct page *p)
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         page_add(p, "## `%s`\n\nFrom the %s: %s.\n\n", msg_type_name(messages[i].type),
                  messages[i].from, messages[i].help);
-        fields(p, msg_shape(messages[i].type), &o);
+        protocol_fields(p, msg_shape(messages[i].type), &o);
     }
     page_add(p, "# Objects\n\n");
     for (size_t i = 0; i < o.n; i++) { /* grows meanwhile */
         page_add(p, "## %s\n\n", o.shapes[i]->name);
-        fields(p, o.shapes[i], &o);
+        protocol_fields(p, o.shapes[i], &o);
     }
 }

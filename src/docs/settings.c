@@ -4,7 +4,7 @@
 #include "docs/docs.h"
 #include "provider/settings.h"
 
-static void value(struct page *p, const struct cfg_key *k)
+static void settings_value(struct page *p, const struct cfg_key *k)
 {
     switch (k->type) {
     case CFG_STR:
@@ -29,46 +29,46 @@ static void value(struct page *p, const struct cfg_key *k)
     }
 }
 
-static void code(struct page *p, const char *text, const char *after)
+static void settings_code(struct page *p, const char *text, const char *after)
 {
     if (text && text[0])
         page_add(p, "`%s`%s", text, after);
 }
 
-static void row(struct page *p, const struct cfg_key *k)
+static void settings_row(struct page *p, const struct cfg_key *k)
 {
     page_add(p, "| `%s` | ", k->key);
-    code(p, k->flag, "");
+    settings_code(p, k->flag, "");
     page_add(p, " | ");
-    code(p, k->env, k->env_old ? ", " : "");
-    code(p, k->env_old, "");
+    settings_code(p, k->env, k->env_old ? ", " : "");
+    settings_code(p, k->env_old, "");
     page_add(p, " | ");
-    value(p, k);
+    settings_value(p, k);
     page_add(p, " | ");
-    code(p, k->deflt, "");
+    settings_code(p, k->deflt, "");
     page_add(p, " | %s%s |\n", k->help,
              k->flags & CFG_IGNORED      ? " (no effect)"
              : k->flags & CFG_RELOADABLE ? " (SIGHUP)"
                                          : "");
 }
 
-static void rows(struct page *p, const struct cfg_key *keys)
+static void settings_rows(struct page *p, const struct cfg_key *keys)
 {
     page_add(p, "| setting | flag | environment | value | default | meaning |\n"
                 "|---|---|---|---|---|---|\n");
     for (; keys->key; keys++)
-        row(p, keys);
+        settings_row(p, keys);
     page_add(p, "\n");
 }
 
-static void program(struct page *p, const struct cfg_table *t)
+static void settings_program(struct page *p, const struct cfg_table *t)
 {
     page_add(p, "# %s\n\n", t->program);
-    rows(p, t->keys);
+    settings_rows(p, t->keys);
     for (const struct cfg_array *a = t->arrays; a && a->name; a++) {
         page_add(p, "## `[[%s]]`, any number of%s\n\n", a->name,
                  a->flags & CFG_RELOADABLE ? " (SIGHUP)" : "");
-        rows(p, a->rows);
+        settings_rows(p, a->rows);
     }
 }
 
@@ -78,6 +78,6 @@ void docs_settings(struct page *p)
         p,
         "Later wins: default, TOML file (`--config`), environment, flag. Those marked (SIGHUP) are "
         "read again on that signal, all at once or none; the others take a restart.\n\n");
-    program(p, &settings_table);
-    program(p, &provider_settings_table);
+    settings_program(p, &settings_table);
+    settings_program(p, &provider_settings_table);
 }

@@ -63,7 +63,7 @@ void docs_errors(struct page *p)
 }
 
 /* Tables spell them in capitals, log lines do not. */
-static void event_name(struct page *p, const char *name)
+static void tables_event_name(struct page *p, const char *name)
 {
     for (; *name; name++)
         page_add(p, "%c", *name >= 'A' && *name <= 'Z' ? *name + ('a' - 'A') : *name);
@@ -76,7 +76,7 @@ void docs_events(struct page *p)
                 "`log_suppressed` says how many.\n\n| event | at most | means |\n|---|---|---|\n");
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         page_add(p, "| `");
-        event_name(p, events[i].name);
+        tables_event_name(p, events[i].name);
         page_add(p, "` | ");
         if (events[i].per_s)
             page_add(p, "%d/s, %d at once", events[i].per_s, events[i].burst);

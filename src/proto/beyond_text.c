@@ -25,7 +25,7 @@ static const struct {
 };
 
 /* Whether `json` is `compact` but for white space. The compact texts have none inside strings. */
-static bool is_json(struct str json, const char *compact)
+static bool beyond_text_is_json(struct str json, const char *compact)
 {
     for (size_t i = 0; i < json.n; i++) {
         if (strchr(" \t\r\n", json.p[i]))
@@ -37,20 +37,20 @@ static bool is_json(struct str json, const char *compact)
     return !*compact;
 }
 
-static bool is_neutral(struct str value, const char *const *neutral)
+static bool beyond_text_is_neutral(struct str value, const char *const *neutral)
 {
     for (int i = 0; i < NEUTRAL_MAX && neutral[i]; i++) {
-        if (is_json(value, neutral[i]))
+        if (beyond_text_is_json(value, neutral[i]))
             return true;
     }
-    return is_json(value, "null");
+    return beyond_text_is_json(value, "null");
 }
 
 const char *beyond_text_field(struct str name, struct str value)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         if (str_is(name, fields[i].field))
-            return is_neutral(value, fields[i].neutral) ? NULL : fields[i].field;
+            return beyond_text_is_neutral(value, fields[i].neutral) ? NULL : fields[i].field;
     }
     return NULL;
 }

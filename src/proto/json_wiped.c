@@ -12,7 +12,7 @@ struct block {
     _Alignas(max_align_t) char bytes[];
 };
 
-static struct block *block_of(void *p)
+static struct block *json_wiped_block_of(void *p)
 {
     return (struct block *)(void *)((char *)p - offsetof(struct block, bytes));
 }
@@ -30,7 +30,7 @@ static void *wiped_malloc(void *ctx, size_t n)
 
 static void wiped_free(void *ctx, void *p)
 {
-    struct block *b = p ? block_of(p) : NULL;
+    struct block *b = p ? json_wiped_block_of(p) : NULL;
 
     (void)ctx;
     if (b)

@@ -81,7 +81,7 @@ const struct shape *msg_shape(enum msg_type type)
     return messages[type].shape();
 }
 
-static enum msg_type type_of(struct str name)
+static enum msg_type provider_msg_type_of(struct str name)
 {
     for (int i = MSG_UNKNOWN + 1; i < MSG_COUNT; i++) {
         if (str_is(name, messages[i].name))
@@ -108,7 +108,7 @@ int provider_msg_decode(struct proto_scratch *scratch, struct str frame,
     rc = shape_open_str(scratch, "type", &m.type_name, ret_err);
     if (rc < 0)
         return rc;
-    m.type = type_of(m.type_name);
+    m.type = provider_msg_type_of(m.type_name);
     if (m.type != MSG_UNKNOWN)
         rc = shape_decode_open(scratch, messages[m.type].shape(), frame,
                                (char *)&m + messages[m.type].offset, ret_err);

@@ -3,7 +3,7 @@
 
 /* --- writing: the constant parts are as the tables of provider_msg.def write them --- */
 
-static char *put(char *at, const char *p, size_t n)
+static char *sealed_msg_put(char *at, const char *p, size_t n)
 {
     memcpy(at, p, n);
     return at + n;
@@ -23,14 +23,14 @@ size_t msg_request_size(struct str request_id, struct str public_key, size_t cip
 char *msg_request_write(struct str request_id, struct str public_key, size_t ciphertext_n,
                         char *ret_text)
 {
-    char *at = put(ret_text, request_a, sizeof request_a - 1);
+    char *at = sealed_msg_put(ret_text, request_a, sizeof request_a - 1);
     char *ciphertext;
 
-    at = put(at, request_id.p, request_id.n);
-    at = put(at, request_b, sizeof request_b - 1);
-    at = put(at, public_key.p, public_key.n);
-    ciphertext = put(at, request_c, sizeof request_c - 1);
-    put(ciphertext + ciphertext_n, request_d, sizeof request_d - 1);
+    at = sealed_msg_put(at, request_id.p, request_id.n);
+    at = sealed_msg_put(at, request_b, sizeof request_b - 1);
+    at = sealed_msg_put(at, public_key.p, public_key.n);
+    ciphertext = sealed_msg_put(at, request_c, sizeof request_c - 1);
+    sealed_msg_put(ciphertext + ciphertext_n, request_d, sizeof request_d - 1);
     return ciphertext;
 }
 
@@ -40,7 +40,7 @@ static const char chunk_c[] = "\",\"ciphertext\":\"";
 static const char chunk_d[] = "\"}";
 static const char chunk_e[] = ",\"tokens\":";
 
-static size_t digits(int64_t v)
+static size_t sealed_msg_digits(int64_t v)
 {
     size_t n = 1;
 
@@ -56,24 +56,24 @@ size_t msg_chunk_size(struct str request_id, struct str public_key, size_t ciphe
 {
     return sizeof chunk_a - 1 + request_id.n + sizeof chunk_b - 1 + public_key.n + sizeof chunk_c -
            1 + ciphertext_n + sizeof chunk_d - 1 +
-           (tokens >= 0 ? sizeof chunk_e - 1 + digits(tokens) : 0) + 1;
+           (tokens >= 0 ? sizeof chunk_e - 1 + sealed_msg_digits(tokens) : 0) + 1;
 }
 
 char *msg_chunk_write(struct str request_id, struct str public_key, size_t ciphertext_n,
                       int64_t tokens, char *ret_text)
 {
-    char *at = put(ret_text, chunk_a, sizeof chunk_a - 1);
+    char *at = sealed_msg_put(ret_text, chunk_a, sizeof chunk_a - 1);
     char *ciphertext;
 
-    at = put(at, request_id.p, request_id.n);
-    at = put(at, chunk_b, sizeof chunk_b - 1);
-    at = put(at, public_key.p, public_key.n);
-    ciphertext = put(at, chunk_c, sizeof chunk_c - 1);
-    at = put(ciphertext + ciphertext_n, chunk_d, sizeof chunk_d - 1);
+    at = sealed_msg_put(at, request_id.p, request_id.n);
+    at = sealed_msg_put(at, chunk_b, sizeof chunk_b - 1);
+    at = sealed_msg_put(at, public_key.p, public_key.n);
+    ciphertext = sealed_msg_put(at, chunk_c, sizeof chunk_c - 1);
+    at = sealed_msg_put(ciphertext + ciphertext_n, chunk_d, sizeof chunk_d - 1);
     if (tokens >= 0) {
-        size_t n = digits(tokens);
+        size_t n = sealed_msg_digits(tokens);
 
-        at = put(at, chunk_e, sizeof chunk_e - 1);
+        at = sealed_msg_put(at, chunk_e, sizeof chunk_e - 1);
         for (size_t i = n; i > 0; i--) {
             at[i - 1] = (char)('0' + tokens % 10);
             tokens /= 10;
@@ -90,7 +90,7 @@ struct reader {
     const char *at, *end;
 };
 
-static bool skip(struct reader *r, const char *text, size_t n)
+static bool sealed_msg_skip(struct reader *r, const char *text, size_t n)
 {
     if ((size_t)(r->end - r->at) < n || memcmp(r->at, text, n) != 0)
         return false;
@@ -100,7 +100,7 @@ static bool skip(struct reader *r, const char *text, size_t n)
 
 /* No control character, which JSON forbids, and nothing beyond ASCII, which would have to be
  * checked. Eight at a time: taking 0x20 from a byte that is below it sets its top bit. */
-static bool is_printable(const char *p, size_t n)
+static bool sealed_msg_is_printable(const char *p, size_t n)
 {
     const uint64_t low = 0x2020202020202020ULL, top = 0x8080808080808080ULL;
     uint64_t word;
@@ -118,12 +118,12 @@ static bool is_printable(const char *p, size_t n)
 }
 
 /* The rest of a string up to its quote, which is not consumed; without any escape. */
-static bool take_string(struct reader *r, struct str *ret_text)
+static bool sealed_msg_take_string(struct reader *r, struct str *ret_text)
 {
     const char *quote = memchr(r->at, '"', (size_t)(r->end - r->at));
     size_t n = quote ? (size_t)(quote - r->at) : 0;
 
-    if (!quote || memchr(r->at, '\\', n) || !is_printable(r->at, n))
+    if (!quote || memchr(r->at, '\\', n) || !sealed_msg_is_printable(r->at, n))
         return false;
     *ret_text = (struct str){r->at, n};
     r->at = quote;
@@ -131,7 +131,7 @@ static bool take_string(struct reader *r, struct str *ret_text)
 }
 
 /* 0, or up to 18 digits that begin with another one. */
-static bool take_tokens(struct reader *r, int64_t *ret_tokens)
+static bool sealed_msg_take_tokens(struct reader *r, int64_t *ret_tokens)
 {
     enum { DIGITS_MAX = 18 };
     const char *start = r->at;
@@ -145,18 +145,18 @@ static bool take_tokens(struct reader *r, int64_t *ret_tokens)
     return true;
 }
 
-#define SKIP(r, text) skip(r, text, sizeof(text) - 1)
+#define SKIP(r, text) sealed_msg_skip(r, text, sizeof(text) - 1)
 
 bool msg_chunk_read(struct str frame, struct msg_inference_response_chunk *ret_chunk)
 {
     struct msg_inference_response_chunk m = {.has_encrypted_data = true, .tokens = PROTO_UNSET};
     struct reader r = {frame.p, frame.p + frame.n};
 
-    if (!SKIP(&r, chunk_a) || !take_string(&r, &m.request_id) || !SKIP(&r, chunk_b) ||
-        !take_string(&r, &m.encrypted_data.ephemeral_public_key) || !SKIP(&r, chunk_c) ||
-        !take_string(&r, &m.encrypted_data.ciphertext) || !SKIP(&r, chunk_d))
+    if (!SKIP(&r, chunk_a) || !sealed_msg_take_string(&r, &m.request_id) || !SKIP(&r, chunk_b) ||
+        !sealed_msg_take_string(&r, &m.encrypted_data.ephemeral_public_key) || !SKIP(&r, chunk_c) ||
+        !sealed_msg_take_string(&r, &m.encrypted_data.ciphertext) || !SKIP(&r, chunk_d))
         return false;
-    if (SKIP(&r, chunk_e) && !take_tokens(&r, &m.tokens))
+    if (SKIP(&r, chunk_e) && !sealed_msg_take_tokens(&r, &m.tokens))
         return false;
     if (!SKIP(&r, "}") || r.at != r.end)
         return false;

@@ -7,7 +7,7 @@
 /* --- strings --- */
 
 /* Bytes that stand for themselves between quotes. */
-static size_t plain_run(struct str s)
+static size_t encode_plain_run(struct str s)
 {
     size_t n = 0;
 
@@ -22,7 +22,7 @@ static size_t plain_run(struct str s)
 }
 
 /* Length of the UTF-8 sequence at the start, 0 when it is none. */
-static size_t utf8_run(struct str s)
+static size_t encode_utf8_run(struct str s)
 {
     for (size_t n = 2; n <= 4 && n <= s.n; n++) {
         if (str_is_utf8((struct str){s.p, n}))
@@ -31,7 +31,7 @@ static size_t utf8_run(struct str s)
     return 0;
 }
 
-static int append_escape(struct buf *out, unsigned char c)
+static int encode_append_escape(struct buf *out, unsigned char c)
 {
     static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
 
@@ -47,10 +47,10 @@ int json_append_str(struct buf *out, struct str s)
     int rc = buf_append_str(out, STR("\""));
 
     while (rc == 0 && s.n > 0) {
-        size_t n = plain_run(s);
+        size_t n = encode_plain_run(s);
 
         if (n == 0 && (unsigned char)s.p[0] >= 0x80) {
-            n = utf8_run(s);
+            n = encode_utf8_run(s);
             if (n == 0) {
                 rc = buf_append_str(out, STR("\xEF\xBF\xBD"));
                 s = (struct str){s.p + 1, s.n - 1};
@@ -60,7 +60,7 @@ int json_append_str(struct buf *out, struct str s)
         if (n > 0)
             rc = buf_append(out, s.p, n);
         else
-            rc = append_escape(out, (unsigned char)s.p[n++]);
+            rc = encode_append_escape(out, (unsigned char)s.p[n++]);
         s = (struct str){s.p + n, s.n - n};
     }
     return rc == 0 ? buf_append_str(out, STR("\"")) : rc;
@@ -68,7 +68,7 @@ int json_append_str(struct buf *out, struct str s)
 
 /* --- values --- */
 
-static int put_str(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_str(const struct shape_field *f, const char *at, struct buf *out)
 {
     struct str s = *(const struct str *)(const void *)at;
 
@@ -77,7 +77,7 @@ static int put_str(const struct shape_field *f, const char *at, struct buf *out)
     return json_append_str(out, s);
 }
 
-static int put_i64(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_i64(const struct shape_field *f, const char *at, struct buf *out)
 {
     int64_t v = *(const int64_t *)(const void *)at;
 
@@ -85,7 +85,7 @@ static int put_i64(const struct shape_field *f, const char *at, struct buf *out)
     return buf_printf(out, "%lld", (long long)(v == PROTO_UNSET ? 0 : v));
 }
 
-static int put_f64(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_f64(const struct shape_field *f, const char *at, struct buf *out)
 {
     double v = *(const double *)(const void *)at;
 
@@ -93,30 +93,30 @@ static int put_f64(const struct shape_field *f, const char *at, struct buf *out)
     return buf_printf(out, "%.15g", isfinite(v) ? v : 0);
 }
 
-static int put_flag(struct buf *out, bool v)
+static int encode_put_flag(struct buf *out, bool v)
 {
     return buf_append_str(out, v ? STR("true") : STR("false"));
 }
 
-static int put_bool(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_bool(const struct shape_field *f, const char *at, struct buf *out)
 {
     (void)f;
-    return put_flag(out, *(const bool *)at);
+    return encode_put_flag(out, *(const bool *)at);
 }
 
-static int put_tri(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_tri(const struct shape_field *f, const char *at, struct buf *out)
 {
     (void)f;
-    return put_flag(out, *(const int *)(const void *)at == PROTO_TRI_TRUE);
+    return encode_put_flag(out, *(const int *)(const void *)at == PROTO_TRI_TRUE);
 }
 
-static int put_raw(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_raw(const struct shape_field *f, const char *at, struct buf *out)
 {
     (void)f;
     return buf_append_str(out, *(const struct str *)(const void *)at);
 }
 
-static int put_strs(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_strs(const struct shape_field *f, const char *at, struct buf *out)
 {
     const struct proto_strs *list = (const struct proto_strs *)(const void *)at;
     int rc = buf_append_str(out, STR("["));
@@ -131,7 +131,7 @@ static int put_strs(const struct shape_field *f, const char *at, struct buf *out
     return rc == 0 ? buf_append_str(out, STR("]")) : rc;
 }
 
-static int by_key(const void *a, const void *b)
+static int encode_by_key(const void *a, const void *b)
 {
     struct str x = ((const struct proto_pair *)a)->key, y = ((const struct proto_pair *)b)->key;
     int c = memcmp(x.p, y.p, x.n < y.n ? x.n : y.n);
@@ -146,7 +146,7 @@ int json_append_map(struct buf *out, const struct proto_map *map)
 
     if (rc == 0 && map->n > 0) {
         memcpy(sorted, map->items, map->n * sizeof *sorted);
-        qsort(sorted, map->n, sizeof *sorted, by_key);
+        qsort(sorted, map->n, sizeof *sorted, encode_by_key);
     }
     for (size_t i = 0; rc == 0 && i < map->n; i++) {
         if (i > 0)
@@ -162,18 +162,18 @@ int json_append_map(struct buf *out, const struct proto_map *map)
     return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
-static int put_map(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_map(const struct shape_field *f, const char *at, struct buf *out)
 {
     (void)f;
     return json_append_map(out, (const struct proto_map *)(const void *)at);
 }
 
-static int put_obj(const struct shape_field *f, const char *at, struct buf *out)
+static int encode_put_obj(const struct shape_field *f, const char *at, struct buf *out)
 {
     return shape_encode(f->sub(), at, out);
 }
 
-static int put_objs(const struct shape_field *f, const char *base, struct buf *out)
+static int encode_put_objs(const struct shape_field *f, const char *base, struct buf *out)
 {
     const char *items = *(const char *const *)(const void *)(base + f->offset);
     size_t n = *(const size_t *)(const void *)(base + f->other_offset);
@@ -189,14 +189,14 @@ static int put_objs(const struct shape_field *f, const char *base, struct buf *o
 }
 
 static int (*const putters[])(const struct shape_field *f, const char *at, struct buf *out) = {
-    [SHAPE_STR] = put_str,   [SHAPE_I64] = put_i64, [SHAPE_F64] = put_f64,
-    [SHAPE_BOOL] = put_bool, [SHAPE_TRI] = put_tri, [SHAPE_RAW] = put_raw,
-    [SHAPE_STRS] = put_strs, [SHAPE_MAP] = put_map, [SHAPE_OBJ] = put_obj,
+    [SHAPE_STR] = encode_put_str,   [SHAPE_I64] = encode_put_i64, [SHAPE_F64] = encode_put_f64,
+    [SHAPE_BOOL] = encode_put_bool, [SHAPE_TRI] = encode_put_tri, [SHAPE_RAW] = encode_put_raw,
+    [SHAPE_STRS] = encode_put_strs, [SHAPE_MAP] = encode_put_map, [SHAPE_OBJ] = encode_put_obj,
 };
 
 /* --- objects --- */
 
-static bool is_absent(const struct shape_field *f, const char *base)
+static bool encode_is_absent(const struct shape_field *f, const char *base)
 {
     const void *at = base + f->offset;
 
@@ -230,12 +230,12 @@ int shape_encode_members(const struct shape *shape, const void *value, bool firs
     int rc = 0;
 
     for (const struct shape_field *f = shape->fields; rc == 0 && f->name; f++) {
-        if (f->flags & SHAPE_OMIT_EMPTY && is_absent(f, base))
+        if (f->flags & SHAPE_OMIT_EMPTY && encode_is_absent(f, base))
             continue;
         rc = buf_printf(out, "%s\"%s\":", first ? "" : ",", f->name);
         first = false;
         if (rc == 0)
-            rc = f->type == SHAPE_OBJS ? put_objs(f, base, out)
+            rc = f->type == SHAPE_OBJS ? encode_put_objs(f, base, out)
                                        : putters[f->type](f, base + f->offset, out);
     }
     return rc;

@@ -42,19 +42,19 @@ size_t box_sealed_len(size_t n)
 
 /* Guarded, locked memory (unlocked where the limit of locked memory is too small: it is wiped all
  * the same). Whoever comes here first initialises the library; it does so once. */
-static void *locked_array(size_t n, size_t size)
+static void *box_locked_array(size_t n, size_t size)
 {
     return sodium_init() < 0 ? NULL : sodium_allocarray(n, size);
 }
 
-static struct box_pair *pair_alloc(void)
+static struct box_pair *box_pair_alloc(void)
 {
-    return locked_array(1, sizeof(struct box_pair));
+    return box_locked_array(1, sizeof(struct box_pair));
 }
 
 int box_pair_new(struct box_pair **ret_pair)
 {
-    struct box_pair *p = pair_alloc();
+    struct box_pair *p = box_pair_alloc();
 
     if (!p)
         return ERR_NOMEM;
@@ -66,7 +66,7 @@ int box_pair_new(struct box_pair **ret_pair)
 
 int box_pair_from_secret(const uint8_t secret[static BOX_KEY_BYTES], struct box_pair **ret_pair)
 {
-    struct box_pair *p = pair_alloc();
+    struct box_pair *p = box_pair_alloc();
 
     if (!p)
         return ERR_NOMEM;
@@ -102,11 +102,11 @@ int box_public_parse(struct str b64, uint8_t ret_key[static BOX_KEY_BYTES])
 
 int box_slab_new(size_t slots, struct box_slab **ret_slab)
 {
-    struct box_slab *s = locked_array(1, sizeof *s);
+    struct box_slab *s = box_locked_array(1, sizeof *s);
 
     if (!s)
         return ERR_NOMEM;
-    *s = (struct box_slab){.sessions = locked_array(slots, sizeof(struct box_session))};
+    *s = (struct box_slab){.sessions = box_locked_array(slots, sizeof(struct box_session))};
     if (!s->sessions) {
         sodium_free(s);
         return ERR_NOMEM;
@@ -210,7 +210,7 @@ const char *box_session_public_b64(const struct box_session *s)
 
 /* --- envelopes --- */
 
-static void take_nonce(struct box_slab *slab, uint8_t ret_nonce[crypto_box_NONCEBYTES])
+static void box_take_nonce(struct box_slab *slab, uint8_t ret_nonce[crypto_box_NONCEBYTES])
 {
     if (slab->nonces_left == 0) {
         randombytes_buf(slab->nonces, sizeof slab->nonces);
@@ -231,7 +231,7 @@ int box_seal(struct box_session *s, struct str plain, char *ret_text)
 
     if (!sealed)
         return ERR_NOMEM;
-    take_nonce(s->slab, sealed);
+    box_take_nonce(s->slab, sealed);
     crypto_box_easy_afternm(sealed + crypto_box_NONCEBYTES,
                             (const unsigned char *)(plain.p ? plain.p : ""), plain.n, sealed,
                             s->shared);

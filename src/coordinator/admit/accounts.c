@@ -31,7 +31,7 @@ struct accounts {
     struct unknown_key unknown[ACCOUNTS_UNKNOWN_MAX];
 };
 
-static struct str hash_str(const uint8_t *hash)
+static struct str accounts_hash_str(const uint8_t *hash)
 {
     return (struct str){(const char *)hash, KEY_HASH_BYTES};
 }
@@ -47,7 +47,7 @@ struct accounts *accounts_new(const struct clock *clock, struct purses *purses)
     return as;
 }
 
-static void forget_keys(struct accounts *as)
+static void accounts_forget_keys(struct accounts *as)
 {
     size_t cursor = 0;
     struct known_key *k;
@@ -64,7 +64,7 @@ void accounts_free(struct accounts *as)
 
     if (!as)
         return;
-    forget_keys(as);
+    accounts_forget_keys(as);
     while ((a = map_next(&as->accounts, &cursor)))
         free(a);
     map_free(&as->accounts);
@@ -73,7 +73,7 @@ void accounts_free(struct accounts *as)
 
 struct account *accounts_by_key(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES])
 {
-    const struct known_key *k = map_get(&as->keys, hash_str(hash));
+    const struct known_key *k = map_get(&as->keys, accounts_hash_str(hash));
 
     return k ? k->account : NULL;
 }
@@ -108,21 +108,21 @@ struct account *accounts_learn(struct accounts *as, const uint8_t hash[static KE
         return NULL;
     account_balance_is(a, balance_micro_usd);
     a->settings = *settings;
-    if (map_get(&as->keys, hash_str(hash)))
+    if (map_get(&as->keys, accounts_hash_str(hash)))
         return a;
     if (as->keys.used >= KEYS_MAX)
-        forget_keys(as);
+        accounts_forget_keys(as);
     k = calloc(1, sizeof *k);
     if (!k)
         return a; /* asked for again next time */
     memcpy(k->hash, hash, sizeof k->hash);
     k->account = a;
-    if (map_put(&as->keys, hash_str(k->hash), k) < 0)
+    if (map_put(&as->keys, accounts_hash_str(k->hash), k) < 0)
         free(k);
     return a;
 }
 
-static size_t unknown_set(const uint8_t *hash)
+static size_t accounts_unknown_set(const uint8_t *hash)
 {
     uint32_t h;
 
@@ -132,7 +132,7 @@ static size_t unknown_set(const uint8_t *hash)
 
 void accounts_learn_unknown(struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES])
 {
-    struct unknown_key *set = &as->unknown[unknown_set(hash)], *oldest = set;
+    struct unknown_key *set = &as->unknown[accounts_unknown_set(hash)], *oldest = set;
 
     for (size_t i = 1; i < UNKNOWN_WAYS; i++) {
         if (set[i].until_us < oldest->until_us)
@@ -144,7 +144,7 @@ void accounts_learn_unknown(struct accounts *as, const uint8_t hash[static KEY_H
 
 bool accounts_is_unknown(const struct accounts *as, const uint8_t hash[static KEY_HASH_BYTES])
 {
-    const struct unknown_key *set = &as->unknown[unknown_set(hash)];
+    const struct unknown_key *set = &as->unknown[accounts_unknown_set(hash)];
     bool found = false;
 
     for (size_t i = 0; i < UNKNOWN_WAYS && !found; i++)
@@ -158,7 +158,7 @@ void accounts_forget(struct accounts *as)
     size_t cursor = 0;
     struct account *a;
 
-    forget_keys(as);
+    accounts_forget_keys(as);
     memset(as->unknown, 0, sizeof as->unknown);
     while ((a = map_next(&as->accounts, &cursor)))
         purse_forget_balance(a->purse);

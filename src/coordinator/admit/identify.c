@@ -8,7 +8,7 @@
 #include "coordinator/metrics.h"
 
 /* The token of "Authorization: Bearer <token>" (RFC 6750 §2.1, scheme in any case). */
-static struct str bearer_token(struct str authorization)
+static struct str identify_bearer_token(struct str authorization)
 {
     const struct str scheme = STR("Bearer ");
     struct str v = str_trim(authorization);
@@ -54,7 +54,7 @@ static void identify_answer(struct identify *q, int rc, struct account *account)
 }
 
 /* In the order in which they came; each may be freed by its `done`. */
-static void lookup_done(struct store_op *op)
+static void identify_lookup_done(struct store_op *op)
 {
     struct identify *q = list_owner(op, struct identify, lookup.op);
     struct list_node others;
@@ -84,7 +84,7 @@ int identify_recall(struct identify *q, struct coord *c, const struct http_reque
     *q = (struct identify){.coord = c};
     if (http_header_once(req, "Authorization", &authorization) < 0)
         return q->rc = ERR_EXISTS;
-    token = bearer_token(authorization);
+    token = identify_bearer_token(authorization);
     if (token.n == 0)
         return q->rc = ERR_MISSING;
     key_hash(token, q->lookup.hash);
@@ -114,7 +114,7 @@ static void identify_ask(struct identify *q)
     uint8_t hash[KEY_HASH_BYTES];
 
     memcpy(hash, q->lookup.hash, sizeof hash);
-    key_lookup_op_init(&q->lookup, hash, lookup_done);
+    key_lookup_op_init(&q->lookup, hash, identify_lookup_done);
     list_init(&q->others);
     (void)map_put(&q->coord->lookups, identify_hash(q), q); /* without memory nobody joins */
     q->pending = true;

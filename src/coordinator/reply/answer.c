@@ -10,7 +10,7 @@
 enum { ERROR_MAX_BYTES = 4096, UNAVAILABLE_RETRY_AFTER_S = 1, NUMBER_BYTES = 24 };
 
 /* Printable ASCII only: it is echoed in a header and stands in logs. */
-static bool usable(struct str given)
+static bool answer_usable(struct str given)
 {
     bool ok = given.n > 0 && given.n <= ANSWER_TRACE_ID_MAX_BYTES;
 
@@ -22,13 +22,14 @@ static bool usable(struct str given)
 void answer_trace_id(struct str given, const char *otherwise,
                      char ret_id[static ANSWER_TRACE_ID_MAX_BYTES + 1])
 {
-    struct str id = usable(given) ? given : str_from(otherwise);
+    struct str id = answer_usable(given) ? given : str_from(otherwise);
 
     snprintf(ret_id, ANSWER_TRACE_ID_MAX_BYTES + 1, "%.*s", STR_ARG(id));
 }
 
-static void respond(struct coord *c, struct http_exchange *x, const char *trace_id, int status,
-                    const struct http_header *more, size_t n_more, struct str body)
+static void answer_respond(struct coord *c, struct http_exchange *x, const char *trace_id,
+                           int status, const struct http_header *more, size_t n_more,
+                           struct str body)
 {
     struct http_header headers[REPLY_MAX_HEADERS + ANSWER_MAX_MORE];
     char fresh[RAND_UUID_BYTES], taken[ANSWER_TRACE_ID_MAX_BYTES + 1];
@@ -47,13 +48,14 @@ static void respond(struct coord *c, struct http_exchange *x, const char *trace_
 
 void answer_json(struct coord *c, struct http_exchange *x, int status, struct str body)
 {
-    respond(c, x, NULL, status, NULL, 0, body);
+    answer_respond(c, x, NULL, status, NULL, 0, body);
 }
 
 /* When to come again, where the error says so: all that is unavailable now will be again. */
-static size_t retry_headers(const struct coord *c, const struct api_error *e,
-                            char ret_after[static NUMBER_BYTES],
-                            char ret_reset[static NUMBER_BYTES], struct http_header *ret_headers)
+static size_t answer_retry_headers(const struct coord *c, const struct api_error *e,
+                                   char ret_after[static NUMBER_BYTES],
+                                   char ret_reset[static NUMBER_BYTES],
+                                   struct http_header *ret_headers)
 {
     int after_s = e->retry_after_s > 0                   ? e->retry_after_s
                   : e->status == 503 || e->status == 429 ? UNAVAILABLE_RETRY_AFTER_S
@@ -74,14 +76,14 @@ void answer_error(struct coord *c, struct http_exchange *x, const char *trace_id
 {
     struct http_header headers[ANSWER_MAX_MORE];
     char after[NUMBER_BYTES], reset[NUMBER_BYTES];
-    size_t n = retry_headers(c, e, after, reset, headers);
+    size_t n = answer_retry_headers(c, e, after, reset, headers);
     struct buf body;
 
     if (more.name.n > 0)
         headers[n++] = more;
     buf_init(&body, ERROR_MAX_BYTES);
     (void)api_error_write(e, &body);
-    respond(c, x, trace_id, e->status, headers, n, buf_view(&body));
+    answer_respond(c, x, trace_id, e->status, headers, n, buf_view(&body));
     buf_free(&body);
 }
 
@@ -102,8 +104,8 @@ static const struct {
                   {408, API_TIMEOUT_READ}, {413, API_BODY_TOO_LARGE}, {431, API_HEAD_TOO_LARGE},
                   {503, API_OVERLOADED}};
 
-static void rejection_of(const struct coord *c, int status, const char *why,
-                         struct api_error *ret_error)
+static void answer_rejection_of(const struct coord *c, int status, const char *why,
+                                struct api_error *ret_error)
 {
     enum api_error_id id = API_BAD_REQUEST;
 
@@ -122,7 +124,7 @@ void answer_rejection(const struct coord *c, int status, const char *why, struct
 {
     struct api_error e = {0};
 
-    rejection_of(c, status, why, &e);
+    answer_rejection_of(c, status, why, &e);
     (void)api_error_write(&e, ret_body);
 }
 
@@ -134,11 +136,11 @@ size_t answer_rejection_headers(struct coord *c, int status, const struct http_r
     struct api_error e = {0};
     size_t n;
 
-    rejection_of(c, status, "", &e);
+    answer_rejection_of(c, status, "", &e);
     rand_uuid(&c->rand, fresh);
     answer_trace_id(given, fresh, c->rejected_id);
     n = reply_common_headers(c->settings, (struct str){0}, str_from(c->rejected_id), ret_headers);
-    n += retry_headers(c, &e, c->rejected_after, c->rejected_reset, ret_headers + n);
+    n += answer_retry_headers(c, &e, c->rejected_after, c->rejected_reset, ret_headers + n);
     c->rejection.id = API_OK;
     return n;
 }
