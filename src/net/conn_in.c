@@ -92,6 +92,8 @@ static void conn_receive(struct conn *c)
     n = conn_recv(c, room);
     if (n == ERR_AGAIN)
         return;
+    if (n > 0 && !c->config.urgent)
+        loop_turn_charge(c->loop, (size_t)n);
     if (n <= 0)
         conn_ended(c);
     else if (conn_take_scratch(c, (size_t)n) && c->state == CONN_OPEN)

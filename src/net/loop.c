@@ -216,6 +216,13 @@ bool loop_turn_take(struct loop *l)
     return true;
 }
 
+void loop_turn_charge(struct loop *l, size_t bytes)
+{
+    unsigned more = bytes > 0 ? (unsigned)((bytes - 1) / LOOP_TURN_BYTES) : 0;
+
+    l->turn_share -= more < l->turn_share ? more : l->turn_share;
+}
+
 void loop_defer_remove(struct loop *l, struct loop_defer *d)
 {
     struct loop_queue *q = d->queue;

@@ -112,13 +112,16 @@ void loop_defer_add(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), 
 void loop_defer_late(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
 
 /* Work that anybody can cause: LOOP_TURN_SHARE pieces of it an iteration, so that those who wait
- * for something else wait for that much at most. A piece is one read or one request. */
-enum { LOOP_TURN_SHARE = 16 };
+ * for something else wait for that much at most. A piece is one request, or one read of up to
+ * LOOP_TURN_BYTES; a larger read counts as several. */
+enum { LOOP_TURN_SHARE = 16, LOOP_TURN_BYTES = 16 << 10 };
 /* Run in a later iteration, first in, first out, as its share allows. */
 void loop_defer_turn(struct loop *l, struct loop_defer *d, void (*cb)(void *ud), void *ud);
 /* Whether a piece may be done at once: there is some share left and nobody has waited longer. It is
  * then taken. */
 bool loop_turn_take(struct loop *l);
+/* The piece that was taken last turned out to be a read of `bytes`: take what more that counts. */
+void loop_turn_charge(struct loop *l, size_t bytes);
 void loop_defer_remove(struct loop *l, struct loop_defer *d);
 
 /* --- other threads and signals --- */

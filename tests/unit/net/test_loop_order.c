@@ -222,6 +222,25 @@ static void a_piece_of_work_is_done_at_once_where_nobody_waits_and_the_share_las
 
 /* Alone, with less than the millisecond that libuv counts in: a mutation of the rounding (findings
  * §4) slept for ever. */
+/* A hundred large reads in one iteration would be milliseconds of copying. */
+static void a_large_read_counts_as_several_pieces(void **state)
+{
+    struct world *w = *state;
+    int pieces = 0;
+
+    while (loop_turn_take(w->l)) {
+        pieces++;
+        loop_turn_charge(w->l, 4 * LOOP_TURN_BYTES);
+    }
+    assert_int_equal(pieces, LOOP_TURN_SHARE / 4);
+    one_iteration(w);
+    assert_true(loop_turn_take(w->l));
+    loop_turn_charge(w->l, LOOP_TURN_BYTES); /* what a piece may be */
+    for (int i = 1; i < LOOP_TURN_SHARE; i++)
+        assert_true(loop_turn_take(w->l));
+    assert_false(loop_turn_take(w->l));
+}
+
 static void a_timer_of_less_than_a_millisecond_fires(void **state)
 {
     struct world *w = *state;
@@ -390,6 +409,7 @@ static void a_signal_arrives_on_the_loops_thread(void **state)
         OVER(kind, a_stopped_loop_runs_again),                                              \
         OVER(kind, what_waits_its_turn_has_a_share_of_each_iteration_first_in_first_out),   \
         OVER(kind, a_piece_of_work_is_done_at_once_where_nobody_waits_and_the_share_lasts), \
+        OVER(kind, a_large_read_counts_as_several_pieces),                                  \
         OVER(kind, a_timer_of_less_than_a_millisecond_fires),                               \
         OVER(kind, a_timer_set_earlier_than_all_others_fires_in_time),                      \
         OVER(kind, what_another_thread_posts_before_a_wake_up_is_seen_after_it),            \
