@@ -17,16 +17,29 @@ struct sampling {
     uint64_t seed;
 };
 
+enum {
+    SAMPLER_BLOCK = 256, /* tokens whose weights have a sum of their own */
+    SAMPLER_BIN_BITS = 10,
+    SAMPLER_BINS = 1 << SAMPLER_BIN_BITS /* three rounds of them tell any two weights apart */
+};
+
 struct sampler_candidate {
     int32_t token;
-    float logit;
-    double p;
+    float weight; /* relative to the likeliest token's 1 */
 };
 
 /* Scratch that rows share: they are sampled one after another. */
 struct sampler_scratch {
-    struct sampler_candidate *candidates;
     int32_t vocab;
+    float *weights;                       /* of every token */
+    double *block_sums;                   /* of the weights of a block */
+    float *block_most;                    /* the blocks' largest logits */
+    struct sampler_candidate *candidates; /* in ascending order of tokens */
+    int32_t n;                            /* candidates */
+    struct sampler_bin {
+        double mass;
+        int32_t n;
+    } bins[SAMPLER_BINS];
 };
 int sampler_scratch_init(struct sampler_scratch *s, int32_t vocab);
 void sampler_scratch_free(struct sampler_scratch *s);
