@@ -11,4 +11,8 @@ enum { FILE_HASH_BYTES = 65 };
 int file_hash(const char *path, const char *what, char ret_hex[static FILE_HASH_BYTES],
               struct err *ret_err);
 
+/* The same of an open file, from its first byte; its offset stays. `path` is for errors. */
+int file_hash_fd(int fd, const char *path, const char *what, char ret_hex[static FILE_HASH_BYTES],
+                 struct err *ret_err);
+
 #endif

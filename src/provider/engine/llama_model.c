@@ -10,7 +10,8 @@
 
 #include "base/cpus.h"
 #include "provider/engine/chat_shim.h"
-#include "provider/file_hash.h"
+#include "provider/engine/gguf_types.h"
+#include "provider/engine/model_files.h"
 
 /* Structs are passed by value and change between releases: header and library must be one. */
 static const char expected_version[] = "0.5.0";
@@ -132,16 +133,25 @@ static int32_t gguf_longest_piece(const struct llama_vocab *vocab)
     return longest;
 }
 
-static int gguf_load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
+/* Through the open files: what was checked and hashed is what is mapped. */
+static int gguf_load_weights(struct gguf *m, const struct model_files *files, struct err *ret_err)
 {
-    struct llama_model_params params = llama_model_default_params();
-    struct llama_context_params cp;
+    const char *paths[GGUF_MAX_SHARDS];
 
+    for (size_t i = 0; i < files->n; i++)
+        paths[i] = files->files[i].fd_path;
     /* Repacked K-quants are not invariant; Q4_0 and Q8_0 are, but only the check at start tells. */
-    m->model = llama_model_load_from_file(config->path, params);
+    m->model = llama_model_load_from_splits(paths, files->n, llama_model_default_params());
     if (!m->model)
         return err_set(ret_err, ERR_CONFIG, "%.150s is no GGUF model that libllama can load",
-                       config->path);
+                       files->files[0].path);
+    return model_files_unchanged(files, ret_err);
+}
+
+static int gguf_load(struct gguf *m, const struct llama_model_config *config, struct err *ret_err)
+{
+    struct llama_context_params cp;
+
     cp = gguf_context_params(config, gguf_context_of(config, m->model));
     m->context = llama_init_from_model(m->model, cp);
     if (!m->context)
@@ -164,16 +174,32 @@ static int gguf_load(struct gguf *m, const struct llama_model_config *config, st
     return 0;
 }
 
-static void gguf_describe(struct gguf *m)
+static void gguf_describe(struct gguf *m, const struct gguf_facts *facts)
 {
-    char *last;
+    const char *quantization =
+        facts->file_type < 0 ? NULL : gguf_file_type_name((uint32_t)facts->file_type);
 
     llama_model_desc(m->model, m->info.description, sizeof m->info.description);
-    last = strrchr(m->info.description, ' ');
-    snprintf(m->info.quantization, sizeof m->info.quantization, "%.31s", last ? last + 1 : "");
-    if (m->info.quantization[0] == '-' || !last)
-        m->info.quantization[0] = 0;
+    snprintf(m->info.quantization, sizeof m->info.quantization, "%s",
+             quantization ? quantization : "");
     m->info.size_bytes = llama_model_size(m->model);
+}
+
+static int gguf_open_files(struct gguf *m, const struct llama_model_config *config,
+                           struct err *ret_err)
+{
+    struct model_files files;
+    int rc = model_files_open(config->path, &files, ret_err);
+
+    if (rc < 0)
+        return rc;
+    rc = model_files_hash(&files, m->info.weight_hash, ret_err);
+    if (rc == 0)
+        rc = gguf_load_weights(m, &files, ret_err);
+    if (rc == 0)
+        gguf_describe(m, &files.facts);
+    model_files_close(&files);
+    return rc;
 }
 
 int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, struct err *ret_err)
@@ -185,14 +211,13 @@ int gguf_open(const struct llama_model_config *config, struct gguf **ret_model, 
         return err_set(ret_err, ERR_NOMEM, "out of memory for the model");
     rc = gguf_check_library(config->backends, ret_err);
     if (rc == 0)
-        rc = file_hash(config->path, "the model", m->info.weight_hash, ret_err);
+        rc = gguf_open_files(m, config, ret_err);
     if (rc == 0)
         rc = gguf_load(m, config, ret_err);
     if (rc != 0) {
         gguf_close(m);
         return rc;
     }
-    gguf_describe(m);
     *ret_model = m;
     return 0;
 }
