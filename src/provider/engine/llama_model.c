@@ -156,8 +156,9 @@ static int gguf_load(struct gguf *m, const struct llama_model_config *config, st
     m->context = llama_init_from_model(m->model, cp);
     if (!m->context)
         return err_set(ret_err, ERR_CONFIG,
-                       "no memory for %d slots of %d tokens; lower model.slots or "
-                       "model.context_tokens",
+                       "libllama makes no context of %d slots with %d tokens each for this model: "
+                       "memory may be short (lower model.slots or model.context_tokens), or the "
+                       "model's attention has no such cache (model.numerics fast)",
                        config->slots, gguf_context_of(config, m->model));
     m->chat = chat_shim_new(m->model);
     if (!m->chat)
@@ -290,6 +291,23 @@ static bool gguf_is_end(void *ud, int32_t token)
     return llama_vocab_is_eog(((struct gguf *)ud)->vocab, token);
 }
 
+/* On a compute thread, between the nodes of the graph. */
+static bool gguf_is_given_up(void *ud)
+{
+    return atomic_load_explicit((const atomic_bool *)ud, memory_order_relaxed);
+}
+
+static void gguf_heed(void *ud, const atomic_bool *give_up)
+{
+    llama_set_abort_callback(((struct gguf *)ud)->context, gguf_is_given_up, (void *)give_up);
+}
+
+/* llama.h: 0 is success, 2 is a pass that the callback ended. */
+static int gguf_decode_rc(int32_t rc)
+{
+    return rc == 0 ? 0 : rc == 2 ? ERR_CANCELLED : ERR_MODEL;
+}
+
 static int gguf_decode(void *ud, const struct model_row *rows, int32_t n)
 {
     struct gguf *m = ud;
@@ -304,7 +322,7 @@ static int gguf_decode(void *ud, const struct model_row *rows, int32_t n)
         b->logits[i] = rows[i].want_logits;
     }
     b->n_tokens = n;
-    rc = llama_decode(m->context, *b) == 0 ? 0 : ERR_MODEL;
+    rc = gguf_decode_rc(llama_decode(m->context, *b));
     llama_synchronize(m->context);
     sodium_memzero(b->token, (size_t)n * sizeof *b->token); /* they are prompts */
     return rc;
@@ -336,6 +354,7 @@ const struct model_ops gguf_ops = {.limits = gguf_limits,
                                    .tokenize = gguf_tokenize,
                                    .piece = gguf_piece,
                                    .is_end = gguf_is_end,
+                                   .heed = gguf_heed,
                                    .decode = gguf_decode,
                                    .logits = gguf_logits,
                                    .forget = gguf_forget,

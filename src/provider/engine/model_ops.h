@@ -5,6 +5,8 @@
 #ifndef DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 #define DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -35,7 +37,10 @@ struct model_ops {
     size_t (*piece)(void *ud, int32_t token, char *ret_text, size_t cap);
     /* Whether this token ends an answer. */
     bool (*is_end)(void *ud, int32_t token);
-    /* One forward pass. 0 or ERR_MODEL. */
+    /* From now on a pass may end early, with ERR_CANCELLED, while *give_up is true; it is set by
+     * other threads and outlives the passes. What the pass left in the cache is to be forgotten. */
+    void (*heed)(void *ud, const atomic_bool *give_up);
+    /* One forward pass. 0, ERR_MODEL or ERR_CANCELLED. */
     int (*decode)(void *ud, const struct model_row *rows, int32_t n);
     /* Logits of row `row` of the last pass, which wanted them; may be changed in place. */
     float *(*logits)(void *ud, int32_t row);

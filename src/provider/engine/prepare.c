@@ -72,22 +72,33 @@ static void prepare_tell(struct scheduler *s, const struct request *r, int rc)
     s->config.wake(s->config.wake_ud);
 }
 
-static void prepare_hand_on(struct scheduler *s, struct request *r, int rc)
+/* To the batch thread, unless it was cancelled meanwhile. */
+static void prepare_hand_on(struct scheduler *s, struct request *r)
 {
     bool cancelled;
 
     pthread_mutex_lock(&s->lock);
     s->in_preparation = NULL;
     cancelled = atomic_load(&r->cancelled);
-    if (rc == 0 && !cancelled) {
+    if (!cancelled) {
         list_push_back(&s->prepared, &r->link);
         pthread_cond_signal(&s->work);
-    } else if (!cancelled) {
-        s->n_waiting--; /* a cancelled one has been taken off already */
     }
     pthread_mutex_unlock(&s->lock);
-    if (rc < 0 || cancelled)
+    if (cancelled)
         request_free(r);
+}
+
+/* Its place in the queue is free before anybody hears of it: who hears may send the next. */
+static void prepare_refuse(struct scheduler *s, struct request *r, int rc)
+{
+    pthread_mutex_lock(&s->lock);
+    s->in_preparation = NULL;
+    if (!atomic_load(&r->cancelled)) /* that took it off already */
+        s->n_waiting--;
+    pthread_mutex_unlock(&s->lock);
+    prepare_tell(s, r, rc);
+    request_free(r);
 }
 
 void *scheduler_prepare(void *arg)
@@ -98,8 +109,12 @@ void *scheduler_prepare(void *arg)
     while ((r = prepare_take_arrived(s))) {
         int rc = prepare(s, r);
 
-        prepare_tell(s, r, rc);
-        prepare_hand_on(s, r, rc);
+        if (rc < 0) {
+            prepare_refuse(s, r, rc);
+            continue;
+        }
+        prepare_tell(s, r, 0);
+        prepare_hand_on(s, r);
     }
     return NULL;
 }

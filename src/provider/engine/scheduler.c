@@ -151,6 +151,16 @@ static struct request *scheduler_unlink_waiting(struct scheduler *s, uint64_t ta
     return r;
 }
 
+/* A pass is for nobody when all that run have been cancelled; then the model ends it early. */
+void scheduler_judge_pass(struct scheduler *s)
+{
+    bool wanted = list_empty(&s->running) && !s->stopping;
+
+    for (struct list_node *n = s->running.next; n != &s->running; n = n->next)
+        wanted |= !s->stopping && !atomic_load(&list_owner(n, struct request, link)->cancelled);
+    atomic_store(&s->give_up, !wanted);
+}
+
 static void scheduler_mark_cancelled(struct scheduler *s, uint64_t tag)
 {
     struct request *r = s->in_preparation, *running = scheduler_find(&s->running, tag);
@@ -159,6 +169,7 @@ static void scheduler_mark_cancelled(struct scheduler *s, uint64_t tag)
         atomic_store(&running->cancelled, true);
     if (r && r->tag == tag && !atomic_exchange(&r->cancelled, true))
         s->n_waiting--;
+    scheduler_judge_pass(s);
 }
 
 void scheduler_cancel(struct scheduler *s, uint64_t tag)
@@ -252,6 +263,7 @@ static void scheduler_tell_to_stop(struct scheduler *s)
 {
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
+    scheduler_judge_pass(s);
     pthread_cond_signal(&s->arrival);
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
@@ -279,6 +291,7 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
     s->config = *config;
     s->limits = config->ops->limits(config->model);
     s->pace.chunk_tokens = config->chunk_tokens;
+    config->ops->heed(config->model, &s->give_up);
     list_init(&s->arrived);
     list_init(&s->prepared);
     list_init(&s->running);

@@ -15,6 +15,9 @@
 #include "provider/engine/engine_port.h"
 #include "provider/engine/model_ops.h"
 
+/* Passes that fail one after another until the load says `crashed`: this engine serves nobody. */
+enum { SCHEDULER_FAILED_PASSES = 3 };
+
 struct scheduler_config {
     const struct model_ops *ops;
     void *model;          /* the operations' ud; outlives the scheduler */

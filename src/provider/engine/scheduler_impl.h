@@ -71,9 +71,14 @@ struct scheduler {
     size_t n_waiting;               /* not in a slot yet, whatever their stage */
     size_t n_running;
     bool stopping;
+    atomic_bool give_up;   /* nobody waits for the pass that runs */
+    int32_t failed_in_row; /* passes; the batch thread's own */
     struct load load;
     struct scheduler_counters counters;
 };
+
+/* With the lock: say in give_up whether anybody waits for the pass that runs, or for the next. */
+void scheduler_judge_pass(struct scheduler *s);
 
 /* request.c */
 struct request *request_new(uint64_t tag, const struct chat_request *chat, uint64_t seed,

@@ -96,9 +96,13 @@ static void step_drop_cancelled(struct scheduler *s)
         if (s->slots[i].request && atomic_load(&s->slots[i].request->cancelled))
             slot_drop(s, &s->slots[i]);
     }
+    pthread_mutex_lock(&s->lock);
+    scheduler_judge_pass(s); /* what stands there is of those that have just gone */
+    pthread_mutex_unlock(&s->lock);
 }
 
-static void step_count(struct scheduler *s, const struct plan *p)
+/* `rc` is the pass's. */
+static void step_count(struct scheduler *s, const struct plan *p, int rc)
 {
     int64_t active = 0, potential = 0;
 
@@ -108,7 +112,9 @@ static void step_count(struct scheduler *s, const struct plan *p)
             potential += s->slots[i].limit;
         }
     }
+    s->failed_in_row = rc == ERR_MODEL ? s->failed_in_row + 1 : 0;
     pthread_mutex_lock(&s->lock);
+    s->load.crashed |= s->failed_in_row >= SCHEDULER_FAILED_PASSES;
     s->counters.forward_passes++;
     s->counters.rows_decoded += p->decoded;
     s->counters.rows_prefilled += p->prefilled;
@@ -176,7 +182,9 @@ bool scheduler_step(struct scheduler *s)
     rc = step_decode(s, &p);
     if (p.covering > 0)
         step_forget_covering(s, highest);
-    step_count(s, &p);
+    step_count(s, &p, rc);
+    if (rc == ERR_CANCELLED) /* all that were in it go before the next pass */
+        return true;
     if (rc < 0) { /* every row of the pass is lost, the process is not */
         for (int32_t i = 0; i < s->limits.max_seqs; i++) {
             if (s->slots[i].request)

@@ -152,7 +152,11 @@ static int pass_gate(struct fake_model *m)
     pthread_cond_broadcast(&m->changed);
     while (m->gated && m->allowed < m->passes)
         pthread_cond_wait(&m->changed, &m->lock);
-    rc = m->fail_next ? ERR_MODEL : 0;
+    rc = m->fail_next || m->fail_all ? ERR_MODEL : 0;
+    if (m->give_up && atomic_load(m->give_up)) {
+        m->given_up++;
+        rc = ERR_CANCELLED;
+    }
     m->fail_next = false;
     pthread_mutex_unlock(&m->lock);
     return rc;
@@ -176,13 +180,19 @@ static void spend_time(struct fake_model *m, int32_t rows)
     m->longest_us = us > m->longest_us ? us : m->longest_us;
 }
 
+static void heed(void *ud, const atomic_bool *give_up)
+{
+    ((struct fake_model *)ud)->give_up = give_up;
+}
+
 static int decode(void *ud, const struct model_row *rows, int32_t n)
 {
     struct fake_model *m = ud;
     int32_t seqs = 0;
+    int rc = pass_gate(m);
 
-    if (pass_gate(m) < 0)
-        return ERR_MODEL;
+    if (rc < 0)
+        return rc;
     spend_time(m, n);
     for (int32_t i = 0; i < n; i++) {
         int32_t seq = rows[i].seq;
@@ -230,6 +240,7 @@ const struct model_ops fake_model_ops = {.limits = limits,
                                          .tokenize = tokenize,
                                          .piece = piece,
                                          .is_end = is_end,
+                                         .heed = heed,
                                          .decode = decode,
                                          .logits = logits,
                                          .forget = forget,

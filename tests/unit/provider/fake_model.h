@@ -39,8 +39,10 @@ struct fake_model {
     int64_t now_us, longest_us;
     bool gated; /* passes wait for fake_model_allow */
     int allowed, passes;
-    bool fail_next;
-    bool renders_held; /* further prompts wait in `render` */
+    bool fail_next, fail_all;
+    const atomic_bool *give_up; /* a pass ends early where it is set when the gate opens */
+    int given_up;               /* passes that did */
+    bool renders_held;          /* further prompts wait in `render` */
     int renders, renders_allowed;
     int32_t most_seqs; /* in one pass */
     bool broke_order;  /* rows or sequences came out of order */
