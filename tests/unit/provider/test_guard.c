@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -51,9 +52,21 @@ static void hardening_shows_in_the_posture(void **state)
 
 static bool scrub_removes_everything(void)
 {
-    static const char *const names[] = {"LD_PRELOAD",    "LD_LIBRARY_PATH",        "LD_AUDIT",
-                                        "PYTHONPATH",    "DYLD_INSERT_LIBRARIES",  "PYTHONHOME",
-                                        "PYTHONSTARTUP", "PYTHONDONTWRITEBYTECODE"};
+    static const char *const names[] = {"LD_PRELOAD",
+                                        "LD_LIBRARY_PATH",
+                                        "LD_AUDIT",
+                                        "PYTHONPATH",
+                                        "DYLD_INSERT_LIBRARIES",
+                                        "PYTHONHOME",
+                                        "PYTHONSTARTUP",
+                                        "PYTHONDONTWRITEBYTECODE",
+                                        "OPENSSL_CONF",
+                                        "OPENSSL_MODULES",
+                                        "GGML_BACKEND_PATH",
+                                        "GCONV_PATH",
+                                        "ANYTHING_ELSE",
+                                        "HOMER",
+                                        "LD_"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)guard_scrub_env();
@@ -66,10 +79,33 @@ static bool scrub_removes_everything(void)
     return guard_env_is_clean() && posture_measure("").env_scrubbed;
 }
 
-static void every_variable_of_the_list_is_removed_and_missed_before(void **state)
+static void every_other_variable_is_removed_and_missed_before(void **state)
 {
     (void)state;
     in_child(scrub_removes_everything);
+}
+
+static bool scrub_keeps_what_is_needed(void)
+{
+    static const char *const names[] = {"HOME",          "PATH",   "DARKBLOOM_MODEL_PATH",
+                                        "NOTIFY_SOCKET", "LC_ALL", "XDG_CONFIG_HOME"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (setenv(names[i], "kept", 1) < 0)
+            return false;
+    }
+    (void)guard_scrub_env();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!getenv(names[i]) || strcmp(getenv(names[i]), "kept") != 0)
+            return false;
+    }
+    return guard_env_is_clean();
+}
+
+static void variables_of_the_allow_list_stay(void **state)
+{
+    (void)state;
+    in_child(scrub_keeps_what_is_needed);
 }
 
 static bool loader_variables_demand_a_restart(void)
@@ -142,7 +178,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hardening_shows_in_the_posture),
-        cmocka_unit_test(every_variable_of_the_list_is_removed_and_missed_before),
+        cmocka_unit_test(every_other_variable_is_removed_and_missed_before),
+        cmocka_unit_test(variables_of_the_allow_list_stay),
         cmocka_unit_test(only_what_the_loader_has_read_demands_a_restart),
         cmocka_unit_test(a_listening_socket_is_seen),
         cmocka_unit_test(the_privacy_flags_are_those_measured),
