@@ -23,7 +23,7 @@ exec 8>"$RUN/.lock"
 flock -n 8 || die "another 'make run' of this checkout is up; stop it first (Ctrl-C in its terminal)"
 taken=$(python3 "$ROOT/scripts/demo/port_free.py" "$port" 2>&1) ||
 	die "$taken; stop that, or choose another port: 'make run PORT=$((port < 65535 ? port + 1 : 8081))'"
-build release darkbloom-coordinator darkbloom
+build release darkbloom-coordinator darkbloom darkbloom-engine
 
 write_settings "$port"
 # The settings are those files: variables of the caller must not change them.

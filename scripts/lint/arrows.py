@@ -29,6 +29,11 @@ COORDINATOR_MAY_INCLUDE = {
     "api": "registry admit reply flow command",
     "command": "",
 }
+# The provider is two programs: what runs in the engine's process knows nothing of the daemon, and the daemon of the
+# engine no more than its port. `wire` is what the two say to each other.
+ENGINE_PORT = {"provider/engine/engine_port.h", "provider/engine/load.h"}
+ENGINE_MAY_INCLUDE = ("provider/engine/", "provider/wire/", "provider/file_hash.h")
+ENGINE_ROOMS = {"base", "proto", "provider"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 SEALING = re.compile(r"\bcrypto_(?:box|secretbox|aead)_?\w*\s*\(")
 
@@ -38,6 +43,17 @@ def coordinator_arrow(path, target):
     if len(parts) < 3 or len(path.parts) < 4 or path.parts[2] == parts[1]:
         return True
     return parts[1] in COORDINATOR_MAY_INCLUDE.get(path.parts[2], "").split()
+
+
+def provider_arrow(path, target):
+    here = path.as_posix()
+    if here.startswith("src/provider/engine/"):
+        return target.split("/")[0] in ENGINE_ROOMS and (
+            not target.startswith("provider/") or target.startswith(ENGINE_MAY_INCLUDE))
+    if here.startswith(("src/provider/wire/", "src/provider/file_hash")):
+        return not target.startswith("provider/") or target in ENGINE_PORT or target.startswith(
+            ("provider/wire/", "provider/file_hash.h"))
+    return not target.startswith("provider/engine/") or target in ENGINE_PORT
 
 
 def check(path):
@@ -54,6 +70,8 @@ def check(path):
             yield f'{path}:{line}: {room}/ may not include "{target}"'
         elif other == room == "coordinator" and not coordinator_arrow(path, target):
             yield f'{path}:{line}: coordinator/{path.parts[2]}/ may not include "{target}"'
+        elif room == "provider" and match[1] == '"' and not provider_arrow(path, target):
+            yield f'{path}:{line}: {"/".join(path.parts[1:3])} may not include "{target}"; daemon and engine are two programs'
         elif target == "uv.h" and path.as_posix() != "src/net/loop_uv.c":
             yield f"{path}:{line}: only src/net/loop_uv.c includes uv.h"
     if room != "seal":

@@ -13,6 +13,7 @@ build   cmd:pkg-config       pkg-config
 build   lib:libuv            libuv1-dev
 build   lib:libsodium        libsodium-dev
 build   lib:libssl           libssl-dev
+build   lib:libseccomp       libseccomp-dev
 build   lib:sqlite3          libsqlite3-dev
 build   lib:tomlplusplus     libtomlplusplus-dev
 next_debian next:yyjson      libyyjson-dev

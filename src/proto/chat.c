@@ -324,7 +324,7 @@ int chat_request_parse(struct str body, struct arena *region, struct chat_reques
     p.e = ret_error;
     p.checked = (struct chat_checked){
         .region = region, .e = ret_error, .message = CHAT_NOWHERE, .part = CHAT_NOWHERE};
-    *ret_request = (struct chat_request){0};
+    *ret_request = (struct chat_request){.body = body};
     rc = chat_open_body(&p, body);
     for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++)
         rc = steps[i](&p);

@@ -17,6 +17,7 @@ enum {
 #define CHAT_MAX_TOKENS_LIMIT 10000000 /* a larger max_tokens is refused with invalid_value */
 
 struct chat_request {
+    struct str body; /* all of it, as it was parsed */
     struct str model;
     struct str messages; /* span of the array in the body */
     size_t n_messages;

@@ -9,15 +9,18 @@
 
 #include "base/notify.h"
 #include "net/tls.h"
-#include "provider/engine/engine.h"
 #include "provider/guard/posture.h"
 #include "provider/key_lock.h"
+#include "provider/model/model.h"
 #include "provider/paths.h"
 #include "provider/post.h"
 #include "provider/provider.h"
 #include "provider/session/hardware.h"
 
 enum { REGION_BYTES = 4 << 20, WAITING_PER_SLOT = 4 };
+
+/* Of the engine beyond the loaded model: prompts, templates, grammars and what they become. */
+#define ENGINE_GROWTH_BYTES (INT64_C(2) << 30)
 
 struct daemon {
     const struct provider_settings *settings;
@@ -28,8 +31,9 @@ struct daemon {
     struct loop_timer watchdog;
     struct rand_src rand;
     struct loop *loop;
-    struct loop_waker *waker;
-    struct engine *engine;
+    struct process *process; /* the engine's */
+    struct model *model;
+    int64_t loading_us; /* since when it loads */
     struct post *post;
     struct signer *signer;
     int key_lock; /* descriptor; -1: not held */
@@ -40,54 +44,97 @@ struct daemon {
     struct provider *provider;
 };
 
-/* --- parts --- */
+/* --- the engine --- */
 
-/* Scheduler's threads. */
-static void daemon_wake(void *ud)
+/* Before there is a provider no request is on its way, and no event. */
+static void daemon_on_events(void *ud)
 {
     struct daemon *d = ud;
-
-    loop_waker_wake(d->waker);
-}
-
-static void daemon_on_wake(void *ud)
-{
-    struct daemon *d = ud;
+    const struct engine_port port = model_port(d->model);
+    struct engine_event event;
 
     if (d->provider)
         provider_on_engine(d->provider);
+    while (!d->provider && port.poll(port.ud, &event) == 1)
+        ;
 }
 
-static int daemon_open_engine(struct daemon *d, struct err *e)
+static void daemon_log_loaded(const struct daemon *d)
+{
+    const struct model_facts *f = model_facts(d->model);
+
+    log_event(&d->log, LOG_INFO, EV_MODEL_LOADED,
+              KV_STR("model", provider_settings_model_id(d->settings)),
+              KV_CSTR("numerics", f->invariant ? "invariant" : "fast"),
+              KV_INT("slots", f->max_seqs), KV_INT("context_tokens", f->context_tokens),
+              KV_CSTR("sandbox", f->sealed ? "closed" : "open"),
+              KV_INT("landlock", f->landlock_abi),
+              KV_INT("ms", (clock_mono_us(&d->log.clock) - d->loading_us) / 1000));
+}
+
+static void daemon_on_engine_changed(void *ud)
+{
+    struct daemon *d = ud;
+    enum model_state state = model_state(d->model);
+
+    if (state == MODEL_LOADING)
+        d->loading_us = clock_mono_us(&d->log.clock);
+    if (state == MODEL_READY)
+        daemon_log_loaded(d);
+    if (d->provider)
+        provider_on_engine_changed(d->provider);
+    else if (state == MODEL_READY || state == MODEL_DOWN)
+        loop_stop(d->loop); /* daemon_load_model goes on */
+}
+
+static int daemon_new_model(struct daemon *d)
 {
     const struct provider_settings *s = d->settings;
-    struct engine_config config = {
-        .model = {.path = s->model_path.p,
-                  .slots = (int32_t)s->slots,
-                  .context_tokens = (int32_t)s->context_tokens,
-                  .threads = (int32_t)s->threads,
-                  .invariant = s->numerics == SETTINGS_NUMERICS_INVARIANT},
-        .max_waiting = (size_t)s->slots * WAITING_PER_SLOT,
-        .wake = daemon_wake,
-        .wake_ud = d};
-    int64_t start = clock_mono_us(&d->log.clock);
-    int rc;
+    struct model_config config = {.loop = d->loop,
+                                  .rand = d->rand,
+                                  .log = &d->log,
+                                  .open = {.model_path = s->model_path,
+                                           .slots = (int32_t)s->slots,
+                                           .context_tokens = (int32_t)s->context_tokens,
+                                           .threads = (int32_t)s->threads,
+                                           .invariant = s->numerics == SETTINGS_NUMERICS_INVARIANT,
+                                           .max_waiting = s->slots * WAITING_PER_SLOT,
+                                           .memory_growth_bytes = ENGINE_GROWTH_BYTES},
+                                  .restart_max_ms = s->restart_max_secs * 1000,
+                                  .events = daemon_on_events,
+                                  .changed = daemon_on_engine_changed,
+                                  .ud = d};
+    int rc = process_new(d->loop, &d->process);
 
-    rand_fill(&d->rand, &config.seed, sizeof config.seed);
-    rc = engine_open(&config, &d->engine, e);
-    if (rc == 0)
-        log_event(&d->log, LOG_INFO, EV_MODEL_LOADED,
-                  KV_STR("model", provider_settings_model_id(s)),
-                  KV_CSTR("numerics", engine_invariant(d->engine) ? "invariant" : "fast"),
-                  KV_INT("slots", engine_limits(d->engine).max_seqs),
-                  KV_INT("context_tokens", engine_limits(d->engine).context_tokens),
-                  KV_INT("ms", (clock_mono_us(&d->log.clock) - start) / 1000));
-    if (rc == 0 && config.model.invariant && !engine_invariant(d->engine))
+    if (rc < 0)
+        return rc;
+    config.process = process_ops(d->process);
+    return model_new(&config, &d->model);
+}
+
+/* Runs the loop until the engine is ready, or says why it is not. */
+static int daemon_load_model(struct daemon *d, struct err *e)
+{
+    int rc = daemon_new_model(d);
+
+    if (rc < 0)
+        return err_set(e, rc, "out of memory for the engine's supervisor");
+    model_start(d->model);
+    if (model_state(d->model) != MODEL_DOWN)
+        rc = loop_run(d->loop);
+    if (rc == 0 && model_state(d->model) != MODEL_READY) {
+        *e = *model_error(d->model);
+        return e->code;
+    }
+    if (rc == 0 && d->settings->numerics == SETTINGS_NUMERICS_INVARIANT &&
+        !model_facts(d->model)->invariant)
         log_event(&d->log, LOG_WARN, EV_CONFIG_WARNING, KV_CSTR("setting", "model.numerics"),
                   KV_CSTR("why", "the check at start found that rows depend on their neighbours; "
                                  "`fast` is announced"));
     return rc;
 }
+
+/* --- parts --- */
 
 static int daemon_open_signer(struct daemon *d, struct err *e)
 {
@@ -107,7 +154,7 @@ static int daemon_open_signer(struct daemon *d, struct err *e)
 static int daemon_describe_machine(struct daemon *d, struct err *e)
 {
     const struct provider_settings *s = d->settings;
-    struct gguf_info info = engine_info(d->engine);
+    const struct model_facts *f = model_facts(d->model);
     struct machine *m = &d->machine;
     char hash[FILE_HASH_BYTES];
     int rc;
@@ -116,17 +163,16 @@ static int daemon_describe_machine(struct daemon *d, struct err *e)
     m->backend = str_from(provider_settings_backend(s));
     m->version = str_from(DARKBLOOM_VERSION);
     m->public_key = str_from(box_pair_public_b64(d->pair));
-    m->max_running = engine_limits(d->engine).max_seqs;
-    m->engine_in_process = true;
-    m->model =
-        (struct msg_model){.id = provider_settings_model_id(s),
-                           .size_bytes = (int64_t)info.size_bytes,
-                           .model_type = STR("chat"),
-                           .quantization = arena_dup(&d->region, str_from(info.quantization)),
-                           .weight_hash = arena_dup(&d->region, str_from(info.weight_hash)),
-                           .context_length = engine_limits(d->engine).context_tokens,
-                           .numerics = engine_invariant(d->engine) ? STR("invariant") : STR("fast"),
-                           .template_overhead_tokens = engine_template_overhead(d->engine)};
+    m->max_running = f->max_seqs;
+    m->engine_in_process = f->sealed;
+    m->model = (struct msg_model){.id = provider_settings_model_id(s),
+                                  .size_bytes = f->size_bytes,
+                                  .model_type = STR("chat"),
+                                  .quantization = arena_dup(&d->region, str_from(f->quantization)),
+                                  .weight_hash = arena_dup(&d->region, str_from(f->weight_hash)),
+                                  .context_length = f->context_tokens,
+                                  .numerics = f->invariant ? STR("invariant") : STR("fast"),
+                                  .template_overhead_tokens = f->template_overhead};
     rc = posture_binary_hash(m->root, hash, e);
     if (rc == 0)
         rc = hardware_read(m->root, s->memory_reserve_gb, &d->region, &m->hardware);
@@ -146,7 +192,7 @@ static int daemon_open_provider(struct daemon *d)
                                            .signer = d->signer,
                                            .machine = &d->machine,
                                            .pair = d->pair,
-                                           .engine = engine_port(d->engine),
+                                           .engine = model_port(d->model),
                                            .url = d->url,
                                            .tls = d->tls,
                                            .heartbeat_interval_ms =
@@ -166,11 +212,9 @@ static int daemon_open_parts(struct daemon *d, struct err *e)
     if (rc == 0)
         rc = loop_uv_new(&d->loop, e);
     if (rc == 0)
-        rc = loop_waker_new(d->loop, daemon_on_wake, d, &d->waker);
-    if (rc == 0)
         rc = daemon_open_signer(d, e);
     if (rc == 0)
-        rc = daemon_open_engine(d, e);
+        rc = daemon_load_model(d, e);
     if (rc == 0)
         rc = box_pair_new(&d->pair);
     if (rc == 0)
@@ -183,10 +227,10 @@ static void daemon_close_parts(struct daemon *d)
     signer_close(d->signer);
     provider_free(d->provider);
     d->provider = NULL;
-    engine_close(d->engine); /* joins the thread that wakes */
+    process_free(d->process);
+    model_free(d->model);
     post_free(d->post);
     box_pair_free(d->pair);
-    loop_waker_free(d->waker);
     loop_free(d->loop);
     tls_context_free(d->tls);
     arena_free(&d->region);
@@ -229,6 +273,15 @@ static void daemon_warn_ignored(void *ud, const char *setting, const char *why)
               KV_CSTR("why", "it has no effect"), KV_CSTR("help", why));
 }
 
+/* What follows the path may be a secret. */
+static struct str daemon_shown_url(const struct provider_settings *s)
+{
+    struct str url = s->coordinator_url;
+    const char *query = url.n > 0 ? memchr(url.p, '?', url.n) : NULL;
+
+    return query ? (struct str){url.p, (size_t)(query - url.p)} : url;
+}
+
 int daemon_run(const struct provider_settings *settings, const char *(*getenv)(const char *name),
                struct err *ret_err)
 {
@@ -249,7 +302,7 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
         rc = loop_on_signal(d.loop, SIGTERM, daemon_on_signal, &d);
     if (rc == 0) {
         provider_start(d.provider);
-        log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", settings->coordinator_url),
+        log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", daemon_shown_url(settings)),
                   KV_STR("model", provider_settings_model_id(settings)));
         notify_ready(&d.notify, "serving");
         if (d.notify.watchdog_us > 0)

@@ -107,6 +107,11 @@ void provider_on_engine(struct provider *p)
     serve_on_events(p->serve);
 }
 
+void provider_on_engine_changed(struct provider *p)
+{
+    link_send_heartbeat(p->link);
+}
+
 static void provider_tell_stopped(void *ud)
 {
     struct provider *p = ud;

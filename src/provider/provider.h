@@ -40,6 +40,9 @@ void provider_start(struct provider *p);
 /* The engine has events: to be called on the loop's thread. */
 void provider_on_engine(struct provider *p);
 
+/* The engine came or went: the coordinator hears of it now, not with the next heartbeat. */
+void provider_on_engine_changed(struct provider *p);
+
 /* Say in a heartbeat that nothing more is taken and refuse what comes all the same ("draining");
  * let the running requests end and their output leave, for up to drain_timeout_ms, after which they
  * end with the error "draining"; close the connection with 1001; call `stopped` once. A second call

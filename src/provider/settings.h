@@ -33,6 +33,7 @@ struct provider_settings {
     int64_t context_tokens; /* of each slot; 0: the smaller of 2048 and the model's own */
     int numerics;           /* enum settings_numerics */
     int64_t threads;        /* 0: chosen by the engine */
+    int64_t restart_max_secs;
     /* [identity] */
     struct str key_path; /* .p NULL: the usual place, see paths.h */
     /* of the existing provider, ignored */

@@ -24,13 +24,15 @@ struct engine_event {
                                                  ERR_LIMIT: the first, 0 where it was not counted */
     enum chunk_finish finish;                 /* DONE */
     int code; /* FAILED: ERR_LIMIT: prompt and answer do not fit the context; ERR_BUSY: no place in
-                 the queue; ERR_PARSE: messages that the template cannot render; else ERR_MODEL */
+                 the queue; ERR_PARSE: messages that the template cannot render; ERR_CLOSED: the
+                 engine ended; ERR_AGAIN: it ended before it got the request; else ERR_MODEL */
 };
 
 struct engine_port {
     /* Queue a request. The engine keeps a copy of what it needs of `chat`: the caller wipes its own
      * when the call returns. 0, ERR_BUSY (no place in the queue), ERR_LIMIT (no context can hold
-     * messages of that size) or ERR_NOMEM. */
+     * messages of that size), ERR_AGAIN (no engine is ready), ERR_DENIED (an engine ended by this
+     * prompt, which is not tried again) or ERR_NOMEM. */
     int (*submit)(void *ud, uint64_t tag, const struct chat_request *chat);
     /* Stop within one step, or leave the queue at once; events of that tag that are still queued
      * may arrive and are ignored. */

@@ -13,6 +13,7 @@ struct load {
     int64_t max_tokens_potential; /* tokens they may come to hold */
     int64_t requests_served, tokens_generated, forward_passes; /* since the process started */
     bool crashed;                                              /* the engine cannot go on */
+    bool loading;                                              /* it is not ready yet */
     bool draining; /* the provider stops: nothing new is taken */
 };
 

@@ -73,16 +73,18 @@ static int refusal_too_long(int64_t prompt_tokens, int64_t context_tokens,
 int refusal_of_engine(int code, int64_t prompt_tokens, int64_t context_tokens,
                       struct api_error *ret_error)
 {
-    switch (code) {
-    case ERR_LIMIT:
+    static const struct {
+        int code;
+        enum refusal why;
+    } known[] = {{ERR_PARSE, REFUSAL_TEMPLATE},  {ERR_BUSY, REFUSAL_QUEUE_FULL},
+                 {ERR_NOMEM, REFUSAL_NO_MEMORY}, {ERR_AGAIN, REFUSAL_MODEL_LOADING},
+                 {ERR_DENIED, REFUSAL_DEADLY},   {ERR_CLOSED, REFUSAL_ENGINE_ENDED}};
+
+    if (code == ERR_LIMIT)
         return refusal_too_long(prompt_tokens, context_tokens, ret_error);
-    case ERR_PARSE:
-        return refusal_set(ret_error, REFUSAL_TEMPLATE);
-    case ERR_BUSY:
-        return refusal_set(ret_error, REFUSAL_QUEUE_FULL);
-    case ERR_NOMEM:
-        return refusal_set(ret_error, REFUSAL_NO_MEMORY);
-    default:
-        return refusal_set(ret_error, REFUSAL_ENGINE);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].code == code)
+            return refusal_set(ret_error, known[i].why);
     }
+    return refusal_set(ret_error, REFUSAL_ENGINE);
 }

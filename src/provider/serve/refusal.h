@@ -13,10 +13,13 @@
     X(ALL_PLACES_TAKEN, 503, "no_capacity", "", REFUSED_LOAD)              \
     X(QUEUE_FULL, 503, "queue_full", "", REFUSED_LOAD)                     \
     X(NO_MEMORY, 503, "overloaded", "", REFUSED_LOAD)                      \
+    X(MODEL_LOADING, 503, "model_loading", "", REFUSED_LOAD)               \
     X(ENVELOPE, 400, "invalid_request_error", "encrypted_body", FAULT)     \
     X(REQUEST_ID, 400, "invalid_request_error", "request_id", FAULT)       \
     X(OTHER_MODEL, 404, "model_not_found", "model", FAULT)                 \
     X(ENGINE, 500, "internal_error", "", FAULT)                            \
+    X(ENGINE_ENDED, 500, "engine_ended", "", FAULT)                        \
+    X(DEADLY, 422, "prompt_ends_engine", "messages", REQUEST_FAULT)        \
     X(TOO_LONG, 400, "context_length_exceeded", "messages", REQUEST_FAULT) \
     X(TEMPLATE, 400, "invalid_value", "messages", REQUEST_FAULT)
 

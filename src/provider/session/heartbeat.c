@@ -10,7 +10,7 @@ static struct str heartbeat_slot_state(const struct load *load)
 {
     if (load->crashed)
         return STR("crashed");
-    return load->draining ? STR("reloading") : STR("running");
+    return load->draining || load->loading ? STR("reloading") : STR("running");
 }
 
 int heartbeat_write(const struct machine *machine, const struct load *load, struct buf *out)
@@ -33,7 +33,7 @@ int heartbeat_write(const struct machine *machine, const struct load *load, stru
             .stats = {.requests_served = load->requests_served,
                       .tokens_generated = load->tokens_generated,
                       .forward_passes = load->forward_passes},
-            .warm_models = {&model, load->crashed || load->draining ? 0 : 1},
+            .warm_models = {&model, load->crashed || load->loading || load->draining ? 0 : 1},
             .system_metrics = metrics_read(machine->root),
             .has_backend_capacity = true,
             .backend_capacity = {.slots = &slot,
