@@ -11,7 +11,7 @@ run: ## build, start coordinator and provider, send one request (ONCE=1: then st
 test: ## all tests under ASan and UBSan, the threaded ones under TSan, end to end with the real model
 	@scripts/test.sh
 
-bench: ## the first table: latency, throughput, relay and batching beside their budgets
+bench: ## latency, throughput, relay and batching beside their budgets (PEERS=1: beside llama-server)
 	@scripts/bench.sh
 
 hostile: ## 500 hostile sockets beside one stream: memory and delay against the quiet part of the same run

@@ -5,6 +5,11 @@
 
 readonly LLAMA=$DEPS/llama
 readonly LLAMA_SOURCE_FILE=node-llama-cpp-$LLAMA_NPM_VERSION.tgz
+# Of each build from that source: what it makes can be moved as a whole, and nothing is fetched.
+readonly LLAMA_FLAGS=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON
+	-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON "-DCMAKE_INSTALL_RPATH=\$ORIGIN"
+	-DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF
+	-DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF)
 
 llama_platform() {
 	case "$(uname -s)-$(uname -m)" in
@@ -45,12 +50,14 @@ llama() {
 }
 
 llama_source() { # TARGET
-	tar -xzf "$DOWNLOADS/$LLAMA_SOURCE_FILE" -C "$LLAMA.partial" package/llama/gitRelease.bundle
-	logged git clone --no-checkout "$LLAMA.partial/package/llama/gitRelease.bundle" "$1" ||
+	local beside
+	beside=$(dirname "$1")
+	tar -xzf "$DOWNLOADS/$LLAMA_SOURCE_FILE" -C "$beside" package/llama/gitRelease.bundle
+	logged git clone --no-checkout "$beside/package/llama/gitRelease.bundle" "$1" ||
 		die "could not unpack the source of llama.cpp; see deps/setup.log"
 	[ "$(git -C "$1" rev-parse HEAD)" = "$LLAMA_COMMIT" ] ||
 		die "the source of llama.cpp is not the pinned commit; correct scripts/setup/pins.sh"
-	rm -r "$LLAMA.partial/package"
+	rm -r "$beside/package"
 }
 
 # The C API lies flat; the C++ template shim also needs the trees of common/ and vendor/.
@@ -78,11 +85,8 @@ llama_prebuilt() { # PLATFORM TARGET
 llama_build() { # SOURCE TARGET
 	say "setup: building llama.cpp from source (about five minutes on two cores)"
 	git -C "$1" checkout --quiet HEAD
-	logged cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
-		-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON "-DCMAKE_INSTALL_RPATH=\$ORIGIN" \
-		-DGGML_OPENMP=OFF -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
-		-DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF \
-		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF ||
+	logged cmake -S "$1" -B "$1/build" -G Ninja "${LLAMA_FLAGS[@]}" \
+		-DGGML_OPENMP=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF ||
 		die "could not configure llama.cpp; see deps/setup.log"
 	logged cmake --build "$1/build" ||
 		die "could not build llama.cpp from source; see deps/setup.log"

@@ -21,6 +21,8 @@ next_debian next:libllhttp   libllhttp-dev
 llama   cmd:git              git
 llama   cmd:npm              npm
 llama   cmd:python3          python3
+peers   cmd:git              git
+peers   cmd:npm              npm
 model   cmd:python3          python3
 model   py:pip               python3-pip
 run     cmd:python3          python3

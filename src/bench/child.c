@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -55,6 +56,7 @@ static pid_t child_spawn(char *const argv[], int fd, int as, int core)
 
     if (pid != 0)
         return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* where it fails it may outlive us */
     if (core >= 0)
         (void)child_pin_self(core);
     if (dup2(fd, as) < 0)
@@ -63,7 +65,7 @@ static pid_t child_spawn(char *const argv[], int fd, int as, int core)
     _exit(127);
 }
 
-static pid_t child_start_logged(char *const argv[], const char *log, int core)
+pid_t child_start_logged(char *const argv[], const char *log, int core)
 {
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_t pid = fd < 0 ? -1 : child_spawn(argv, fd, STDERR_FILENO, core);
@@ -168,8 +170,7 @@ static int child_start_in(const struct child_config *config, struct child *c, st
     return child_wait_until_started(c->pid, log, &c->port, ret_err);
 }
 
-/* A port that is free now. */
-static uint16_t child_free_port(void)
+uint16_t child_free_port(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;

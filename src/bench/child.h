@@ -59,6 +59,12 @@ int64_t child_cpu_us(pid_t pid);
 /* End it and remove its directory. A zeroed or a stopped child is allowed. */
 void child_stop(struct child *c);
 
+/* Start a program whose words go to the file `log`; it ends with the calling process. Its process
+ * id, or a negative number. */
+pid_t child_start_logged(char *const argv[], const char *log, int core);
+/* A port of 127.0.0.1 that is free now; 0: none. */
+uint16_t child_free_port(void);
+
 /* Let the calling process run on every core again. */
 void child_unpin_self(void);
 /* Pin the calling process. 0 or ERR_IO (then it runs unpinned). */

@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/sections.h"
@@ -40,6 +41,7 @@ static const struct {
     {"store", bench_main_store, NEEDS_PROGRAM, false},
     {"engine", bench_engine_section, NEEDS_MODEL, false},
     {"numerics", bench_numerics_section, NEEDS_MODEL, false},
+    {"peers", bench_peers_section, NEEDS_PROGRAM, true},
 };
 
 /* No name: all but those that have to be named. */
@@ -89,6 +91,7 @@ int main(int argc, char **argv)
     if (sodium_init() < 0)
         return 1;
     signal(SIGPIPE, SIG_IGN);
+    (void)setenv("PEERS_MODEL", argv[2], 0); /* without memory the section says that it has none */
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("# darkbloom-bench %s\n", DARKBLOOM_VERSION);
     for (size_t i = 0; rc == 0 && i < sizeof sections / sizeof sections[0]; i++) {

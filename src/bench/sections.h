@@ -38,4 +38,11 @@ int bench_engine_section(const char *model_path);
 /* What invariant numerics cost, and what changes without them. */
 int bench_numerics_section(const char *model_path);
 
+/* The whole product beside llama-server over the same model and processors. Only when named: it
+ * needs that program (make bench PEERS=1). Variables: PEERS_MODEL (the bench's own), PEERS_SERVER
+ * (deps/peers/bin/llama-server), PEERS_STREAMS ("1 4 8 16"), PEERS_TOKENS of an answer (256),
+ * PEERS_ROUNDS (3), PEERS_CONTEXT (2048), PEERS_SLOTS of the provider (as many as streams),
+ * PEERS_PROVIDER_ARGS and PEERS_SERVER_ARGS, more arguments for the two. */
+int bench_peers_section(const char *program);
+
 #endif
