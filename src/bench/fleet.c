@@ -210,16 +210,19 @@ static int fleet_open_key(struct fleet_member *m, int i, struct err *ret_err)
 int fleet_start(struct fleet *f, int i, const struct fleet_script *script, struct err *ret_err)
 {
     struct fleet_member *m = &f->members[i];
-    struct provider_config config = {
-        .loop = f->loop,
-        .rand = rand_system(),
-        .log = &f->log,
-        .machine = &m->machine,
-        .engine = {fleet_submit, fleet_cancel, fleet_poll, fleet_load, m},
-        .url = f->url,
-        .heartbeat_interval_ms = HEARTBEAT_MS,
-        .drain_timeout_ms = DRAIN_MS,
-        .max_jobs = (uint32_t)script->slots + 1};
+    struct provider_config config = {.loop = f->loop,
+                                     .rand = rand_system(),
+                                     .log = &f->log,
+                                     .machine = &m->machine,
+                                     .engine = {.submit = fleet_submit,
+                                                .cancel = fleet_cancel,
+                                                .poll = fleet_poll,
+                                                .load = fleet_load,
+                                                .ud = m},
+                                     .url = f->url,
+                                     .heartbeat_interval_ms = HEARTBEAT_MS,
+                                     .drain_timeout_ms = DRAIN_MS,
+                                     .max_jobs = (uint32_t)script->slots + 1};
     int rc;
 
     fleet_stop(f, i);

@@ -11,7 +11,7 @@
 #include "net/tls.h"
 #include "provider/guard/posture.h"
 #include "provider/key_lock.h"
-#include "provider/model/model.h"
+#include "provider/model/idle.h"
 #include "provider/paths.h"
 #include "provider/post.h"
 #include "provider/provider.h"
@@ -33,6 +33,7 @@ struct daemon {
     struct loop *loop;
     struct process *process; /* the engine's */
     struct model *model;
+    struct idle idle;
     int64_t loading_us; /* since when it loads */
     struct post *post;
     struct signer *signer;
@@ -227,6 +228,7 @@ static void daemon_close_parts(struct daemon *d)
     signer_close(d->signer);
     provider_free(d->provider);
     d->provider = NULL;
+    idle_stop(&d->idle);
     process_free(d->process);
     model_free(d->model);
     post_free(d->post);
@@ -302,6 +304,7 @@ int daemon_run(const struct provider_settings *settings, const char *(*getenv)(c
         rc = loop_on_signal(d.loop, SIGTERM, daemon_on_signal, &d);
     if (rc == 0) {
         provider_start(d.provider);
+        idle_start(&d.idle, d.loop, d.model, settings->idle_timeout_mins * 60000);
         log_event(&d.log, LOG_INFO, EV_STARTED, KV_STR("coordinator", daemon_shown_url(settings)),
                   KV_STR("model", provider_settings_model_id(settings)));
         notify_ready(&d.notify, "serving");

@@ -14,6 +14,9 @@ struct provider {
     struct loop_timer drain; /* the end of its patience; then, of the connection's last moment */
     struct loop_timer sent;
     bool stopping, closed;
+    bool preloading, preload_began; /* a load_model is to be answered; the load was seen to run */
+    struct engine_port engine;
+    struct str model_id;
     void (*stopped)(void *ud);
     void *stopped_ud;
 };
@@ -39,10 +42,12 @@ static void provider_on_drain(void *ud)
     serve_on_drain(p->serve);
 }
 
+/* The connection that asked for a model is gone, and so is who wants to know. */
 static void provider_on_lost(void *ud)
 {
     struct provider *p = ud;
 
+    p->preloading = false;
     serve_on_lost(p->serve);
 }
 
@@ -53,10 +58,21 @@ static struct load provider_on_load(void *ud)
     return serve_load(p->serve);
 }
 
+static int provider_on_load_model(void *ud)
+{
+    struct provider *p = ud;
+    int rc = p->engine.warm ? p->engine.warm(p->engine.ud) : 1;
+
+    p->preloading = rc != 1;
+    p->preload_began = false;
+    return rc;
+}
+
 static const struct link_ops link_ops = {.on_request = provider_on_request,
                                          .on_cancel = provider_on_cancel,
                                          .on_drain = provider_on_drain,
                                          .on_lost = provider_on_lost,
+                                         .on_load_model = provider_on_load_model,
                                          .load = provider_on_load};
 
 int provider_new(const struct provider_config *c, struct provider **ret_provider)
@@ -84,6 +100,8 @@ int provider_new(const struct provider_config *c, struct provider **ret_provider
     if (!p)
         return ERR_NOMEM;
     p->loop = c->loop;
+    p->engine = c->engine;
+    p->model_id = c->machine->model.id;
     p->drain_timeout_ms = c->drain_timeout_ms;
     rc = serve_new(&serve, &p->serve);
     if (rc == 0)
@@ -107,8 +125,29 @@ void provider_on_engine(struct provider *p)
     serve_on_events(p->serve);
 }
 
+/* A load that began before the question may still fail and be tried again: only the one that was
+ * seen to run since counts as failed. */
+static void provider_tell_preload(struct provider *p)
+{
+    struct provider_msg m = {.type = MSG_LOAD_MODEL_STATUS, .load_status.model_id = p->model_id};
+    struct load load = {0};
+
+    p->engine.load(p->engine.ud, &load);
+    if (load.loading || (load.crashed && !p->preload_began)) {
+        p->preload_began |= load.loading;
+        return;
+    }
+    p->preloading = false;
+    m.load_status.status = load.crashed ? STR("failed") : STR("succeeded");
+    if (load.crashed)
+        m.load_status.error = STR("the engine ended while it loaded; it is tried again");
+    (void)link_send(p->link, &m);
+}
+
 void provider_on_engine_changed(struct provider *p)
 {
+    if (p->preloading)
+        provider_tell_preload(p);
     link_send_heartbeat(p->link);
 }
 

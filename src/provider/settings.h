@@ -34,10 +34,12 @@ struct provider_settings {
     int numerics;           /* enum settings_numerics */
     int64_t threads;        /* 0: chosen by the engine */
     int64_t restart_max_secs;
+    /* [backend], as in the existing provider's files */
+    int64_t idle_timeout_mins; /* 0: the model stays loaded */
     /* [identity] */
     struct str key_path; /* .p NULL: the usual place, see paths.h */
     /* of the existing provider, ignored */
-    int64_t backend_port, idle_timeout_mins;
+    int64_t backend_port;
     struct str backend_model;
     bool continuous_batching, schedule_enabled;
     struct cfg_list enabled_models;

@@ -220,6 +220,7 @@ def test_the_kernel_says_that_the_engine_is_held(alone):
     for thread in os.listdir(f"/proc/{engine}/task"):
         status = pathlib.Path(f"/proc/{engine}/task/{thread}/status").read_text()
         assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+    assert pathlib.Path(f"/proc/{engine}/oom_score_adj").read_text() == "900\n"
     environment = pathlib.Path(f"/proc/{engine}/environ").read_bytes()
     assert environment.rstrip(b"\0").split(b"\0") == [b"TZ=UTC", b"LC_ALL=C.UTF-8"]
     assert "sandbox=closed" in provider.text()

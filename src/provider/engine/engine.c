@@ -101,7 +101,11 @@ static void engine_load(void *ud, struct load *ret_load)
 
 struct engine_port engine_port(struct engine *e)
 {
-    return (struct engine_port){engine_submit, engine_cancel, engine_poll_event, engine_load, e};
+    return (struct engine_port){.submit = engine_submit,
+                                .cancel = engine_cancel,
+                                .poll = engine_poll_event,
+                                .load = engine_load,
+                                .ud = e};
 }
 
 struct model_limits engine_limits(const struct engine *e)

@@ -9,7 +9,9 @@
 #include "provider/engine/load.h"
 
 enum engine_event_kind {
-    ENGINE_ADMITTED, /* tokenised and found to fit, queued for a slot: prompt_tokens is known */
+    ENGINE_ADMITTED, /* tokenised and found to fit, queued for a slot: prompt_tokens is known; or,
+                        with 0 of them and before that, taken on by an engine that has yet to load
+                      */
     ENGINE_TEXT,     /* `text` stands for `tokens` more completion tokens */
     ENGINE_DONE,     /* the last event of a request that succeeded */
     ENGINE_FAILED,   /* the last event of one that did not */
@@ -39,6 +41,9 @@ struct engine_port {
     void (*cancel)(void *ud, uint64_t tag);
     /* The next event: 1, or 0 when there is none now. */
     int (*poll)(void *ud, struct engine_event *ret_event);
+    /* Have the model in memory: 1, it is; 0, it is being loaded, and `load` says how that goes;
+     * ERR_AGAIN: the engine ended, and comes back by itself. NULL: it always is. */
+    int (*warm)(void *ud);
     /* Running, waiting, KV and forward-pass counters. What was served is the caller's to count. */
     void (*load)(void *ud, struct load *ret_load);
     void *ud;

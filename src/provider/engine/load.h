@@ -14,6 +14,7 @@ struct load {
     int64_t requests_served, tokens_generated, forward_passes; /* since the process started */
     bool crashed;                                              /* the engine cannot go on */
     bool loading;                                              /* it is not ready yet */
+    bool unloaded; /* nobody asked for the model for a while: the next request loads it */
     bool draining; /* the provider stops: nothing new is taken */
 };
 

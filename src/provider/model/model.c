@@ -53,6 +53,15 @@ static void model_start_later(void *ud)
     model_start(ud);
 }
 
+/* Whoever still waits is told to ask elsewhere; the load goes on. */
+static void model_lose_patience(void *ud)
+{
+    struct model *m = ud;
+
+    tickets_lose(&m->tickets, ERR_CLOSED, ERR_AGAIN);
+    m->config.events(m->config.ud);
+}
+
 /* How long to wait, and twice as long the next time. */
 static int64_t model_next_wait_ms(struct model *m)
 {
@@ -74,8 +83,8 @@ static void model_log_end(struct model *m, const char *how, size_t blamed, int64
               KV_INT("suspects", blamed), KV_INT("again_in_ms", wait_ms));
 }
 
-/* Nothing of it is left but what its requests are told. */
-static void model_bury(struct model *m, int status)
+/* It ended because it was told to, or in a way that has consequences. */
+static void model_judge_end(struct model *m, int status)
 {
     size_t blamed = 0;
     char how[PROCESS_END_BYTES];
@@ -94,6 +103,18 @@ static void model_bury(struct model *m, int status)
                       m->last_words);
     }
     tickets_lose(&m->tickets, ERR_CLOSED, ERR_AGAIN);
+}
+
+/* Nothing of it is left but what its requests are told. */
+static void model_bury(struct model *m, int status)
+{
+    bool unloaded = m->resting && m->ready_us > 0;
+
+    if (!unloaded) {
+        m->resting = m->wanted = false;
+        loop_timer_clear(m->config.loop, &m->wait);
+        model_judge_end(m, status);
+    }
     m->passes_before += m->load.forward_passes;
     m->load = (struct load){0};
     m->ready_us = 0;
@@ -114,6 +135,47 @@ static void model_on_exited(void *ud, int status)
     line_close(&m->line);
     model_set_state(m, MODEL_DOWN);
     m->config.events(m->config.ud);
+    if (m->resting && m->wanted) /* somebody asked while it went */
+        model_start(m);
+}
+
+/* --- rest --- */
+
+void model_unload(struct model *m)
+{
+    if (m->state != MODEL_READY || tickets_in_flight(&m->tickets) > 0)
+        return;
+    tickets_forget_cancelled(&m->tickets, INT64_MAX);
+    m->resting = true;
+    m->wanted = false;
+    log_event(m->config.log, LOG_INFO, EV_MODEL_UNLOADED,
+              KV_INT("unused_s", model_use(m).unused_ms / 1000));
+    line_close(&m->line); /* which ends it */
+    model_end_engine(m, NULL);
+}
+
+int model_warm(struct model *m)
+{
+    if (m->state == MODEL_READY)
+        return 1;
+    if (!m->resting)
+        return ERR_AGAIN;
+    if (m->wanted)
+        return 0;
+    m->wanted = true;
+    loop_timer_set(m->config.loop, &m->wait, MODEL_WAIT_MS * INT64_C(1000), model_lose_patience, m);
+    if (m->state == MODEL_DOWN) /* not from inside a submit: it tells others, who may do anything */
+        loop_timer_set(m->config.loop, &m->timer, 0, model_start_later, m);
+    return 0;
+}
+
+struct model_use model_use(const struct model *m)
+{
+    int64_t now_us = clock_mono_us(&m->clock);
+
+    return (struct model_use){.in_flight = (int64_t)tickets_in_flight(&m->tickets),
+                              .unused_ms = (now_us - m->used_us) / 1000,
+                              .resident_ms = (now_us - m->ready_us) / 1000};
 }
 
 /* --- the beginning of one --- */
@@ -137,6 +199,8 @@ static void model_start_failed(struct model *m)
         m->config.changed(m->config.ud);
         return;
     }
+    m->resting = m->wanted = false;
+    loop_timer_set(m->config.loop, &m->wait, 0, model_lose_patience, m);
     wait_ms = model_next_wait_ms(m);
     log_event(m->config.log, LOG_ERROR, EV_ENGINE_ENDED, KV_CSTR("how", "it did not start"),
               KV_CSTR("where", m->error.text), KV_INT("again_in_ms", wait_ms));
@@ -201,8 +265,11 @@ void model_on_ready(struct model *m, const struct wire_ready *ready)
     }
     m->facts = facts;
     m->was_ready = true;
-    m->ready_us = clock_mono_us(&m->clock);
+    m->ready_us = m->used_us = clock_mono_us(&m->clock);
+    m->resting = m->wanted = false;
+    loop_timer_clear(m->config.loop, &m->wait);
     model_set_state(m, MODEL_READY);
+    model_send_held(m);
 }
 
 /* --- life --- */
@@ -234,6 +301,9 @@ void model_free(struct model *m)
     if (!m)
         return;
     loop_timer_clear(m->config.loop, &m->timer);
+    loop_timer_clear(m->config.loop, &m->wait);
+    loop_timer_clear(m->config.loop, &m->tell);
+    loop_timer_clear(m->config.loop, &m->forget);
     line_close(&m->line);
     tickets_free(&m->tickets);
     sodium_memzero(&m->suspects, sizeof m->suspects);

@@ -4,6 +4,9 @@
  * engine is gone"), the daemon stays connected, and it is started again, after a second, doubling
  * up to `restart_max_ms`, and at once after it has held for MODEL_STABLE_MS.
  *
+ * Unloaded, it has no process; the next request starts one and waits for it, for MODEL_WAIT_MS at
+ * most.
+ *
  * A prompt that can have ended it is not simply tried again (suspects.h). Belongs to the loop's
  * thread; nothing here blocks. */
 #ifndef DARKBLOOM_PROVIDER_MODEL_MODEL_H
@@ -19,6 +22,7 @@
 enum {
     MODEL_RESTART_MS = 1000,   /* before the first restart */
     MODEL_STABLE_MS = 60000,   /* serving for so long makes it the first again */
+    MODEL_WAIT_MS = 60000,     /* for a load that a request asked for */
     MODEL_LAST_WORDS_MS = 1000 /* for the process to end by itself after it closed the wire */
 };
 
@@ -68,8 +72,17 @@ const struct err *model_error(const struct model *m);
 /* Of no meaning before it was ready. */
 const struct model_facts *model_facts(const struct model *m);
 
-/* Beside the codes of engine_port.h: submit answers ERR_AGAIN while no engine is ready, and
- * ERR_DENIED to a prompt that ended one. */
+/* A model that is ready leaves memory. */
+void model_unload(struct model *m);
+
+struct model_use {
+    int64_t in_flight;              /* requests that are held or at the engine */
+    int64_t unused_ms, resident_ms; /* since the last one began or ended; since it was loaded */
+};
+struct model_use model_use(const struct model *m);
+
+/* Beside the codes of engine_port.h: submit answers ERR_AGAIN while an engine that ended has no
+ * successor that is ready, and ERR_DENIED to a prompt that ended one. */
 struct engine_port model_port(struct model *m);
 
 #endif

@@ -30,6 +30,13 @@ void model_send_held(struct model *m)
     }
 }
 
+static void model_tell(void *ud)
+{
+    struct model *m = ud;
+
+    m->config.events(m->config.ud);
+}
+
 static int model_hold(struct model *m, uint64_t tag, struct str body, bool suspect,
                       const unsigned char *hash)
 {
@@ -41,6 +48,10 @@ static int model_hold(struct model *m, uint64_t tag, struct str body, bool suspe
     if (!t)
         return ERR_NOMEM;
     t->suspect = suspect;
+    t->told = !m->resting;
+    if (!t->told)
+        loop_timer_set(m->config.loop, &m->tell, 0, model_tell, m);
+    (void)model_warm(m);
     model_send_held(m);
     return 0;
 }
@@ -65,16 +76,29 @@ static int model_submit(void *ud, uint64_t tag, const struct chat_request *chat)
     unsigned char hash[SUSPECT_HASH_BYTES];
     enum suspicion suspicion;
 
-    if (m->state != MODEL_READY)
+    if (m->state != MODEL_READY && !m->resting)
         return ERR_AGAIN;
+    m->used_us = clock_mono_us(&m->clock);
     suspects_hash(&m->suspects, chat->messages, hash);
     suspicion = suspects_of(&m->suspects, hash);
     if (suspicion == SUSPICION_REFUSED)
         return ERR_DENIED;
-    if (suspicion == SUSPICION_ALONE || m->tickets.n_held > 0 ||
+    if (m->resting || suspicion == SUSPICION_ALONE || m->tickets.n_held > 0 ||
         tickets_one_runs_alone(&m->tickets))
         return model_hold(m, tag, chat->body, suspicion == SUSPICION_ALONE, hash);
     return model_send(m, tag, chat->body, hash);
+}
+
+/* What was cancelled too long ago to be at work any more holds up no suspect. */
+static void model_forget(void *ud)
+{
+    struct model *m = ud;
+    const int64_t patience_us = TICKETS_CANCELLED_MS * INT64_C(1000);
+
+    tickets_forget_cancelled(&m->tickets, clock_mono_us(&m->clock) - patience_us + 1);
+    if (m->tickets.n_cancelled > 0)
+        loop_timer_set(m->config.loop, &m->forget, patience_us, model_forget, m);
+    model_send_held(m);
 }
 
 static void model_cancel(void *ud, uint64_t tag)
@@ -87,7 +111,11 @@ static void model_cancel(void *ud, uint64_t tag)
         return;
     if (t->stage != TICKET_HELD)
         (void)line_say(&m->line, &msg);
-    tickets_cancel(&m->tickets, t);
+    m->used_us = clock_mono_us(&m->clock);
+    tickets_cancel(&m->tickets, t, m->used_us);
+    if (m->tickets.n_cancelled == 1)
+        loop_timer_set(m->config.loop, &m->forget, TICKETS_CANCELLED_MS * INT64_C(1000),
+                       model_forget, m);
     model_send_held(m);
 }
 
@@ -127,8 +155,10 @@ static int model_on_event(struct model *m, const struct wire_msg *msg, struct en
             t->stage = TICKET_SPEAKING;
         if (ret->kind != ENGINE_ADMITTED)
             model_cleared(m, t);
-        if (ret->kind == ENGINE_DONE || ret->kind == ENGINE_FAILED)
+        if (ret->kind == ENGINE_DONE || ret->kind == ENGINE_FAILED) {
+            m->used_us = clock_mono_us(&m->clock);
             tickets_drop(&m->tickets, t);
+        }
     }
     model_send_held(m);
     return t != NULL;
@@ -187,6 +217,22 @@ static int model_take_lost(struct model *m, struct engine_event *ret_event)
     return 1;
 }
 
+/* A load can take longer than a coordinator waits for a word: who waits for one is accepted before
+ * its tokens are known, and once more when they are. */
+static int model_take_held(struct model *m, struct engine_event *ret_event)
+{
+    for (struct list_node *n = m->tickets.held.next; n != &m->tickets.held; n = n->next) {
+        struct ticket *t = list_owner(n, struct ticket, link);
+
+        if (!t->told) {
+            t->told = true;
+            *ret_event = (struct engine_event){.kind = ENGINE_ADMITTED, .tag = t->tag};
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int model_poll(void *ud, struct engine_event *ret_event)
 {
     struct model *m = ud;
@@ -201,7 +247,7 @@ static int model_poll(void *ud, struct engine_event *ret_event)
     }
     if (rc < 0)
         model_end_engine(m, rc == ERR_PROTOCOL ? "it broke the protocol of its wire" : NULL);
-    return model_take_lost(m, ret_event);
+    return model_take_lost(m, ret_event) || model_take_held(m, ret_event);
 }
 
 static void model_load(void *ud, struct load *ret_load)
@@ -211,11 +257,22 @@ static void model_load(void *ud, struct load *ret_load)
     *ret_load = m->load;
     ret_load->waiting += (int64_t)m->tickets.n_held;
     ret_load->forward_passes += m->passes_before;
-    ret_load->crashed = m->state == MODEL_DOWN || m->state == MODEL_ENDING;
-    ret_load->loading = m->state == MODEL_LOADING;
+    ret_load->unloaded = m->resting && !m->wanted;
+    ret_load->loading = m->state == MODEL_LOADING || m->wanted;
+    ret_load->crashed = !m->resting && (m->state == MODEL_DOWN || m->state == MODEL_ENDING);
+}
+
+static int model_port_warm(void *ud)
+{
+    return model_warm(ud);
 }
 
 struct engine_port model_port(struct model *m)
 {
-    return (struct engine_port){model_submit, model_cancel, model_poll, model_load, m};
+    return (struct engine_port){.submit = model_submit,
+                                .cancel = model_cancel,
+                                .poll = model_poll,
+                                .load = model_load,
+                                .warm = model_port_warm,
+                                .ud = m};
 }

@@ -103,14 +103,18 @@ void tickets_sent(struct tickets *ts, struct ticket *t)
 
 static struct ticket *tickets_oldest_cancelled(const struct tickets *ts)
 {
+    struct ticket *oldest = NULL;
+
     for (struct list_node *n = ts->sent.next; n != &ts->sent; n = n->next) {
-        if (list_owner(n, struct ticket, link)->cancelled)
-            return list_owner(n, struct ticket, link);
+        struct ticket *t = list_owner(n, struct ticket, link);
+
+        if (t->cancelled && (!oldest || t->cancelled_us < oldest->cancelled_us))
+            oldest = t;
     }
-    return NULL;
+    return oldest;
 }
 
-void tickets_cancel(struct tickets *ts, struct ticket *t)
+void tickets_cancel(struct tickets *ts, struct ticket *t, int64_t now_us)
 {
     if (t->stage != TICKET_SENT) {
         tickets_drop(ts, t);
@@ -118,8 +122,22 @@ void tickets_cancel(struct tickets *ts, struct ticket *t)
     }
     (void)map_remove(&ts->by_tag, tickets_key(&t->tag));
     t->cancelled = true;
+    t->cancelled_us = now_us;
     if (++ts->n_cancelled > TICKETS_CANCELLED_MAX)
         tickets_drop(ts, tickets_oldest_cancelled(ts));
+}
+
+void tickets_forget_cancelled(struct tickets *ts, int64_t us)
+{
+    struct ticket *t;
+
+    while ((t = tickets_oldest_cancelled(ts)) && t->cancelled_us < us)
+        tickets_drop(ts, t);
+}
+
+size_t tickets_in_flight(const struct tickets *ts)
+{
+    return ts->n_held + ts->n_sent - ts->n_cancelled;
 }
 
 static bool tickets_has_sent(const struct tickets *ts, uint64_t tag)

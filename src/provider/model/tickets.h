@@ -9,8 +9,9 @@
 #include "base/map.h"
 #include "provider/model/suspects.h"
 
-/* Cancelled requests that the engine may still be preparing: so many are remembered. */
-enum { TICKETS_CANCELLED_MAX = 64 };
+/* Cancelled requests that the engine may still be preparing: so many are remembered, for so long.
+ */
+enum { TICKETS_CANCELLED_MAX = 64, TICKETS_CANCELLED_MS = 10000 };
 
 enum ticket_stage {
     TICKET_HELD,     /* waits in the daemon */
@@ -24,8 +25,10 @@ struct ticket {
     struct list_node link; /* held, sent or lost, each in its order */
     uint64_t tag;
     enum ticket_stage stage;
+    bool told;      /* HELD, for a load: it has been taken on, although its tokens are not known */
     bool suspect;   /* to be run alone until it shows text */
     bool cancelled; /* SENT: nobody waits for it, but the engine may be at work on it */
+    int64_t cancelled_us;
     int code;
     unsigned char hash[SUSPECT_HASH_BYTES];
     struct buf body; /* HELD */
@@ -54,7 +57,11 @@ struct ticket *tickets_first_lost(const struct tickets *ts);
 void tickets_sent(struct tickets *ts, struct ticket *t);
 /* Nobody waits for it any more. One that the engine may be preparing stays to be blamed; any other
  * is freed. */
-void tickets_cancel(struct tickets *ts, struct ticket *t);
+void tickets_cancel(struct tickets *ts, struct ticket *t, int64_t now_us);
+/* Free those that were cancelled before `us`: they have been prepared by now, or never will be. */
+void tickets_forget_cancelled(struct tickets *ts, int64_t us);
+/* Requests that somebody waits for. */
+size_t tickets_in_flight(const struct tickets *ts);
 /* The engine has prepared what `tag` stands for, and so, in order of sending, what came before: of
  * those the cancelled are freed. */
 void tickets_prepared(struct tickets *ts, uint64_t tag);

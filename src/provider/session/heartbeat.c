@@ -10,7 +10,14 @@ static struct str heartbeat_slot_state(const struct load *load)
 {
     if (load->crashed)
         return STR("crashed");
-    return load->draining || load->loading ? STR("reloading") : STR("running");
+    if (load->draining || load->loading)
+        return STR("reloading");
+    return load->unloaded ? STR("idle_shutdown") : STR("running");
+}
+
+static bool heartbeat_is_warm(const struct load *load)
+{
+    return !load->crashed && !load->loading && !load->unloaded && !load->draining;
 }
 
 int heartbeat_write(const struct machine *machine, const struct load *load, struct buf *out)
@@ -33,7 +40,7 @@ int heartbeat_write(const struct machine *machine, const struct load *load, stru
             .stats = {.requests_served = load->requests_served,
                       .tokens_generated = load->tokens_generated,
                       .forward_passes = load->forward_passes},
-            .warm_models = {&model, load->crashed || load->loading || load->draining ? 0 : 1},
+            .warm_models = {&model, heartbeat_is_warm(load) ? 1 : 0},
             .system_metrics = metrics_read(machine->root),
             .has_backend_capacity = true,
             .backend_capacity = {.slots = &slot,

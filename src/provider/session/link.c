@@ -217,17 +217,19 @@ static void link_take_runtime_status(struct link *l, const struct provider_msg *
               KV_STR("first", s->n_mismatches ? s->mismatches[0].component : (struct str){0}));
 }
 
-/* The one model is loaded from the start; any other cannot be. */
+/* Succeeded at once where it is loaded; otherwise the owner says how it went. */
 static void link_take_load_model(struct link *l, const struct provider_msg *m)
 {
     bool ours = str_eq(m->load_model.model_id, l->config.machine->model.id);
     struct provider_msg answer = {.type = MSG_LOAD_MODEL_STATUS};
 
     answer.load_status.model_id = m->load_model.model_id;
-    answer.load_status.status = STR("succeeded");
     if (!ours) {
         answer.load_status.status = STR("failed");
         answer.load_status.error = STR("this provider serves one model, chosen at start");
+    } else {
+        answer.load_status.status =
+            l->ops.on_load_model(l->ud) == 1 ? STR("succeeded") : STR("started");
     }
     (void)link_send(l, &answer);
 }

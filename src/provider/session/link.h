@@ -29,6 +29,8 @@ struct link_ops {
     void (*on_drain)(void *ud);
     /* The connection ended: what was asked over it is void. Also before link_stop's end. */
     void (*on_lost)(void *ud);
+    /* The model is to be in memory: as struct engine_port has it. */
+    int (*on_load_model)(void *ud);
     struct load (*load)(void *ud); /* for the heartbeat that is about to be sent */
 };
 

@@ -48,12 +48,21 @@ static void engine_load(void *ud, struct load *ret_load)
     *ret_load = e->load;
 }
 
+static int engine_warm(void *ud)
+{
+    struct fake_engine *e = ud;
+
+    e->n_warmed++;
+    return e->cold ? 0 : 1;
+}
+
 struct engine_port fake_engine_port(struct fake_engine *e)
 {
     return (struct engine_port){.submit = engine_submit,
                                 .cancel = engine_cancel,
                                 .poll = engine_poll,
                                 .load = engine_load,
+                                .warm = engine_warm,
                                 .ud = e};
 }
 

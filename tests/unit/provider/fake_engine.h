@@ -14,6 +14,8 @@ struct fake_engine {
     char last_messages[4096];
     uint64_t cancelled[FAKE_ENGINE_JOBS];
     int n_cancelled;
+    bool cold; /* its model is not in memory */
+    int n_warmed;
     int submit_answer; /* 0, or the code to refuse with */
     struct engine_event events[FAKE_ENGINE_EVENTS];
     int n_events, next_event;

@@ -12,18 +12,21 @@ static void on_connected(void *ud, int sock_or_err)
     struct fake_process *p = ud;
 
     assert_true(sock_or_err >= 0);
-    p->daemon_end = sock_or_err;
+    p->connected = sock_or_err;
 }
 
-/* Both ends of the wire that the next start hands out. */
-static void make_wire(struct fake_process *p)
+/* A start cannot let the loop run, so wires are made ahead. */
+static void make_wires(struct fake_process *p)
 {
     char peer[64];
 
-    loop_connect(p->loop, "127.0.0.1", p->port, on_connected, p);
-    loop_fake_settle(p->loop);
-    p->engine_end = loop_accept(p->loop, p->listener, peer);
-    assert_true(p->engine_end >= 0);
+    while (p->n_spare < 2) {
+        loop_connect(p->loop, "127.0.0.1", p->port, on_connected, p);
+        loop_fake_settle(p->loop);
+        p->spare[p->n_spare].daemon_end = p->connected;
+        p->spare[p->n_spare].engine_end = loop_accept(p->loop, p->listener, peer);
+        assert_true(p->spare[p->n_spare++].engine_end >= 0);
+    }
 }
 
 void fake_process_up(struct fake_process *p, struct loop *loop)
@@ -31,14 +34,17 @@ void fake_process_up(struct fake_process *p, struct loop *loop)
     *p = (struct fake_process){.loop = loop};
     buf_init(&p->in, 16 << 20);
     assert_int_equal(loop_listen(loop, "127.0.0.1", 0, &p->listener, &p->port, NULL), 0);
-    make_wire(p);
+    make_wires(p);
 }
 
 void fake_process_down(struct fake_process *p)
 {
-    if (!p->running)
-        loop_close(p->loop, p->daemon_end);
-    loop_close(p->loop, p->engine_end);
+    if (p->running)
+        loop_close(p->loop, p->engine_end);
+    while (p->n_spare > 0) {
+        loop_close(p->loop, p->spare[--p->n_spare].engine_end);
+        loop_close(p->loop, p->spare[p->n_spare].daemon_end);
+    }
     loop_close(p->loop, p->listener);
     buf_free(&p->in);
 }
@@ -55,7 +61,9 @@ static int fake_start(void *ud, void (*exited)(void *exited_ud, int status), voi
     p->running = true;
     p->exited = exited;
     p->exited_ud = exited_ud;
-    *ret_sock = p->daemon_end;
+    assert_true(p->n_spare > 0);
+    p->engine_end = p->spare[--p->n_spare].engine_end;
+    *ret_sock = p->spare[p->n_spare].daemon_end;
     return 0;
 }
 
@@ -111,5 +119,5 @@ void fake_process_ends(struct fake_process *p, int status)
     buf_clear(&p->in);
     p->heard_bytes = 0;
     p->exited(p->exited_ud, status);
-    make_wire(p);
+    make_wires(p);
 }

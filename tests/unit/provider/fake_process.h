@@ -11,7 +11,11 @@ struct fake_process {
     struct loop *loop;
     int listener;
     uint16_t port;
-    int daemon_end, engine_end; /* of the next start, or of the engine that runs */
+    int engine_end; /* of the engine that runs */
+    struct {
+        int daemon_end, engine_end;
+    } spare[2]; /* wires of the next starts, made beforehand */
+    int n_spare, connected;
     bool running, start_fails;
     int starts, kills;
     void (*exited)(void *ud, int status);

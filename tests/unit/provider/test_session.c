@@ -196,6 +196,98 @@ static void load_model_is_answered_for_its_own_model_and_for_others(void **state
     assert_true(str_is(m->load_status.status, "failed"));
 }
 
+/* Asked for its model, which is not in memory; the statuses that it sent so far. */
+static size_t ask_to_load(struct fake_world *w)
+{
+    w->engine.cold = true;
+    w->engine.load.unloaded = true;
+    fake_coordinator_say(&w->coordinator,
+                         STR("{\"type\":\"load_model\",\"model_id\":\"" FAKE_MODEL "\"}"));
+    loop_fake_settle(w->loop);
+    return fake_coordinator_count(&w->coordinator, MSG_LOAD_MODEL_STATUS);
+}
+
+static void change_load(struct fake_world *w, struct load load)
+{
+    w->engine.load = load;
+    provider_on_engine_changed(w->provider);
+    loop_fake_settle(w->loop);
+}
+
+static void a_model_that_is_not_loaded_is_started_and_then_succeeds(void **state)
+{
+    struct fake_world *w = *state;
+    const struct provider_msg *m;
+
+    assert_int_equal(ask_to_load(w), 1);
+    m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 0);
+    assert_true(str_is(m->load_status.status, "started"));
+    assert_int_equal(w->engine.n_warmed, 1);
+    change_load(w, (struct load){.loading = true});
+    assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_LOAD_MODEL_STATUS), 1);
+    change_load(w, (struct load){0});
+    m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 1);
+    assert_true(str_is(m->load_status.status, "succeeded"));
+    assert_true(str_is(m->load_status.model_id, FAKE_MODEL));
+    change_load(w, (struct load){0}); /* said once */
+    assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_LOAD_MODEL_STATUS), 2);
+}
+
+static void a_model_that_cannot_be_loaded_fails_with_a_reason(void **state)
+{
+    struct fake_world *w = *state;
+    const struct provider_msg *m;
+
+    assert_int_equal(ask_to_load(w), 1);
+    change_load(w, (struct load){.crashed = true}); /* of before */
+    assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_LOAD_MODEL_STATUS), 1);
+    change_load(w, (struct load){.loading = true});
+    change_load(w, (struct load){.crashed = true});
+    m = fake_coordinator_got(&w->coordinator, MSG_LOAD_MODEL_STATUS, 1);
+    assert_true(str_is(m->load_status.status, "failed"));
+    assert_true(m->load_status.error.n > 0);
+}
+
+static void requests_and_cancels_go_on_while_a_model_loads(void **state)
+{
+    struct fake_world *w = *state;
+    size_t heartbeats;
+
+    (void)ask_to_load(w);
+    change_load(w, (struct load){.loading = true});
+    heartbeats = fake_coordinator_count(&w->coordinator, MSG_HEARTBEAT);
+    fake_world_advance_ms(w, 60000);
+    assert_true(provider_is_up(w->provider));
+    assert_true(fake_coordinator_count(&w->coordinator, MSG_HEARTBEAT) > heartbeats);
+    assert_int_equal(fake_coordinator_count(&w->coordinator, MSG_LOAD_MODEL_STATUS), 1);
+}
+
+static const struct msg_slot *newest_slot(struct fake_world *w)
+{
+    size_t n = fake_coordinator_count(&w->coordinator, MSG_HEARTBEAT);
+    const struct provider_msg *m = fake_coordinator_got(&w->coordinator, MSG_HEARTBEAT, n - 1);
+
+    assert_int_equal(m->heartbeat.backend_capacity.n_slots, 1);
+    return &m->heartbeat.backend_capacity.slots[0];
+}
+
+static void the_slot_says_what_becomes_of_the_engine(void **state)
+{
+    static const struct {
+        struct load load;
+        const char *slot;
+    } rows[] = {{{.crashed = true}, "crashed"},
+                {{.loading = true}, "reloading"},
+                {{.unloaded = true}, "idle_shutdown"},
+                {{.running = 0}, "running"}};
+    struct fake_world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        change_load(w, rows[i].load);
+        assert_true(str_is(newest_slot(w)->state, rows[i].slot));
+    }
+}
+
 static void a_runtime_status_is_logged(void **state)
 {
     struct fake_world *w = *state;
@@ -321,6 +413,10 @@ int main(void)
         TEST(messages_it_cannot_use_are_counted_and_named_once),
         TEST(an_oversized_frame_costs_the_connection_not_the_process),
         TEST(load_model_is_answered_for_its_own_model_and_for_others),
+        TEST(a_model_that_is_not_loaded_is_started_and_then_succeeds),
+        TEST(a_model_that_cannot_be_loaded_fails_with_a_reason),
+        TEST(requests_and_cancels_go_on_while_a_model_loads),
+        TEST(the_slot_says_what_becomes_of_the_engine),
         TEST(a_runtime_status_is_logged),
         TEST(a_session_that_lived_starts_the_back_off_afresh),
         TEST(pings_that_are_answered_keep_a_quiet_connection),

@@ -96,9 +96,8 @@ static void what_has_no_effect_is_named_unless_it_is_the_default(void **state)
                &names);
     assert_int_equal(buf_view(&names).n, 0);
     ignored_in(existing_file, &names);
-    assert_true(str_is(buf_view(&names),
-                       "provider.name backend.model backend.enabled_models "
-                       "backend.idle_timeout_mins schedule.enabled schedule.windows "));
+    assert_true(str_is(buf_view(&names), "provider.name backend.model backend.enabled_models "
+                                         "schedule.enabled schedule.windows "));
     buf_free(&names);
 }
 

@@ -21,7 +21,10 @@ struct cage_facts {
     bool not_dumpable;             /* no core dump, no debugger of the same user */
 };
 
-/* It ends when its parent does; no core dump, no debugger, no privileges to gain. 0 or ERR_DENIED.
+enum { CAGE_OOM_SCORE = 900 /* proc(5), oom_score_adj: 1000 is the first to go */ };
+
+/* It ends when its parent does, and before it where memory runs out; no core dump, no debugger, no
+ * privileges to gain. 0 or ERR_DENIED.
  */
 int cage_bind_to_parent(struct err *ret_err);
 
