@@ -12,11 +12,15 @@ struct str bare_messages(void)
 
 int bare_prompt_make(struct gguf *model, struct bare_prompt *ret_prompt)
 {
+    const struct form_ask ask = {.messages = bare_messages()};
+    enum engine_wrong wrong;
+    struct form form = {0};
     struct buf text;
     int32_t rc;
 
     buf_init(&text, 1U << 16);
-    rc = gguf_ops.render(model, bare_messages(), &text);
+    rc = gguf_ops.render(model, &ask, &text, &form, &wrong);
+    form_free(&form);
     if (rc == 0)
         rc = gguf_ops.tokenize(model, buf_view(&text), ret_prompt->tokens, BARE_PROMPT_MAX);
     buf_free(&text);

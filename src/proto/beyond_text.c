@@ -9,19 +9,20 @@ static const struct {
     const char *neutral[NEUTRAL_MAX];
 } fields[] = {
     {"endpoint", {"\"/v1/chat/completions\"", "\"chat/completions\"", "\"\""}},
-    {"tools", {"[]"}},
-    {"tool_choice", {"\"none\"", "\"auto\""}},
     {"functions", {"[]"}},
     {"function_call", {"\"none\"", "\"auto\""}},
-    {"min_p", {"0", "0.0"}},
-    {"logprobs", {"false"}},
-    {"top_logprobs", {"0"}},
-    {"logit_bias", {"{}"}},
-    {"response_format", {"{\"type\":\"text\"}"}},
     {"modalities", {"[\"text\"]"}},
     {"audio", {0}},
     {"prediction", {0}},
     {"web_search_options", {0}},
+    /* Other servers' own ways to constrain an answer: response_format does it here. */
+    {"grammar", {"\"\""}},
+    {"json_schema", {0}},
+    {"guided_json", {0}},
+    {"guided_regex", {0}},
+    {"guided_choice", {0}},
+    {"guided_grammar", {0}},
+    {"structured_outputs", {0}},
 };
 
 /* Whether `json` is `compact` but for white space. The compact texts have none inside strings. */

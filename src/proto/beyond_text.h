@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a request may ask for that an engine of plain text cannot give. One table: the coordinator
- * passes such requests through, a provider refuses them by name, never drops them in silence. */
+/* What a request may ask for that no engine here gives: pictures, sound, other interfaces. One
+ * table: the coordinator passes such requests through, a provider refuses them by name, never drops
+ * them in silence. */
 #ifndef DARKBLOOM_PROTO_BEYOND_TEXT_H
 #define DARKBLOOM_PROTO_BEYOND_TEXT_H
 

@@ -116,11 +116,6 @@ static int chat_take_messages(struct chat_parse *p)
 
 /* --- numbers --- */
 
-static bool chat_is_number(struct str value)
-{
-    return value.n > 0 && (value.p[0] == '-' || (value.p[0] >= '0' && value.p[0] <= '9'));
-}
-
 /* Whether a number is written without fraction and exponent. */
 static bool chat_is_whole(struct str value)
 {
@@ -154,11 +149,13 @@ static const struct {
     {"min_p", false, 0, 1, AT(min_p), "0 switches it off"},
     {"frequency_penalty", false, -2, 2, AT(frequency_penalty), "0 is the default"},
     {"presence_penalty", false, -2, 2, AT(presence_penalty), "0 is the default"},
+    {"repetition_penalty", false, 0.01, 2, AT(repetition_penalty), "1 is the default"},
+    {"top_logprobs", true, 0, CHAT_MAX_TOP_LOGPROBS, AT(top_logprobs), "0 is the default"},
 };
 
 static int chat_take_numbers(struct chat_parse *p)
 {
-    p->r->temperature = p->r->top_p = 1;
+    p->r->temperature = p->r->top_p = p->r->repetition_penalty = 1;
     for (size_t i = 0; i < sizeof chat_numbers / sizeof chat_numbers[0]; i++) {
         const char *name = chat_numbers[i].name;
         struct str value = chat_get(&p->body, name);
@@ -304,6 +301,11 @@ static int chat_take_others(struct chat_parse *p)
     return 0;
 }
 
+static int chat_take_answer(struct chat_parse *p)
+{
+    return chat_take_form(&p->body, &p->checked, p->r);
+}
+
 static int chat_note_fields(struct chat_parse *p)
 {
     for (size_t i = 0; i < p->body.n && !p->r->beyond_text; i++)
@@ -315,8 +317,8 @@ int chat_request_parse(struct str body, struct arena *region, struct chat_reques
                        struct api_error *ret_error)
 {
     static int (*const steps[])(struct chat_parse * p) = {
-        chat_take_model, chat_take_messages, chat_take_numbers, chat_take_limits,
-        chat_take_stops, chat_take_stream,   chat_take_others,  chat_note_fields};
+        chat_take_model,  chat_take_messages, chat_take_numbers, chat_take_limits, chat_take_stops,
+        chat_take_stream, chat_take_others,   chat_take_answer,  chat_note_fields};
     struct chat_parse p;
     int rc;
 

@@ -3,8 +3,7 @@
 #ifndef DARKBLOOM_PROTO_CHAT_IMPL_H
 #define DARKBLOOM_PROTO_CHAT_IMPL_H
 
-#include "base/arena.h"
-#include "proto/api_error.h"
+#include "proto/chat.h"
 #include "proto/span.h"
 
 enum {
@@ -60,6 +59,15 @@ static inline bool chat_is_str(struct str value)
 {
     return value.p && value.n > 0 && value.p[0] == '"';
 }
+
+static inline bool chat_is_number(struct str value)
+{
+    return value.n > 0 && (value.p[0] == '-' || (value.p[0] >= '0' && value.p[0] <= '9'));
+}
+
+/* chat_form.c: what the answer is to look like: tools, response_format, logprobs, logit_bias. What
+ * no engine here can do goes to c->beyond_text. 0, or ERR_DENIED with the error in `c`. */
+int chat_take_form(const struct chat_members *body, struct chat_checked *c, struct chat_request *r);
 
 /* The array of messages: role, content, parts of each. 0, or ERR_DENIED with the error. */
 int chat_check_messages(struct chat_checked *c, struct str messages, size_t *ret_n);

@@ -18,9 +18,44 @@ struct chunk_head {
     int64_t created_s;
 };
 
-enum chunk_finish { CHUNK_FINISH_NONE, CHUNK_FINISH_STOP, CHUNK_FINISH_LENGTH };
+enum chunk_finish {
+    CHUNK_FINISH_NONE,
+    CHUNK_FINISH_STOP,
+    CHUNK_FINISH_LENGTH,
+    CHUNK_FINISH_TOOL_CALLS
+};
+
+/* What a chunk adds to its answer. */
+enum chunk_part {
+    CHUNK_PART_CONTENT,
+    CHUNK_PART_REASONING, /* member reasoning_content */
+    CHUNK_PART_CALL,      /* tool call `call` begins: `id`, and `text` is its function's name */
+    CHUNK_PART_ARGUMENTS, /* `text` is the next piece of that call's arguments */
+};
+
+struct chunk_delta {
+    enum chunk_part part;
+    struct str text;
+    int32_t call;
+    struct str id;
+    struct str logprobs; /* entries of logprobs.content as JSON, without brackets; .n 0: none */
+};
+
+struct chunk_call {
+    struct str id, name, arguments;
+};
+
+/* A whole answer. */
+struct chunk_message {
+    struct str content;
+    struct str reasoning; /* .n 0: none */
+    const struct chunk_call *calls;
+    size_t n_calls;
+    struct str logprobs; /* as in chunk_delta */
+};
 
 /* Each appends one line (no newline). 0, ERR_LIMIT, ERR_NOMEM. */
+int chunk_write_delta(const struct chunk_head *h, const struct chunk_delta *d, struct buf *out);
 int chunk_write_role(const struct chunk_head *h, struct buf *out);
 int chunk_write_content(const struct chunk_head *h, struct str text, struct buf *out);
 int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out);
@@ -29,8 +64,9 @@ int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t
 /* As usage, with members of the caller's, e.g. "\"receipt\":{…}". */
 int chunk_write_extra(const struct chunk_head *h, struct str members, struct buf *out);
 /* The whole answer of a request that is not streamed ("data: {…chat.completion…}"). */
-int chunk_write_whole(const struct chunk_head *h, struct str text, enum chunk_finish finish,
-                      int64_t prompt_tokens, int64_t completion_tokens, struct buf *out);
+int chunk_write_whole(const struct chunk_head *h, const struct chunk_message *m,
+                      enum chunk_finish finish, int64_t prompt_tokens, int64_t completion_tokens,
+                      struct buf *out);
 
 /* --- reading (coordinator's relay) --- */
 

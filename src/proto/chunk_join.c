@@ -15,6 +15,7 @@ enum {
     JOIN_OVERHEAD_BYTES = 64 << 10, /* of buffers: the first block of each */
     JOIN_STACK_BYTES = 8 << 10,     /* a tree that fits needs no heap */
     JOIN_MAX_BYTES = 16 << 20,
+    JOIN_LOGPROBS_FACTOR = 16, /* a token's logprobs take more than its text: up to 20 others */
 };
 
 struct join_call {
@@ -24,7 +25,8 @@ struct join_call {
 
 struct chunk_join {
     struct arena *region;
-    struct budget memory;
+    struct budget memory, logprobs_memory;
+    struct buf logprobs; /* entries of logprobs.content, with commas between them */
     struct buf content, reasoning, refusal;
     struct join_call calls[JOIN_CALLS_MAX];
     size_t n_calls;
@@ -56,6 +58,12 @@ int chunk_join_new(struct arena *region, size_t max_bytes, struct budget *budget
         return ERR_NOMEM;
     j->region = region;
     budget_init(&j->memory, "this answer", max_bytes, budget);
+    budget_init(&j->logprobs_memory, "this answer's logprobs",
+                max_bytes < JOIN_MAX_BYTES / JOIN_LOGPROBS_FACTOR ? max_bytes * JOIN_LOGPROBS_FACTOR
+                                                                  : JOIN_MAX_BYTES,
+                budget);
+    buf_init(&j->logprobs, j->logprobs_memory.max_bytes);
+    (void)buf_set_budget(&j->logprobs, &j->logprobs_memory);
     join_buf_init(j, &j->content);
     join_buf_init(j, &j->reasoning);
     join_buf_init(j, &j->refusal);
@@ -141,6 +149,34 @@ static int join_add_finish(struct chunk_join *j, struct str finish)
     return 0;
 }
 
+static int join_add_logprob(struct chunk_join *j, yyjson_val *entry)
+{
+    yyjson_alc alc = json_wiped_alc();
+    size_t n = 0;
+    char *text = yyjson_val_write_opts(entry, YYJSON_WRITE_NOFLAG, &alc, &n, NULL);
+    int rc = text ? 0 : ERR_NOMEM;
+
+    if (rc == 0 && j->logprobs.len > 0)
+        rc = buf_append_str(&j->logprobs, STR(","));
+    if (rc == 0)
+        rc = buf_append(&j->logprobs, text, n);
+    if (text)
+        alc.free(alc.ctx, text);
+    return rc;
+}
+
+static int join_add_logprobs(struct chunk_join *j, yyjson_val *logprobs)
+{
+    yyjson_arr_iter it;
+    yyjson_val *entry;
+    int rc = 0;
+
+    yyjson_arr_iter_init(yyjson_obj_get(logprobs, "content"), &it);
+    while (rc == 0 && (entry = yyjson_arr_iter_next(&it)))
+        rc = join_add_logprob(j, entry);
+    return rc;
+}
+
 static int join_add_root(struct chunk_join *j, yyjson_val *root)
 {
     bool whole = yyjson_equals_str(yyjson_obj_get(root, "object"), "chat.completion");
@@ -151,6 +187,8 @@ static int join_add_root(struct chunk_join *j, yyjson_val *root)
         rc = join_add_finish(j, join_text_of(yyjson_obj_get(choice, "finish_reason")));
     if (rc == 0)
         rc = join_add_message(j, yyjson_obj_get(choice, whole ? "message" : "delta"));
+    if (rc == 0)
+        rc = join_add_logprobs(j, yyjson_obj_get(choice, "logprobs"));
     return rc;
 }
 
@@ -159,7 +197,7 @@ static bool join_others_refuse(const struct chunk_join *j, size_t n)
 {
     const struct budget *refuser = budget_refuser(&j->memory, n);
 
-    return refuser && refuser != &j->memory;
+    return refuser && refuser != &j->memory && refuser != &j->logprobs_memory;
 }
 
 int chunk_join_add(struct chunk_join *j, struct str json)
@@ -280,6 +318,15 @@ static int join_write_message(struct chunk_join *j, struct buf *out)
     return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
+static int join_write_logprobs(const struct chunk_join *j, struct buf *out)
+{
+    int rc = buf_append_str(out, STR(",\"logprobs\":{\"content\":["));
+
+    if (rc == 0)
+        rc = buf_append_str(out, buf_view(&j->logprobs));
+    return rc == 0 ? buf_append_str(out, STR("],\"refusal\":null}")) : rc;
+}
+
 int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_t prompt_tokens,
                      int64_t completion_tokens, struct str extra, struct buf *out)
 {
@@ -296,6 +343,8 @@ int chunk_join_write(struct chunk_join *j, const struct chunk_head *head, int64_
         rc = buf_append_str(out, STR(",\"choices\":[{\"index\":0,\"message\":"));
     if (rc == 0)
         rc = join_write_message(j, out);
+    if (rc == 0 && j->logprobs.len > 0)
+        rc = join_write_logprobs(j, out);
     if (rc == 0)
         rc = buf_append_str(out, STR(",\"finish_reason\":"));
     if (rc == 0)
@@ -322,7 +371,8 @@ void chunk_join_free(struct chunk_join *j)
     buf_free(&j->content);
     buf_free(&j->reasoning);
     buf_free(&j->refusal);
+    buf_free(&j->logprobs);
     for (size_t i = 0; i < j->n_calls; i++)
         buf_free(&j->calls[i].arguments);
-    CHECK(budget_used(&j->memory) == 0);
+    CHECK(budget_used(&j->memory) == 0 && budget_used(&j->logprobs_memory) == 0);
 }

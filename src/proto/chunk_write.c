@@ -5,7 +5,8 @@
 
 static const char *const finish_words[] = {[CHUNK_FINISH_NONE] = "null",
                                            [CHUNK_FINISH_STOP] = "\"stop\"",
-                                           [CHUNK_FINISH_LENGTH] = "\"length\""};
+                                           [CHUNK_FINISH_LENGTH] = "\"length\"",
+                                           [CHUNK_FINISH_TOOL_CALLS] = "\"tool_calls\""};
 
 static int chunk_write_begin(const struct chunk_head *h, const char *object, struct buf *out)
 {
@@ -28,9 +29,76 @@ static int chunk_write_begin_delta(const struct chunk_head *h, struct str delta,
     return rc == 0 ? buf_append_str(out, delta) : rc;
 }
 
+/* Behind a delta or a message: `logprobs` where there are any, and why the answer ends. */
+static int chunk_write_end(struct str logprobs, enum chunk_finish finish, struct buf *out)
+{
+    int rc = buf_append_str(out, STR("}"));
+
+    if (rc == 0 && logprobs.n > 0)
+        rc = buf_printf(out, ",\"logprobs\":{\"content\":[%.*s],\"refusal\":null}",
+                        STR_ARG(logprobs));
+    return rc == 0 ? buf_printf(out, ",\"finish_reason\":%s}]", finish_words[finish]) : rc;
+}
+
 static int chunk_write_end_delta(enum chunk_finish finish, struct buf *out)
 {
-    return buf_printf(out, "},\"finish_reason\":%s}]}", finish_words[finish]);
+    int rc = chunk_write_end((struct str){0}, finish, out);
+
+    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
+}
+
+static int chunk_write_named(const char *name, struct str text, struct buf *out)
+{
+    int rc = buf_printf(out, "\"%s\":", name);
+
+    return rc == 0 ? json_append_str(out, text) : rc;
+}
+
+/* "id":…,"type":"function","function":{"name":…,"arguments":…} */
+static int chunk_write_call(const struct chunk_call *call, struct buf *out)
+{
+    int rc = chunk_write_named("id", call->id, out);
+
+    if (rc == 0)
+        rc = buf_append_str(out, STR(",\"type\":\"function\",\"function\":{"));
+    if (rc == 0)
+        rc = chunk_write_named("name", call->name, out);
+    if (rc == 0)
+        rc = buf_append_str(out, STR(",\"arguments\":"));
+    if (rc == 0)
+        rc = json_append_str(out, call->arguments);
+    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
+}
+
+static int chunk_write_call_delta(const struct chunk_delta *d, struct buf *out)
+{
+    int rc = buf_printf(out, "\"tool_calls\":[{\"index\":%d,", (int)d->call);
+
+    if (rc == 0 && d->part == CHUNK_PART_CALL) {
+        rc = chunk_write_call(&(struct chunk_call){.id = d->id, .name = d->text}, out);
+    } else if (rc == 0) {
+        rc = buf_append_str(out, STR("\"function\":{"));
+        if (rc == 0)
+            rc = chunk_write_named("arguments", d->text, out);
+        if (rc == 0)
+            rc = buf_append_str(out, STR("}"));
+    }
+    return rc == 0 ? buf_append_str(out, STR("}]")) : rc;
+}
+
+int chunk_write_delta(const struct chunk_head *h, const struct chunk_delta *d, struct buf *out)
+{
+    int rc = chunk_write_begin_delta(h, STR(""), out);
+
+    if (rc == 0 && d->part == CHUNK_PART_CONTENT)
+        rc = chunk_write_named("content", d->text, out);
+    else if (rc == 0 && d->part == CHUNK_PART_REASONING)
+        rc = chunk_write_named("reasoning_content", d->text, out);
+    else if (rc == 0)
+        rc = chunk_write_call_delta(d, out);
+    if (rc == 0)
+        rc = chunk_write_end(d->logprobs, CHUNK_FINISH_NONE, out);
+    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
 }
 
 int chunk_write_role(const struct chunk_head *h, struct buf *out)
@@ -42,11 +110,7 @@ int chunk_write_role(const struct chunk_head *h, struct buf *out)
 
 int chunk_write_content(const struct chunk_head *h, struct str text, struct buf *out)
 {
-    int rc = chunk_write_begin_delta(h, STR("\"content\":"), out);
-
-    if (rc == 0)
-        rc = json_append_str(out, text);
-    return rc == 0 ? chunk_write_end_delta(CHUNK_FINISH_NONE, out) : rc;
+    return chunk_write_delta(h, &(struct chunk_delta){.text = text}, out);
 }
 
 int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out)
@@ -86,18 +150,36 @@ int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t
     return rc == 0 ? chunk_write_counts(prompt_tokens, completion_tokens, out) : rc;
 }
 
-int chunk_write_whole(const struct chunk_head *h, struct str text, enum chunk_finish finish,
-                      int64_t prompt_tokens, int64_t completion_tokens, struct buf *out)
+static int chunk_write_message(const struct chunk_message *m, struct buf *out)
+{
+    int rc = buf_append_str(
+        out, STR(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"));
+
+    if (rc == 0)
+        rc = json_append_str(out, m->content);
+    if (rc == 0 && m->reasoning.n > 0)
+        rc = buf_append_str(out, STR(","));
+    if (rc == 0 && m->reasoning.n > 0)
+        rc = chunk_write_named("reasoning_content", m->reasoning, out);
+    for (size_t i = 0; rc == 0 && i < m->n_calls; i++) {
+        rc = buf_append_str(out, i > 0 ? STR(",{") : STR(",\"tool_calls\":[{"));
+        if (rc == 0)
+            rc = chunk_write_call(&m->calls[i], out);
+        if (rc == 0)
+            rc = buf_append_str(out, STR("}"));
+    }
+    return rc == 0 && m->n_calls > 0 ? buf_append_str(out, STR("]")) : rc;
+}
+
+int chunk_write_whole(const struct chunk_head *h, const struct chunk_message *m,
+                      enum chunk_finish finish, int64_t prompt_tokens, int64_t completion_tokens,
+                      struct buf *out)
 {
     int rc = chunk_write_begin(h, "chat.completion", out);
 
     if (rc == 0)
-        rc = buf_append_str(
-            out,
-            STR(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"));
+        rc = chunk_write_message(m, out);
     if (rc == 0)
-        rc = json_append_str(out, text);
-    if (rc == 0)
-        rc = buf_printf(out, "},\"finish_reason\":%s}]", finish_words[finish]);
+        rc = chunk_write_end(m->logprobs, finish, out);
     return rc == 0 ? chunk_write_counts(prompt_tokens, completion_tokens, out) : rc;
 }

@@ -17,13 +17,16 @@ struct engine {
 /* Prompts of one short message, less the message itself: what the template brings along. */
 static int32_t engine_measure_overhead(struct gguf *m)
 {
-    const struct str messages = STR("[{\"role\":\"user\",\"content\":\"x\"}]");
+    const struct form_ask ask = {.messages = STR("[{\"role\":\"user\",\"content\":\"x\"}]")};
+    enum engine_wrong wrong;
+    struct form form = {0};
     struct buf prompt;
     int32_t n = 0;
 
     buf_init(&prompt, 1U << 20);
-    if (gguf_ops.render(m, messages, &prompt) == 0)
+    if (gguf_ops.render(m, &ask, &prompt, &form, &wrong) == 0)
         n = gguf_ops.tokenize(m, buf_view(&prompt), NULL, 0);
+    form_free(&form);
     buf_free(&prompt);
     return n > 1 ? n - 1 : 0;
 }

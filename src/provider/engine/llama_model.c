@@ -253,17 +253,12 @@ static struct model_limits gguf_limits(void *ud)
     return ((struct gguf *)ud)->limits;
 }
 
-static int gguf_take_text(void *ud, const char *text, size_t n)
-{
-    return buf_append(ud, text, n);
-}
-
-static int gguf_render(void *ud, struct str messages_json, struct buf *out)
+static int gguf_render(void *ud, const struct form_ask *ask, struct buf *out, struct form *ret_form,
+                       enum engine_wrong *ret_wrong)
 {
     struct gguf *m = ud;
-    int rc = chat_shim_render(m->chat, messages_json.p, messages_json.n, gguf_take_text, out);
 
-    return rc == -1 ? ERR_PARSE : rc;
+    return form_render(m->chat, m->vocab, ask, out, ret_form, ret_wrong);
 }
 
 static int32_t gguf_tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
@@ -278,10 +273,10 @@ static int32_t gguf_tokenize(void *ud, struct str text, int32_t *ret_tokens, int
     return n < 0 ? -n : n; /* negative: over `cap` */
 }
 
-static size_t gguf_piece(void *ud, int32_t token, char *ret_text, size_t cap)
+static size_t gguf_piece(void *ud, int32_t token, bool special, char *ret_text, size_t cap)
 {
     struct gguf *m = ud;
-    int32_t n = llama_token_to_piece(m->vocab, token, ret_text, (int32_t)cap, 0, false);
+    int32_t n = llama_token_to_piece(m->vocab, token, ret_text, (int32_t)cap, 0, special);
 
     return n > 0 ? (size_t)n : 0;
 }

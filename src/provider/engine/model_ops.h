@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "provider/engine/form.h"
 
 /* One row of a batch: a token of a sequence at a position. Rows of a sequence stand together, in
  * order of position, and sequences in order of their numbers. */
@@ -27,14 +28,16 @@ struct model_limits {
 
 struct model_ops {
     struct model_limits (*limits)(void *ud);
-    /* The prompt of an OpenAI messages array, by the model's own chat template. 0, ERR_PARSE: the
-     * template cannot render it, ERR_LIMIT, ERR_NOMEM. */
-    int (*render)(void *ud, struct str messages_json, struct buf *out);
+    /* The prompt of a request, by the model's own chat template, and what goes with its answer
+     * (zeroed before). 0; ERR_PARSE with *ret_wrong; ERR_LIMIT, ERR_NOMEM. */
+    int (*render)(void *ud, const struct form_ask *ask, struct buf *out, struct form *ret_form,
+                  enum engine_wrong *ret_wrong);
     /* Tokens of a text, special ones recognised. Count (where it is over `cap`, nothing is written)
      * or ERR_LIMIT (more than can be counted). */
     int32_t (*tokenize)(void *ud, struct str text, int32_t *ret_tokens, int32_t cap);
-    /* Bytes of a token's text (not always whole characters). At most `cap` are written. */
-    size_t (*piece)(void *ud, int32_t token, char *ret_text, size_t cap);
+    /* Bytes of a token's text (not always whole characters); a special one's only where `special`.
+     * At most `cap` are written. */
+    size_t (*piece)(void *ud, int32_t token, bool special, char *ret_text, size_t cap);
     /* Whether this token ends an answer. */
     bool (*is_end)(void *ud, int32_t token);
     /* From now on a pass may end early, with ERR_CANCELLED, while *give_up is true; it is set by

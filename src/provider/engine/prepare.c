@@ -7,15 +7,28 @@
 
 #include "provider/engine/scheduler_impl.h"
 
+static bool prepare_knows_biases(const struct scheduler *s, const struct request *r)
+{
+    bool known = true;
+
+    for (size_t i = 0; i < r->how.n_biases; i++)
+        known &= r->how.biases[i].token < s->limits.vocab;
+    return known;
+}
+
 /* Prompt tokens in s->tokens, their number in the request; or why it cannot run. */
-static int prepare_tokenise(struct scheduler *s, struct request *r)
+static int prepare_tokenise(struct scheduler *s, struct request *r, enum engine_wrong *ret_wrong)
 {
     const struct model_ops *ops = s->config.ops;
     int32_t context = s->limits.context_tokens, most = context - 1; /* the answer has one */
     int32_t n;
     int rc;
 
-    rc = ops->render(s->config.model, r->messages, &s->text);
+    if (!prepare_knows_biases(s, r)) {
+        *ret_wrong = ENGINE_WRONG_LOGIT_BIAS;
+        return ERR_PARSE;
+    }
+    rc = ops->render(s->config.model, &r->ask, &s->text, &r->form, ret_wrong);
     if (rc < 0)
         return rc;
     if (s->text.len > (size_t)context * (size_t)s->limits.longest_piece_bytes)
@@ -24,18 +37,27 @@ static int prepare_tokenise(struct scheduler *s, struct request *r)
     if (n < 0)
         return n;
     r->n_tokens = n;
+    *ret_wrong = ENGINE_WRONG_MESSAGES;
     return n > most ? ERR_LIMIT : n == 0 ? ERR_PARSE : 0;
 }
 
-static int prepare(struct scheduler *s, struct request *r)
+/* Texts that end the answer for its template join those of the request. */
+static void prepare_add_stops(struct request *r)
 {
-    int rc = prepare_tokenise(s, r);
+    for (size_t i = 0; i < r->form.n_stops; i++)
+        r->stops[r->n_stops++] = str_from(r->form.stops[i]);
+}
+
+static int prepare(struct scheduler *s, struct request *r, enum engine_wrong *ret_wrong)
+{
+    int rc = prepare_tokenise(s, r, ret_wrong);
     size_t bytes = (size_t)r->n_tokens * sizeof *r->tokens;
 
     buf_wipe(&s->text);
     buf_free(&s->text);
     if (rc < 0)
         return rc;
+    prepare_add_stops(r);
     r->tokens = arena_array(&r->region, int32_t, (size_t)r->n_tokens);
     if (r->tokens)
         memcpy(r->tokens, s->tokens, bytes);
@@ -61,11 +83,13 @@ static struct request *prepare_take_arrived(struct scheduler *s)
 }
 
 /* Before the batch thread can have it, so that ADMITTED is its first event. */
-static void prepare_tell(struct scheduler *s, const struct request *r, int rc)
+static void prepare_tell(struct scheduler *s, const struct request *r, int rc,
+                         enum engine_wrong wrong)
 {
     const struct engine_event e = {.kind = rc < 0 ? ENGINE_FAILED : ENGINE_ADMITTED,
                                    .tag = r->tag,
                                    .code = rc,
+                                   .wrong = rc == ERR_PARSE ? wrong : ENGINE_WRONG_NONE,
                                    .prompt_tokens = r->n_tokens};
 
     events_put(&s->events, &e);
@@ -90,14 +114,14 @@ static void prepare_hand_on(struct scheduler *s, struct request *r)
 }
 
 /* Its place in the queue is free before anybody hears of it: who hears may send the next. */
-static void prepare_refuse(struct scheduler *s, struct request *r, int rc)
+static void prepare_refuse(struct scheduler *s, struct request *r, int rc, enum engine_wrong wrong)
 {
     pthread_mutex_lock(&s->lock);
     s->in_preparation = NULL;
     if (!atomic_load(&r->cancelled)) /* that took it off already */
         s->n_waiting--;
     pthread_mutex_unlock(&s->lock);
-    prepare_tell(s, r, rc);
+    prepare_tell(s, r, rc, wrong);
     request_free(r);
 }
 
@@ -107,13 +131,14 @@ void *scheduler_prepare(void *arg)
     struct request *r;
 
     while ((r = prepare_take_arrived(s))) {
-        int rc = prepare(s, r);
+        enum engine_wrong wrong = ENGINE_WRONG_NONE;
+        int rc = prepare(s, r, &wrong);
 
         if (rc < 0) {
-            prepare_refuse(s, r, rc);
+            prepare_refuse(s, r, rc, wrong);
             continue;
         }
-        prepare_tell(s, r, 0);
+        prepare_tell(s, r, 0, ENGINE_WRONG_NONE);
         prepare_hand_on(s, r);
     }
     return NULL;

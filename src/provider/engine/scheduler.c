@@ -6,7 +6,10 @@
 
 #include "provider/engine/scheduler_impl.h"
 
-enum { PROMPT_MAX_BYTES = 64 << 20 /* rendered */ };
+enum {
+    PROMPT_MAX_BYTES = 64 << 20,   /* rendered */
+    LOGPROBS_MAX_BYTES = 256 << 10 /* of one token */
+};
 
 void scheduler_emit(struct scheduler *s, const struct engine_event *e)
 {
@@ -97,7 +100,7 @@ static bool scheduler_can_fit(const struct scheduler *s, const struct chat_reque
     size_t context = (size_t)s->limits.context_tokens;
 
     return chat->n_messages < context &&
-           chat->messages.n <= context * (size_t)s->limits.longest_piece_bytes;
+           chat->messages.n + chat->tools.n <= context * (size_t)s->limits.longest_piece_bytes;
 }
 
 int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_request *chat)
@@ -252,6 +255,8 @@ static void scheduler_release(struct scheduler *s)
     free(s->tokens);
     sampler_scratch_free(&s->scratch);
     buf_free(&s->text);
+    buf_free(&s->logprobs);
+    free(s->raw_logits);
     events_free(&s->events);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->arrival);
@@ -296,6 +301,7 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
     list_init(&s->prepared);
     list_init(&s->running);
     buf_init(&s->text, PROMPT_MAX_BYTES);
+    buf_init(&s->logprobs, LOGPROBS_MAX_BYTES);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->arrival, NULL);
     pthread_cond_init(&s->work, NULL);

@@ -7,23 +7,31 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "provider/engine/draw.h"
 #include "provider/engine/events.h"
 #include "provider/engine/pace.h"
 #include "provider/engine/sampler.h"
 #include "provider/engine/scheduler.h"
 #include "provider/engine/text_out.h"
 
-enum { PIECE_MAX_BYTES = 1024 };
+enum {
+    PIECE_MAX_BYTES = 1024,
+    /* An answer is read again when it has grown by this part of itself: what the reader costs is
+     * then linear in its length (8 ms for 32 KiB), and the first texts leave with their tokens. */
+    READ_AGAIN_PART = 512
+};
 
 /* A request's own copy of what it asked for. */
 struct request {
     struct list_node link; /* arrived, prepared or running; on no list while it is prepared */
     uint64_t tag;
-    struct arena region; /* messages, stops and tokens; wiped with the request */
-    struct str messages;
-    struct str stops[CHAT_MAX_STOPS];
+    struct arena region; /* texts, stops and tokens; wiped with the request */
+    struct form_ask ask;
+    struct form form; /* once it is prepared */
+    struct str stops[CHAT_MAX_STOPS + FORM_STOPS_MAX];
     size_t n_stops;
     struct sampling sampling;
+    struct draw_how how;
     int64_t max_tokens;
     int32_t *tokens;       /* of the prompt, once it is prepared */
     int32_t n_tokens;      /* counted also where they are too many */
@@ -42,6 +50,9 @@ struct slot {
     int32_t row;                /* its row with logits in this pass, -1: none */
     struct sampler sampler;
     struct text_out text;
+    size_t read_bytes;   /* of the answer, when its reader last read */
+    int64_t read_tokens; /* that no event has stood for yet */
+    bool calls;          /* the answer has tool calls */
 };
 
 struct scheduler {
@@ -54,6 +65,8 @@ struct scheduler {
     struct slot *slots;
     struct model_row *rows;
     struct sampler_scratch scratch;
+    float *raw_logits;   /* of a row that wants logprobs, as the model gave them; NULL until then */
+    struct buf logprobs; /* wiped after each */
     struct pace pace;
     bool put_events; /* since the last wake */
 
@@ -96,6 +109,16 @@ void slot_accept(struct scheduler *s, struct slot *slot, int32_t token);
 void slot_fail(struct scheduler *s, struct slot *slot, int code);
 /* Free the slot without an event (cancelled, stopping). */
 void slot_drop(struct scheduler *s, struct slot *slot);
+
+/* slot_say.c */
+/* What may leave of the answer (`all`: the rest of it) becomes events. 0 or ERR_NOMEM. */
+int slot_say(struct scheduler *s, struct slot *slot, bool all);
+/* The entry of logprobs for the token that slot_accept gets next. 0, ERR_LIMIT, ERR_NOMEM. */
+int slot_say_logprobs(struct scheduler *s, struct slot *slot, const float *logits, int32_t token);
+
+/* slot_draw.c: the next token of a row that has logits, already in its grammar and its logprobs;
+ * or a negative code for slot_fail. */
+int32_t slot_draw(struct scheduler *s, struct slot *slot);
 
 /* step.c: one forward pass over everything that runs. False: nothing to do. */
 bool scheduler_step(struct scheduler *s);

@@ -25,33 +25,31 @@ void slot_drop(struct scheduler *s, struct slot *slot)
 
 void slot_fail(struct scheduler *s, struct slot *slot, int code)
 {
-    const struct engine_event e = {.kind = ENGINE_FAILED, .tag = slot->request->tag, .code = code};
+    struct engine_event e = {.kind = ENGINE_FAILED, .tag = slot->request->tag, .code = code};
 
+    if (code == ERR_TIMEOUT) {
+        e.code = ERR_PARSE;
+        e.wrong = ENGINE_WRONG_GRAMMAR_SLOW;
+    }
     scheduler_emit(s, &e);
     slot_drop(s, slot);
 }
 
-static void slot_emit_text(struct scheduler *s, struct slot *slot, bool all)
-{
-    struct str text = text_out_ready(&slot->text, all);
-    struct engine_event e = {.kind = ENGINE_TEXT, .tag = slot->request->tag, .text = text};
-
-    if (text.n == 0)
-        return;
-    e.tokens = slot->text.tokens;
-    scheduler_emit(s, &e);
-    (void)text_out_taken(&slot->text, text.n);
-}
-
 static void slot_finish(struct scheduler *s, struct slot *slot, enum chunk_finish finish)
 {
-    const struct engine_event e = {.kind = ENGINE_DONE,
-                                   .tag = slot->request->tag,
-                                   .finish = finish,
-                                   .prompt_tokens = slot->n_prompt,
-                                   .completion_tokens = slot->n_tokens - slot->n_prompt};
+    struct engine_event e = {.kind = ENGINE_DONE,
+                             .tag = slot->request->tag,
+                             .finish = finish,
+                             .prompt_tokens = slot->n_prompt,
+                             .completion_tokens = slot->n_tokens - slot->n_prompt};
+    int rc = slot_say(s, slot, true);
 
-    slot_emit_text(s, slot, true);
+    if (rc < 0) {
+        slot_fail(s, slot, rc);
+        return;
+    }
+    if (slot->calls && finish == CHUNK_FINISH_STOP)
+        e.finish = CHUNK_FINISH_TOOL_CALLS;
     scheduler_emit(s, &e);
     slot_drop(s, slot);
 }
@@ -68,6 +66,9 @@ void slot_admit(struct scheduler *s, struct slot *slot, struct request *r)
     slot->n_prompt = slot->n_tokens = n;
     slot->n_past = 0;
     slot->row = -1;
+    slot->read_bytes = 0;
+    slot->read_tokens = 0;
+    slot->calls = false;
     slot->limit = r->max_tokens < context - n ? n + (int32_t)r->max_tokens : context;
     text_out_init(&slot->text, r->stops, r->n_stops);
     sampler_init(&slot->sampler, &r->sampling);
@@ -86,15 +87,16 @@ void slot_accept(struct scheduler *s, struct slot *slot, int32_t token)
         slot_finish(s, slot, CHUNK_FINISH_STOP);
         return;
     }
-    n = ops->piece(s->config.model, token, piece, sizeof piece);
+    n = ops->piece(s->config.model, token, form_keeps(&slot->request->form, token), piece,
+                   sizeof piece);
     if (text_out_add(&slot->text, (struct str){piece, n}) < 0) {
         slot_fail(s, slot, ERR_MODEL);
     } else if (slot->text.stopped) {
         slot_finish(s, slot, CHUNK_FINISH_STOP);
     } else if (slot->n_tokens >= slot->limit) {
         slot_finish(s, slot, CHUNK_FINISH_LENGTH);
-    } else {
-        slot_emit_text(s, slot, false);
+    } else if (slot_say(s, slot, false) < 0) {
+        slot_fail(s, slot, ERR_NOMEM);
     }
     sodium_memzero(piece, n);
 }

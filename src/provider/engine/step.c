@@ -125,15 +125,6 @@ static void step_count(struct scheduler *s, const struct plan *p, int rc)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int32_t step_next_token(struct scheduler *s, struct slot *slot)
-{
-    float *logits = s->config.ops->logits(s->config.model, slot->row);
-
-    return logits ? sampler_next(&slot->sampler, &s->scratch, logits, slot->tokens + slot->n_prompt,
-                                 (size_t)(slot->n_tokens - slot->n_prompt))
-                  : ERR_MODEL;
-}
-
 static void step_sample(struct scheduler *s)
 {
     for (int32_t i = 0; i < s->limits.max_seqs; i++) {
@@ -142,7 +133,7 @@ static void step_sample(struct scheduler *s)
 
         if (!slot->request || slot->row < 0)
             continue;
-        token = step_next_token(s, slot);
+        token = slot_draw(s, slot);
         if (token < 0)
             slot_fail(s, slot, token);
         else

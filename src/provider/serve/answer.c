@@ -60,21 +60,19 @@ static int64_t answer_unsent_tokens(struct job *j)
     return tokens;
 }
 
-static int answer_send_content(struct job *j)
+/* A token may be part of a character: it counts with the next text, or the end. */
+static int answer_send_text(struct job *j)
 {
     struct serve *s = j->serve;
-    struct str all = buf_view(&j->text);
-    struct str unsent = {all.p + j->sent_bytes, all.n - j->sent_bytes};
-    int rc;
-    int64_t tokens;
+    struct chunk_delta delta;
+    int rc = 0;
 
-    if (!unsent.n)
-        return 0; /* a token may be part of a character: it counts with the next text, or the end */
-    tokens = answer_unsent_tokens(j);
-    j->sent_bytes = all.n;
-    buf_clear(&s->line);
-    rc = chunk_write_content(&j->head, unsent, &s->line);
-    return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, tokens);
+    while (rc == 0 && parts_take(&j->answer, &delta)) {
+        buf_clear(&s->line);
+        rc = chunk_write_delta(&j->head, &delta, &s->line);
+        rc = rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, answer_unsent_tokens(j));
+    }
+    return rc;
 }
 
 static int answer_send_finish(struct job *j)
@@ -109,20 +107,33 @@ static int answer_send_done(struct job *j)
     return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, 0);
 }
 
+static int answer_write_whole(struct job *j, struct buf *work)
+{
+    struct chunk_call calls[PARTS_MAX_CALLS];
+    struct chunk_message m;
+    int rc = parts_join(&j->answer, work, calls, &m);
+
+    return rc < 0 ? rc
+                  : chunk_write_whole(&j->head, &m, j->finish, j->prompt_tokens,
+                                      j->completion_tokens, &j->serve->line);
+}
+
 static int answer_send_whole(struct job *j)
 {
-    struct serve *s = j->serve;
+    struct buf work;
     int rc;
 
-    buf_clear(&s->line);
-    rc = chunk_write_whole(&j->head, buf_view(&j->text), j->finish, j->prompt_tokens,
-                           j->completion_tokens, &s->line);
+    buf_clear(&j->serve->line);
+    buf_init(&work, PARTS_TEXT_MAX_BYTES);
+    rc = answer_write_whole(j, &work);
+    buf_wipe(&work);
+    buf_free(&work);
     return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, j->completion_tokens);
 }
 
 /* What a stream sends after its last text, in order. */
 static int (*const stream_end[])(struct job *j) = {
-    answer_send_role, answer_send_content, answer_send_finish, answer_send_usage, answer_send_done};
+    answer_send_role, answer_send_text, answer_send_finish, answer_send_usage, answer_send_done};
 
 int answer_text(struct job *j, bool whatever_the_socket)
 {
@@ -133,7 +144,7 @@ int answer_text(struct job *j, bool whatever_the_socket)
     if (!whatever_the_socket && link_pending(j->serve->link) > ANSWER_BACKED_UP_BYTES)
         return 0;
     rc = answer_send_role(j);
-    return rc < 0 ? rc : answer_send_content(j);
+    return rc < 0 ? rc : answer_send_text(j);
 }
 
 int answer_finish(struct job *j)

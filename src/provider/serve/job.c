@@ -15,7 +15,7 @@ int jobs_init(struct jobs *js, uint32_t n, struct serve *serve)
 
         j->serve = serve;
         j->place = i;
-        buf_init(&j->text, JOB_TEXT_MAX_BYTES);
+        parts_init(&j->answer);
     }
     return 0;
 }
@@ -84,10 +84,9 @@ void jobs_release(struct jobs *js, struct job *j)
 {
     (void)map_remove(&js->by_id, job_id(j));
     box_session_close(j->session);
-    buf_wipe(&j->text);
-    buf_free(&j->text);
+    parts_free(&j->answer);
     *j = (struct job){
-        .serve = j->serve, .place = j->place, .generation = j->generation + 1, .text = j->text};
+        .serve = j->serve, .place = j->place, .generation = j->generation + 1, .answer = j->answer};
     js->in_use--;
 }
 

@@ -7,13 +7,13 @@
 
 #include "base/map.h"
 #include "proto/chunk.h"
+#include "provider/serve/parts.h"
 #include "seal/box.h"
 
 enum {
-    JOB_ID_MAX_BYTES = 128,      /* of a request id; a longer one is refused */
-    JOB_CHAT_ID_BYTES = 40,      /* "chatcmpl-" and 24 hex digits */
-    JOB_HASH_BYTES = 65,         /* hex SHA-256 */
-    JOB_TEXT_MAX_BYTES = 4 << 20 /* of an answer: over what a context of a million tokens holds */
+    JOB_ID_MAX_BYTES = 128, /* of a request id; a longer one is refused */
+    JOB_CHAT_ID_BYTES = 40, /* "chatcmpl-" and 24 hex digits */
+    JOB_HASH_BYTES = 65,    /* hex SHA-256 */
 };
 
 enum job_state {
@@ -33,8 +33,7 @@ struct job {
     bool stream, include_usage;
     char chat_id[JOB_CHAT_ID_BYTES];
     struct chunk_head head;
-    struct buf text; /* the answer so far; [0, sent_bytes) has left */
-    size_t sent_bytes;
+    struct parts answer; /* so far */
     int64_t prompt_tokens, completion_tokens, sent_tokens;
     enum chunk_finish finish;
     bool role_sent;

@@ -70,13 +70,25 @@ static int refusal_too_long(int64_t prompt_tokens, int64_t context_tokens,
     return refusal_word(ret_error);
 }
 
+int refusal_of_wrong(enum engine_wrong wrong, struct api_error *ret_error)
+{
+    static const enum refusal of[] = {
+        [ENGINE_WRONG_NONE] = REFUSAL_ENGINE, /* an engine that denies and does not say why */
+#define REFUSAL_OF_WRONG(name) [ENGINE_WRONG_##name] = REFUSAL_##name,
+        ENGINE_WRONG_TABLE(REFUSAL_OF_WRONG)
+#undef REFUSAL_OF_WRONG
+    };
+
+    return refusal_set(ret_error, of[wrong]);
+}
+
 int refusal_of_engine(int code, int64_t prompt_tokens, int64_t context_tokens,
                       struct api_error *ret_error)
 {
     static const struct {
         int code;
         enum refusal why;
-    } known[] = {{ERR_PARSE, REFUSAL_TEMPLATE},  {ERR_BUSY, REFUSAL_QUEUE_FULL},
+    } known[] = {{ERR_PARSE, REFUSAL_MESSAGES},  {ERR_BUSY, REFUSAL_QUEUE_FULL},
                  {ERR_NOMEM, REFUSAL_NO_MEMORY}, {ERR_AGAIN, REFUSAL_MODEL_LOADING},
                  {ERR_DENIED, REFUSAL_DEADLY},   {ERR_CLOSED, REFUSAL_ENGINE_ENDED}};
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/b64.h"
 #include "provider/serve/admit.h"
 #include "provider/serve/answer.h"
 #include "provider/serve/refusal.h"
@@ -17,8 +18,10 @@ enum {
     REGION_MAX_BYTES = 1 << 20 /* stop sequences and names of one request */
 };
 
-static const char *const finish_names[] = {
-    [CHUNK_FINISH_NONE] = "none", [CHUNK_FINISH_STOP] = "stop", [CHUNK_FINISH_LENGTH] = "length"};
+static const char *const finish_names[] = {[CHUNK_FINISH_NONE] = "none",
+                                           [CHUNK_FINISH_STOP] = "stop",
+                                           [CHUNK_FINISH_LENGTH] = "length",
+                                           [CHUNK_FINISH_TOOL_CALLS] = "tool_calls"};
 
 /* --- the end of a job --- */
 
@@ -174,11 +177,26 @@ static int serve_fail(struct job *j, const struct api_error *error)
     return rc;
 }
 
+/* Calls that the model gave no id get one: the consumer names them by it in its next request. */
+static int serve_add_text(struct job *j, const struct engine_event *e)
+{
+    struct engine_event with_id = *e;
+    uint8_t random[12];
+    char id[sizeof "call_" + 2 * sizeof random] = "call_";
+
+    if (e->channel != ENGINE_CALL_ID || e->text.n > 0)
+        return parts_add(&j->answer, e);
+    rand_fill(&j->serve->config.rand, random, sizeof random);
+    hex_encode(random, sizeof random, id + strlen(id));
+    with_id.text = str_from(id);
+    return parts_add(&j->answer, &with_id);
+}
+
 static int serve_on_text(struct job *j, const struct engine_event *e)
 {
     struct engine_port *engine = &j->serve->config.engine;
 
-    if (buf_append_str(&j->text, e->text) < 0) {
+    if (serve_add_text(j, e) < 0) {
         struct api_error error = {0};
 
         (void)refusal_set(&error, REFUSAL_NO_MEMORY);
@@ -225,10 +243,10 @@ static int serve_on_done(struct job *j, const struct engine_event *e)
     statement = (struct signer_statement){.kind = SIGN_COMPLETION,
                                           .completion = {.request_id = job_id(j),
                                                          .completion_tokens = j->completion_tokens,
-                                                         .text = buf_view(&j->text)}};
+                                                         .text = buf_view(&j->answer.text)}};
     j->state = JOB_SIGNING;
     rc = signer_sign(s->config.signer, &statement, serve_on_signed, j);
-    buf_wipe(&j->text);
+    parts_free(&j->answer);
     if (rc < 0) /* a completion without a signature is one that the coordinator still settles */
         serve_complete(j, (struct str){0});
     return 0;
@@ -238,7 +256,10 @@ static int serve_on_failed(struct job *j, const struct engine_event *e)
 {
     struct api_error error = {0};
 
-    (void)refusal_of_engine(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
+    if (e->code == ERR_PARSE && e->wrong != ENGINE_WRONG_NONE)
+        (void)refusal_of_wrong(e->wrong, &error);
+    else
+        (void)refusal_of_engine(e->code, e->prompt_tokens, j->serve->config.context_tokens, &error);
     return serve_fail(j, &error);
 }
 

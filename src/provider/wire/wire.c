@@ -86,8 +86,11 @@ static const struct wire_field wire_event_fields[] = {
     IN(struct engine_event, tokens, 0, INT32_MAX),
     IN(struct engine_event, prompt_tokens, 0, INT32_MAX),
     IN(struct engine_event, completion_tokens, 0, INT32_MAX),
-    IN(struct engine_event, finish, CHUNK_FINISH_NONE, CHUNK_FINISH_LENGTH),
+    IN(struct engine_event, finish, CHUNK_FINISH_NONE, CHUNK_FINISH_TOOL_CALLS),
     IN(struct engine_event, code, -1024, 0),
+    IN(struct engine_event, channel, ENGINE_CONTENT, ENGINE_LOGPROBS),
+    IN(struct engine_event, call, 0, INT32_MAX),
+    IN(struct engine_event, wrong, ENGINE_WRONG_NONE, ENGINE_WRONG_COUNT - 1),
 };
 
 static const struct wire_field wire_load_fields[] = {

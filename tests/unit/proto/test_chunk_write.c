@@ -55,7 +55,8 @@ static int usage(struct buf *out)
 
 static int whole(struct buf *out)
 {
-    return chunk_write_whole(&head, STR("hi\n"), CHUNK_FINISH_LENGTH, 5, 3, out);
+    return chunk_write_whole(&head, &(struct chunk_message){.content = STR("hi\n")},
+                             CHUNK_FINISH_LENGTH, 5, 3, out);
 }
 
 static const struct {

@@ -61,7 +61,8 @@ static struct model_limits limits(void *ud)
                                  m->few_rows ? m->few_rows : 512, FAKE_LONGEST_PIECE};
 }
 
-static int render(void *ud, struct str messages_json, struct buf *out)
+static int render(void *ud, const struct form_ask *ask, struct buf *out, struct form *ret_form,
+                  enum engine_wrong *ret_wrong)
 {
     struct fake_model *m = ud;
 
@@ -71,9 +72,12 @@ static int render(void *ud, struct str messages_json, struct buf *out)
     while (m->renders_held && m->renders > m->renders_allowed)
         pthread_cond_wait(&m->changed, &m->lock);
     pthread_mutex_unlock(&m->lock);
-    if (str_eq(messages_json, STR("\"unrenderable\"")))
+    (void)ret_form;
+    if (str_eq(ask->messages, STR("\"unrenderable\""))) {
+        *ret_wrong = ENGINE_WRONG_MESSAGES;
         return ERR_PARSE;
-    return buf_append_str(out, messages_json);
+    }
+    return buf_append_str(out, ask->messages);
 }
 
 static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
@@ -85,11 +89,12 @@ static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t 
 }
 
 /* Tokens 256 and up stand for the scripted pieces, in order; the others for their byte. */
-static size_t piece(void *ud, int32_t token, char *ret_text, size_t cap)
+static size_t piece(void *ud, int32_t token, bool special, char *ret_text, size_t cap)
 {
     const struct fake_model *m = ud;
     size_t n;
 
+    (void)special;
     if (token >= 256 && token < 256 + FAKE_PIECES && m->pieces[token - 256]) {
         n = strlen(m->pieces[token - 256]);
         memcpy(ret_text, m->pieces[token - 256], n < cap ? n : cap);

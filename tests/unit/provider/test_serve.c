@@ -190,13 +190,14 @@ static void what_cannot_be_honoured_is_refused_by_name(void **state)
         {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
          "\"image_url\",\"image_url\":{\"url\":\"data:,\"}}]}]}",
          "unsupported_parameter", "messages[0].content[0]", 400},
-        {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}",
-         "unsupported_parameter", "messages[0].tool_calls", 400},
-        {BODY_OF(",\"tools\":[{\"type\":\"function\"}]"), "unsupported_parameter", "tools", 400},
-        {BODY_OF(",\"logprobs\":true"), "unsupported_parameter", "logprobs", 400},
-        {BODY_OF(",\"response_format\":{\"type\":\"json_object\"}"), "unsupported_parameter",
+        {"{\"model\":\"test-model\",\"messages\":[{\"role\":\"assistant\",\"function_call\":{}}]}",
+         "unsupported_parameter", "messages[0].function_call", 400},
+        {BODY_OF(",\"functions\":[{}]"), "unsupported_parameter", "functions", 400},
+        {BODY_OF(",\"n\":2"), "unsupported_parameter", "n", 400},
+        {BODY_OF(",\"response_format\":{\"type\":\"grammar\"}"), "unsupported_parameter",
          "response_format", 400},
-        {BODY_OF(",\"logit_bias\":{\"50256\":-100}"), "unsupported_parameter", "logit_bias", 400},
+        {BODY_OF(",\"logit_bias\":{\"50256\":-101}"), "invalid_value", "logit_bias", 400},
+        {BODY_OF(",\"tools\":7"), "invalid_type", "tools", 400},
         {BODY_OF(",\"endpoint\":\"/v1/completions\""), "unsupported_parameter", "endpoint", 400},
         {"{\"model\":\"other\",\"messages\":[{\"role\":\"user\",\"content\":\"" SECRET "\"}]}",
          "model_not_found", "model", 404},
@@ -286,7 +287,6 @@ static void the_engines_refusals_have_their_codes(void **state)
         int64_t status;
         const char *api_code, *param;
     } cases[] = {{ERR_LIMIT, 400, "context_length_exceeded", "messages"},
-                 {ERR_PARSE, 400, "invalid_value", "messages"},
                  {ERR_BUSY, 503, "queue_full", ""},
                  {ERR_NOMEM, 503, "overloaded", ""},
                  {ERR_MODEL, 500, "internal_error", ""}};
