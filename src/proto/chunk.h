@@ -59,6 +59,9 @@ int chunk_write_delta(const struct chunk_head *h, const struct chunk_delta *d, s
 int chunk_write_role(const struct chunk_head *h, struct buf *out);
 int chunk_write_content(const struct chunk_head *h, struct str text, struct buf *out);
 int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out);
+/* The same with the logprobs (as in chunk_delta) of tokens that left no text. */
+int chunk_write_finish_logprobs(const struct chunk_head *h, enum chunk_finish finish,
+                                struct str logprobs, struct buf *out);
 int chunk_write_usage(const struct chunk_head *h, int64_t prompt_tokens, int64_t completion_tokens,
                       struct buf *out); /* choices [] */
 /* As usage, with members of the caller's, e.g. "\"receipt\":{…}". */

@@ -113,11 +113,19 @@ int chunk_write_content(const struct chunk_head *h, struct str text, struct buf 
     return chunk_write_delta(h, &(struct chunk_delta){.text = text}, out);
 }
 
-int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out)
+int chunk_write_finish_logprobs(const struct chunk_head *h, enum chunk_finish finish,
+                                struct str logprobs, struct buf *out)
 {
     int rc = chunk_write_begin_delta(h, STR(""), out);
 
-    return rc == 0 ? chunk_write_end_delta(finish, out) : rc;
+    if (rc == 0)
+        rc = chunk_write_end(logprobs, finish, out);
+    return rc == 0 ? buf_append_str(out, STR("}")) : rc;
+}
+
+int chunk_write_finish(const struct chunk_head *h, enum chunk_finish finish, struct buf *out)
+{
+    return chunk_write_finish_logprobs(h, finish, (struct str){0}, out);
 }
 
 static int chunk_write_counts(int64_t prompt_tokens, int64_t completion_tokens, struct buf *out)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenAI's Python SDK with only base URL and key set."""
 
+import json
+
 import openai
 import pytest
 from support.programs import MODEL_ID
@@ -26,6 +28,25 @@ def test_it_answers_in_one_piece_and_as_a_stream_with_usage(network):
         "The capital of France is Paris."
     assert [c.usage for c in chunks if c.usage][0] == whole.usage
     assert [m.id for m in api.models.list()] == [MODEL_ID]
+
+
+def test_schemas_and_logprobs_come_as_the_sdks_own_objects(network):
+    coordinator, _, client = network
+    api = sdk(coordinator, client.key)
+    of = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"],
+          "additionalProperties": False}
+    ask = {"model": MODEL_ID, "messages": PARIS, "temperature": 0, "max_tokens": 40, "logprobs": True, "top_logprobs": 2,
+           "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": of}}}
+    whole = api.chat.completions.create(**ask).choices[0]
+    assert json.loads(whole.message.content)["city"] in ("Paris", "Rome")
+    assert all(len(e.top_logprobs) == 2 and e.logprob <= 0 for e in whole.logprobs.content)
+    chunks = list(api.chat.completions.create(stream=True, **ask))
+    streamed = [e for c in chunks if c.choices and c.choices[0].logprobs for e in c.choices[0].logprobs.content]
+    assert [e.token for e in streamed] == [e.token for e in whole.logprobs.content]
+    with pytest.raises(openai.BadRequestError) as e:
+        api.chat.completions.create(**{**ask, "response_format": {"type": "json_schema", "json_schema": {
+            "name": "answer", "schema": {"$ref": "#/$defs/none"}}}})
+    assert e.value.param == "response_format"
 
 
 def test_errors_map_to_the_sdks_own_classes(network):

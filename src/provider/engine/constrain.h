@@ -25,8 +25,8 @@ extern "C" {
 enum {
     CONSTRAINT_TOP = 256,
     CONSTRAINT_GRAMMAR_MAX_BYTES = 512 << 10, /* of GBNF */
-    /* A grammar that keeps the batch thread longer than this, on the average of its tokens, ends
-     * its answer: all other rows wait meanwhile. */
+    /* A grammar that takes more of the batch thread's processor than this, on the average of its
+     * tokens, ends its answer: all other rows wait meanwhile. */
     CONSTRAINT_TOKEN_US = 20000,
     CONSTRAINT_GRACE_US = 400000 /* in all, before the average counts */
 };

@@ -81,7 +81,8 @@ static int answer_send_finish(struct job *j)
     int rc;
 
     buf_clear(&s->line);
-    rc = chunk_write_finish(&j->head, j->finish, &s->line);
+    rc =
+        chunk_write_finish_logprobs(&j->head, j->finish, parts_take_logprobs(&j->answer), &s->line);
     return rc < 0 ? answer_line_failed(j, rc) : answer_send_line(j, answer_unsent_tokens(j));
 }
 

@@ -69,7 +69,7 @@ static struct str parts_text(const struct parts *p, size_t begin, size_t end)
     return (struct str){buf_view(&p->text).p + begin, end - begin};
 }
 
-static struct str parts_take_logprobs(struct parts *p)
+static struct str parts_take_whole_logprobs(struct parts *p)
 {
     struct str all = buf_view(&p->logprobs);
     struct str news = {all.p + p->logprobs_sent, p->logprobs_whole - p->logprobs_sent};
@@ -103,7 +103,7 @@ bool parts_take(struct parts *p, struct chunk_delta *ret_delta)
 
         if (at->channel != ENGINE_CALL_ID && text.n > 0) {
             *ret_delta = parts_delta(p, p->next, text);
-            ret_delta->logprobs = parts_take_logprobs(p);
+            ret_delta->logprobs = parts_take_whole_logprobs(p);
             p->sent_bytes = at->end - at->begin;
             return true;
         }
@@ -111,6 +111,12 @@ bool parts_take(struct parts *p, struct chunk_delta *ret_delta)
             return false; /* the last one may grow */
     }
     return false;
+}
+
+struct str parts_take_logprobs(struct parts *p)
+{
+    p->logprobs_whole = p->logprobs.len;
+    return parts_take_whole_logprobs(p);
 }
 
 /* --- the whole --- */

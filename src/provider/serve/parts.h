@@ -40,6 +40,9 @@ int parts_add(struct parts *p, const struct engine_event *e);
  * sent. The texts live until the next parts_add. */
 bool parts_take(struct parts *p, struct chunk_delta *ret_delta);
 
+/* At the end: the logprobs of tokens that left no text. */
+struct str parts_take_logprobs(struct parts *p);
+
 /* The answer as one message: texts and calls in `work`, which the caller wipes and frees, and
  * `calls`. 0, ERR_LIMIT, ERR_NOMEM. */
 int parts_join(const struct parts *p, struct buf *work, struct chunk_call calls[PARTS_MAX_CALLS],

@@ -103,6 +103,58 @@ static const struct {
      "stop"},
 };
 
+/* Of a stream's chunks and of a whole answer alike; null and empty ones are none. */
+static void logprobs_of_all_chunks_stand_in_the_answer(void **state)
+{
+#define PROBS(list) "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"logprobs\":" list "}]}"
+    static const char *const chunks[] = {
+        PROBS("null"),
+        PROBS("{\"content\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97],\"top_logprobs\":[]}]"
+              "}"),
+        PROBS("{\"content\":null}"),
+        PROBS("{\"content\":[{\"token\":\"\\\"\"},{\"token\":\"c\"}],\"refusal\":null}"),
+    };
+#undef PROBS
+    const char *want =
+        ",\"logprobs\":{\"content\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97],"
+        "\"top_logprobs\":[]},{\"token\":\"\\\"\"},{\"token\":\"c\"}],\"refusal\":null},"
+        "\"finish_reason\":";
+    struct chunk_join *j;
+    struct arena region;
+    struct buf out;
+
+    (void)state;
+    arena_init(&region, REGION_BYTES);
+    buf_init(&out, OUT_BYTES);
+    assert_int_equal(chunk_join_new(&region, ANSWER_BYTES, NULL, &j), 0);
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++)
+        assert_int_equal(chunk_join_add(j, str_from(chunks[i])), 0);
+    assert_int_equal(chunk_join_write(j, &ours, 5, 3, (struct str){0}, &out), 0);
+    assert_non_null(memmem(buf_view(&out).p, out.len, want, strlen(want)));
+    chunk_join_free(j);
+    buf_free(&out);
+    arena_free(&region);
+}
+
+static void logprobs_without_end_are_refused(void **state)
+{
+    const char *chunk =
+        "{\"choices\":[{\"logprobs\":{\"content\":[{\"token\":\"aaaaaaaaaaaaaaaaaaaaaaaa\"}]}}]}";
+    struct chunk_join *j;
+    struct arena region;
+    int rc = 0, n = 0;
+
+    (void)state;
+    arena_init(&region, REGION_BYTES);
+    assert_int_equal(chunk_join_new(&region, 1024, NULL, &j), 0);
+    for (; rc == 0 && n < 100000; n++)
+        rc = chunk_join_add(j, str_from(chunk));
+    assert_int_equal(rc, ERR_LIMIT);
+    assert_true(n > 100);
+    chunk_join_free(j);
+    arena_free(&region);
+}
+
 static void a_stream_becomes_one_answer(void **state)
 {
     (void)state;
@@ -347,6 +399,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_becomes_one_answer),
+        cmocka_unit_test(logprobs_of_all_chunks_stand_in_the_answer),
+        cmocka_unit_test(logprobs_without_end_are_refused),
         cmocka_unit_test(an_answer_has_an_id_and_a_time_and_ends_after_its_usage),
         cmocka_unit_test(what_cannot_be_joined_is_refused),
         cmocka_unit_test(an_answer_needs_room_for_its_tokens_and_no_more_than_16_mib),

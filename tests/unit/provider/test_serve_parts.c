@@ -136,6 +136,7 @@ static const struct said logprobs[] = {
     {ENGINE_LOGPROBS, 0, ",{\"token\":\"b\"}", 0},
     {ENGINE_LOGPROBS, 0, ",{\"token\":\"c\"}", 0},
     {ENGINE_CONTENT, 0, "bc", 2},
+    {ENGINE_LOGPROBS, 0, ",{\"token\":\"\\n\"}", 0},
 };
 
 static void logprobs_leave_with_the_text_of_their_tokens(void **state)
@@ -152,6 +153,10 @@ static void logprobs_leave_with_the_text_of_their_tokens(void **state)
         str_starts(choice_of(w, s, 2, NULL),
                    STR("\"delta\":{\"content\":\"bc\"},\"logprobs\":{\"content\":[{\"token\":"
                        "\"b\"},{\"token\":\"c\"}],\"refusal\":null}")));
+    /* cut with a stop string, say */
+    assert_true(str_starts(choice_of(w, s, 3, NULL),
+                           STR("\"delta\":{},\"logprobs\":{\"content\":[{\"token\":\"\\n\"}],"
+                               "\"refusal\":null},\"finish_reason\":\"stop\"}")));
     box_session_close(s);
 }
 
@@ -165,7 +170,8 @@ static void logprobs_stand_in_one_piece_too(void **state)
         str_starts(choice_of(w, s, 0, NULL),
                    STR("\"message\":{\"role\":\"assistant\",\"content\":\"abc\"},\"logprobs\":{"
                        "\"content\":[{\"token\":\"a\",\"logprob\":-1},{\"token\":\"b\"},{"
-                       "\"token\":\"c\"}],\"refusal\":null},\"finish_reason\":\"stop\"}")));
+                       "\"token\":\"c\"},{\"token\":\"\\n\"}],\"refusal\":null},\"finish_reason\":"
+                       "\"stop\"}")));
     box_session_close(s);
 }
 
