@@ -7,6 +7,8 @@
 const struct command command_table[] = {
     {"serve", "[OPTION]...", "Serve a model to the network (serve --help lists the settings).",
      cmd_serve},
+    {"benchmark", "[OPTION]...", "Measure a model on this machine (benchmark --help).",
+     cmd_benchmark},
     {"version", "", "Print the version.", cmd_version},
     {"help", "[COMMAND]", "Say what the commands do.", cmd_help},
     {.name = NULL},

@@ -19,6 +19,7 @@ struct command {
 extern const struct command command_table[];
 
 int cmd_serve(int argc, char **argv);
+int cmd_benchmark(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

@@ -8,7 +8,7 @@ static void cmd_help_print_all(void)
 {
     (void)printf("Usage: darkbloom COMMAND [ARGUMENT]...\n\nCommands:\n");
     for (const struct command *c = command_table; c->name; c++)
-        (void)printf("  %-8s %-12s %s\n", c->name, c->args, c->help);
+        (void)printf("  %-9s %-12s %s\n", c->name, c->args, c->help);
 }
 
 int cmd_help(int argc, char **argv)
