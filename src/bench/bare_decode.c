@@ -22,7 +22,7 @@ int bare_prompt_make(struct gguf *model, struct bare_prompt *ret_prompt)
     rc = gguf_ops.render(model, &ask, &text, &form, &wrong);
     form_free(&form);
     if (rc == 0)
-        rc = gguf_ops.tokenize(model, buf_view(&text), ret_prompt->tokens, BARE_PROMPT_MAX);
+        rc = gguf_ops.tokenize(model, buf_view(&text), ret_prompt->tokens, BARE_PROMPT_MAX, NULL);
     buf_free(&text);
     if (rc < 0 || rc > BARE_PROMPT_MAX)
         return rc < 0 ? rc : ERR_LIMIT;

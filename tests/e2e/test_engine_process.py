@@ -115,13 +115,22 @@ def test_while_the_next_engine_loads_it_says_so_and_refuses_for_load(alone):
                               for s in m["backend_capacity"]["slots"]][-1] == "running", "it serves again")
 
 
+DEADLY = "endless"
+TEMPLATE = ("{% macro again(n) %}{{ again(n) }}{% endmacro %}"
+            "{% if messages[0].content == '" + DEADLY + "' %}{{ again(1) }}{% endif %}"
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+
 def deadly_model(path):
-    """The demo model under a pre-tokenizer whose regular expression overflows the stack (findings E1)."""
+    """The demo model under a template that, for one prompt, calls itself without end."""
     data = bytearray(MODEL.read_bytes())
-    key = b"tokenizer.ggml.pre"
-    at = data.index(key) + len(key) + 12
-    assert data[at:at + 6] == b"smollm"
-    data[at:at + 6] = b"gpt-4o"
+    key = b"tokenizer.chat_template"
+    at = data.index(key) + len(key) + 4
+    size = int.from_bytes(data[at:at + 8], "little")
+    template = TEMPLATE.encode()
+    assert len(template) + 5 <= size
+    data[at + 8:at + 8 + size] = template + b"{#" + b" " * (size - len(template) - 4) + b"#}"
     path.write_bytes(data)
     return path
 
@@ -131,7 +140,7 @@ def test_a_prompt_that_ends_the_engine_is_not_tried_again(tmp_path):
     provider = make_provider(tmp_path / "provider", coordinator.port, model=deadly_model(tmp_path / "model.gguf"))
     provider.start(ready="event=started")
     session = coordinator.session()
-    deadly = {**BODY, "messages": messages("a" * 100000)}
+    deadly = {**BODY, "messages": messages(DEADLY)}
     session.request("r1", deadly)
     assert session.end_of("r1")["code"] == "engine_ended"
     wait_until(lambda: loads(provider) == 2, "the next engine is ready")
@@ -140,7 +149,7 @@ def test_a_prompt_that_ends_the_engine_is_not_tried_again(tmp_path):
     assert (refused["status_code"], refused["code"], refused["param"]) == (422, "prompt_ends_engine", "messages")
     session.request("r3", {**BODY, "max_tokens": 4})
     assert session.end_of("r3")["type"] == "inference_complete"
-    assert "aaaa" not in provider.text()
+    assert DEADLY not in provider.text()
     provider.stop()
     coordinator.close()
 

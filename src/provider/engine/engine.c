@@ -25,7 +25,7 @@ static int32_t engine_measure_overhead(struct gguf *m)
 
     buf_init(&prompt, 1U << 20);
     if (gguf_ops.render(m, &ask, &prompt, &form, &wrong) == 0)
-        n = gguf_ops.tokenize(m, buf_view(&prompt), NULL, 0);
+        n = gguf_ops.tokenize(m, buf_view(&prompt), NULL, 0, NULL);
     form_free(&form);
     buf_free(&prompt);
     return n > 1 ? n - 1 : 0;

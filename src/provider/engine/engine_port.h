@@ -66,8 +66,9 @@ struct engine_event {
                                                  ERR_LIMIT: the first, 0 where it was not counted */
     enum chunk_finish finish;                 /* DONE */
     int code; /* FAILED: ERR_LIMIT: prompt and answer do not fit the context; ERR_BUSY: no place in
-                 the queue; ERR_PARSE: see `wrong`; ERR_CLOSED: the engine ended; ERR_AGAIN: it
-                 ended before it got the request; else ERR_MODEL */
+                 the queue; ERR_PARSE: see `wrong`; ERR_RANGE: a run of characters that the
+                 tokenizer does not take; ERR_CLOSED: the engine ended; ERR_AGAIN: it ended before
+                 it got the request; else ERR_MODEL */
     enum engine_wrong wrong; /* FAILED with ERR_PARSE */
 };
 

@@ -21,17 +21,20 @@ enum {
     GGUF_MIN_ALIGNMENT = 32, /* also what holds where a file names none */
     GGUF_MAX_ALIGNMENT = 64 << 10,
     GGUF_MAX_SHARDS = 512,
-    GGUF_MAX_ARCHITECTURE_BYTES = 63
+    GGUF_MAX_WORD_BYTES = 63 /* names of an architecture, a tokenizer */
 };
 
 /* What a file said of itself. */
 struct gguf_facts {
     uint32_t version;
     uint64_t n_tensors;
-    char architecture[GGUF_MAX_ARCHITECTURE_BYTES + 1]; /* "": later shards need not name it */
-    int64_t file_type;                                  /* general.file_type; -1: not named */
-    uint32_t split_no, split_count;                     /* count 0: not one of several */
-    uint64_t split_tensors;                             /* of all shards together */
+    /* "": not named, as in all shards but the first */
+    char architecture[GGUF_MAX_WORD_BYTES + 1];
+    char tokenizer[GGUF_MAX_WORD_BYTES + 1]; /* tokenizer.ggml.model */
+    char pre[GGUF_MAX_WORD_BYTES + 1];       /* tokenizer.ggml.pre */
+    int64_t file_type;                       /* general.file_type; -1: not named */
+    uint32_t split_no, split_count;          /* count 0: not one of several */
+    uint64_t split_tensors;                  /* of all shards together */
 };
 
 /* 0; ERR_CONFIG, with the file, the field, the limit and the way out; ERR_IO; ERR_NOMEM. Takes

@@ -69,10 +69,10 @@ static int gguf_take_alignment(struct gguf_checker *c)
     return 0;
 }
 
-static int gguf_take_architecture(struct gguf_checker *c)
+static int gguf_take_word(struct gguf_checker *c, char ret_word[static GGUF_MAX_WORD_BYTES + 1])
 {
     struct str name;
-    int rc = gguf_take_string(c, GGUF_MAX_ARCHITECTURE_BYTES, &name);
+    int rc = gguf_take_string(c, GGUF_MAX_WORD_BYTES, &name);
 
     if (rc < 0)
         return rc;
@@ -81,9 +81,24 @@ static int gguf_take_architecture(struct gguf_checker *c)
             return gguf_reader_fail(&c->r, ERR_CONFIG,
                                     "has a byte that no name has; convert the model again");
     }
-    memcpy(c->facts.architecture, name.p, name.n);
-    c->facts.architecture[name.n] = 0;
+    memcpy(ret_word, name.p, name.n);
+    ret_word[name.n] = 0;
     return 0;
+}
+
+static int gguf_take_architecture(struct gguf_checker *c)
+{
+    return gguf_take_word(c, c->facts.architecture);
+}
+
+static int gguf_take_tokenizer(struct gguf_checker *c)
+{
+    return gguf_take_word(c, c->facts.tokenizer);
+}
+
+static int gguf_take_pre(struct gguf_checker *c)
+{
+    return gguf_take_word(c, c->facts.pre);
 }
 
 static int gguf_take_file_type(struct gguf_checker *c)
@@ -191,6 +206,8 @@ static const struct {
     {"general.alignment", GGUF_U32, 0, 0, gguf_take_alignment, NULL},
     {"general.architecture", GGUF_STRING, 0, 0, gguf_take_architecture, NULL},
     {"general.file_type", GGUF_U32, 0, 0, gguf_take_file_type, NULL},
+    {"tokenizer.ggml.model", GGUF_STRING, 0, 0, gguf_take_tokenizer, NULL},
+    {"tokenizer.ggml.pre", GGUF_STRING, 0, 0, gguf_take_pre, NULL},
     {"split.no", GGUF_U16, 0, 0, gguf_take_split_no, NULL},
     {"split.count", GGUF_U16, 0, 0, gguf_take_split_count, NULL},
     {"split.tensors.count", GGUF_I32, 0, 0, gguf_take_split_tensors, NULL},
@@ -320,6 +337,12 @@ int gguf_check_vocabulary(struct gguf_checker *c)
                                 "has %llu tokens, but fewer scores or token types; convert the "
                                 "model again",
                                 (unsigned long long)c->n_vocabulary);
+    gguf_reader_field(&c->r, "", STR("tokenizer.ggml.pre"));
+    if (strcmp(c->facts.pre, "whitespace") == 0 && strcmp(c->facts.tokenizer, "whitespace") != 0)
+        return gguf_reader_fail(&c->r, ERR_CONFIG,
+                                "is whitespace beside tokenizer.ggml.model \"%.20s\", with which "
+                                "spaces end the library; convert the model again",
+                                c->facts.tokenizer);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "provider/engine/chat_shim.h"
 #include "provider/engine/gguf_types.h"
 #include "provider/engine/model_files.h"
+#include "provider/engine/tokenizer.h"
 
 /* Structs are passed by value and change between releases: header and library must be one. */
 static const char expected_version[] = "0.5.0";
@@ -27,6 +28,7 @@ struct gguf {
     ggml_threadpool_t pool;
     void (*pool_free)(ggml_threadpool_t pool);
     struct model_limits limits;
+    struct tokenizer tokenizer;
     struct gguf_info info;
 };
 
@@ -199,6 +201,9 @@ static int gguf_open_files(struct gguf *m, const struct llama_model_config *conf
         rc = gguf_load_weights(m, &files, ret_err);
     if (rc == 0)
         gguf_describe(m, &files.facts);
+    if (rc == 0 && tokenizer_init(&m->tokenizer, llama_model_get_vocab(m->model),
+                                  str_from(files.facts.tokenizer), str_from(files.facts.pre)) < 0)
+        rc = err_set(ret_err, ERR_NOMEM, "out of memory for the model's tokenizer");
     model_files_close(&files);
     return rc;
 }
@@ -228,6 +233,7 @@ void gguf_close(struct gguf *m)
     if (!m)
         return;
     chat_shim_free(m->chat);
+    tokenizer_free(&m->tokenizer);
     if (m->context)
         llama_detach_threadpool(m->context);
     if (m->pool)
@@ -261,16 +267,10 @@ static int gguf_render(void *ud, const struct form_ask *ask, struct buf *out, st
     return form_render(m->chat, m->vocab, ask, out, ret_form, ret_wrong);
 }
 
-static int32_t gguf_tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
+static int32_t gguf_tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap,
+                             const atomic_bool *stop)
 {
-    struct gguf *m = ud;
-    int32_t n = text.n > INT32_MAX ? INT32_MIN
-                                   : llama_tokenize(m->vocab, text.p, (int32_t)text.n, ret_tokens,
-                                                    cap, true, true);
-
-    if (n == INT32_MIN)
-        return ERR_LIMIT;
-    return n < 0 ? -n : n; /* negative: over `cap` */
+    return tokenizer_run(&((struct gguf *)ud)->tokenizer, text, ret_tokens, cap, stop);
 }
 
 static size_t gguf_piece(void *ud, int32_t token, bool special, char *ret_text, size_t cap)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the batch scheduler needs of a model: libllama in the product (llama_model.h), a script in
- * tests. `render` and `tokenize` are called from the preparing thread while the batch thread is in
- * any of the others: they only read what a model is, never its context. */
+ * tests. `render` and `tokenize` are called from preparing threads, several at a time, while the
+ * batch thread is in any of the others: they only read what a model is, never its context. */
 #ifndef DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 #define DARKBLOOM_PROVIDER_ENGINE_MODEL_OPS_H
 
@@ -32,9 +32,13 @@ struct model_ops {
      * (zeroed before). 0; ERR_PARSE with *ret_wrong; ERR_LIMIT, ERR_NOMEM. */
     int (*render)(void *ud, const struct form_ask *ask, struct buf *out, struct form *ret_form,
                   enum engine_wrong *ret_wrong);
-    /* Tokens of a text, special ones recognised. Count (where it is over `cap`, nothing is written)
-     * or ERR_LIMIT (more than can be counted). */
-    int32_t (*tokenize)(void *ud, struct str text, int32_t *ret_tokens, int32_t cap);
+    /* Tokens of a text, special ones recognised. Count (where it is over `cap`, what is written
+     * means nothing); ERR_LIMIT (so many more that they were not counted), ERR_RANGE (a run that
+     * the tokenizer does not take, text_runs.h) or ERR_CANCELLED (`stop`, which may be NULL, was
+     * set; it is looked at between pieces). Its caller has TEXT_STACK_BYTES of stack, or a short
+     * text. */
+    int32_t (*tokenize)(void *ud, struct str text, int32_t *ret_tokens, int32_t cap,
+                        const atomic_bool *stop);
     /* Bytes of a token's text (not always whole characters); a special one's only where `special`.
      * At most `cap` are written. */
     size_t (*piece)(void *ud, int32_t token, bool special, char *ret_text, size_t cap);

@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From messages to prompt tokens, on a thread of its own: a template and a tokenizer are fed by
- * consumers and may take a second, in which the batch goes on. One request at a time, in order of
- * arrival. */
+/* From messages to prompt tokens, on threads of their own: a template and a tokenizer are fed by
+ * consumers and may take seconds, in which the batch goes on. The shortest is next, but each that
+ * arrives counts in favour of those before it; and only the first thread takes long ones, so that
+ * however many these are, a short one is not held up. */
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "provider/engine/scheduler_impl.h"
+#include "provider/engine/text_runs.h"
+
+enum {
+    PREPARERS = 2,
+    PROMPT_MAX_BYTES = 64 << 20, /* rendered */
+    SHORT_BYTES = 64 << 10,      /* of messages, at most: some 30 ms … */
+    SHORT_SHARE = 16,            /* … and such a part of the longest that can fit */
+    OVERTAKE_SHARE = 128         /* the longest that can fit is overtaken by so many */
+};
 
 static bool prepare_knows_biases(const struct scheduler *s, const struct request *r)
 {
@@ -16,9 +27,18 @@ static bool prepare_knows_biases(const struct scheduler *s, const struct request
     return known;
 }
 
-/* Prompt tokens in s->tokens, their number in the request; or why it cannot run. */
-static int prepare_tokenise(struct scheduler *s, struct request *r, enum engine_wrong *ret_wrong)
+/* No prompt of more bytes fits. */
+static size_t prepare_most_bytes(const struct scheduler *s)
 {
+    return (size_t)s->limits.context_tokens * (size_t)s->limits.longest_piece_bytes;
+}
+
+/* --- one prompt --- */
+
+/* Prompt tokens in p->tokens, their number in the request; or why it cannot run. */
+static int prepare_tokenise(struct preparer *p, struct request *r, enum engine_wrong *ret_wrong)
+{
+    struct scheduler *s = p->scheduler;
     const struct model_ops *ops = s->config.ops;
     int32_t context = s->limits.context_tokens, most = context - 1; /* the answer has one */
     int32_t n;
@@ -28,12 +48,12 @@ static int prepare_tokenise(struct scheduler *s, struct request *r, enum engine_
         *ret_wrong = ENGINE_WRONG_LOGIT_BIAS;
         return ERR_PARSE;
     }
-    rc = ops->render(s->config.model, &r->ask, &s->text, &r->form, ret_wrong);
+    rc = ops->render(s->config.model, &r->ask, &p->text, &r->form, ret_wrong);
     if (rc < 0)
         return rc;
-    if (s->text.len > (size_t)context * (size_t)s->limits.longest_piece_bytes)
+    if (p->text.len > prepare_most_bytes(s))
         return ERR_LIMIT;
-    n = ops->tokenize(s->config.model, buf_view(&s->text), s->tokens, most);
+    n = ops->tokenize(s->config.model, buf_view(&p->text), p->tokens, most, &r->cancelled);
     if (n < 0)
         return n;
     r->n_tokens = n;
@@ -48,36 +68,81 @@ static void prepare_add_stops(struct request *r)
         r->stops[r->n_stops++] = str_from(r->form.stops[i]);
 }
 
-static int prepare(struct scheduler *s, struct request *r, enum engine_wrong *ret_wrong)
+static int prepare(struct preparer *p, struct request *r, enum engine_wrong *ret_wrong)
 {
-    int rc = prepare_tokenise(s, r, ret_wrong);
-    size_t bytes = (size_t)r->n_tokens * sizeof *r->tokens;
+    int rc = prepare_tokenise(p, r, ret_wrong);
 
-    buf_wipe(&s->text);
-    buf_free(&s->text);
-    if (rc < 0)
-        return rc;
-    prepare_add_stops(r);
-    r->tokens = arena_array(&r->region, int32_t, (size_t)r->n_tokens);
-    if (r->tokens)
-        memcpy(r->tokens, s->tokens, bytes);
-    sodium_memzero(s->tokens, bytes);
-    return r->tokens ? 0 : ERR_NOMEM;
+    buf_wipe(&p->text);
+    buf_free(&p->text);
+    if (rc == 0) {
+        prepare_add_stops(r);
+        r->tokens = arena_array(&r->region, int32_t, (size_t)r->n_tokens);
+        if (r->tokens)
+            memcpy(r->tokens, p->tokens, (size_t)r->n_tokens * sizeof *r->tokens);
+        else
+            rc = ERR_NOMEM;
+    }
+    sodium_memzero(p->tokens, (size_t)p->scheduler->limits.context_tokens * sizeof *p->tokens);
+    deep_stack_forget(&p->thread);
+    return rc;
+}
+
+/* --- the queue --- */
+
+/* Of what is rendered for it. */
+static size_t prepare_bytes(const struct request *r)
+{
+    return r->ask.messages.n + r->ask.tools.n;
+}
+
+void scheduler_arrive(struct scheduler *s, struct request *r)
+{
+    r->order = s->n_arrived++ * (prepare_most_bytes(s) / OVERTAKE_SHARE) + prepare_bytes(r);
+    list_push_back(&s->arrived, &r->link);
+    s->n_waiting++;
+    pthread_cond_broadcast(&s->arrival);
+}
+
+struct request *scheduler_in_preparation(struct scheduler *s, uint64_t tag)
+{
+    for (int32_t i = 0; i < s->n_preparers; i++) {
+        struct request *r = s->preparers[i].request;
+
+        if (r && r->tag == tag)
+            return r;
+    }
+    return NULL;
+}
+
+/* Of those that this thread takes; NULL: none. */
+static struct request *prepare_next(const struct preparer *p)
+{
+    struct list_node *head = &p->scheduler->arrived;
+    struct request *next = NULL;
+
+    for (struct list_node *n = head->next; n != head; n = n->next) {
+        struct request *r = list_owner(n, struct request, link);
+
+        if (prepare_bytes(r) <= p->most_bytes && (!next || r->order < next->order))
+            next = r;
+    }
+    return next;
 }
 
 /* The next request; NULL: stop. */
-static struct request *prepare_take_arrived(struct scheduler *s)
+static struct request *prepare_take_arrived(struct preparer *p)
 {
-    struct request *r = NULL;
+    struct scheduler *s = p->scheduler;
+    struct request *r;
 
     pthread_mutex_lock(&s->lock);
-    while (list_empty(&s->arrived) && !s->stopping)
+    while (!(r = prepare_next(p)) && !s->stopping)
         pthread_cond_wait(&s->arrival, &s->lock);
-    if (!s->stopping) {
-        r = list_owner(s->arrived.next, struct request, link);
+    if (s->stopping)
+        r = NULL;
+    if (r)
         list_remove(&r->link);
-        s->in_preparation = r;
-    }
+    p->request = r;
     pthread_mutex_unlock(&s->lock);
     return r;
 }
@@ -97,12 +162,13 @@ static void prepare_tell(struct scheduler *s, const struct request *r, int rc,
 }
 
 /* To the batch thread, unless it was cancelled meanwhile. */
-static void prepare_hand_on(struct scheduler *s, struct request *r)
+static void prepare_hand_on(struct preparer *p, struct request *r)
 {
+    struct scheduler *s = p->scheduler;
     bool cancelled;
 
     pthread_mutex_lock(&s->lock);
-    s->in_preparation = NULL;
+    p->request = NULL;
     cancelled = atomic_load(&r->cancelled);
     if (!cancelled) {
         list_push_back(&s->prepared, &r->link);
@@ -114,32 +180,68 @@ static void prepare_hand_on(struct scheduler *s, struct request *r)
 }
 
 /* Its place in the queue is free before anybody hears of it: who hears may send the next. */
-static void prepare_refuse(struct scheduler *s, struct request *r, int rc, enum engine_wrong wrong)
+static void prepare_refuse(struct preparer *p, struct request *r, int rc, enum engine_wrong wrong)
 {
+    struct scheduler *s = p->scheduler;
+
     pthread_mutex_lock(&s->lock);
-    s->in_preparation = NULL;
+    p->request = NULL;
     if (!atomic_load(&r->cancelled)) /* that took it off already */
         s->n_waiting--;
     pthread_mutex_unlock(&s->lock);
-    prepare_tell(s, r, rc, wrong);
+    if (rc != ERR_CANCELLED)
+        prepare_tell(s, r, rc, wrong);
     request_free(r);
 }
 
-void *scheduler_prepare(void *arg)
+/* --- the threads --- */
+
+static void *prepare_run(void *arg)
 {
-    struct scheduler *s = arg;
+    struct preparer *p = arg;
     struct request *r;
 
-    while ((r = prepare_take_arrived(s))) {
+    while ((r = prepare_take_arrived(p))) {
         enum engine_wrong wrong = ENGINE_WRONG_NONE;
-        int rc = prepare(s, r, &wrong);
+        int rc = prepare(p, r, &wrong);
 
         if (rc < 0) {
-            prepare_refuse(s, r, rc, wrong);
+            prepare_refuse(p, r, rc, wrong);
             continue;
         }
-        prepare_tell(s, r, 0, ENGINE_WRONG_NONE);
-        prepare_hand_on(s, r);
+        prepare_tell(p->scheduler, r, 0, ENGINE_WRONG_NONE);
+        prepare_hand_on(p, r);
     }
     return NULL;
+}
+
+int scheduler_start_preparing(struct scheduler *s)
+{
+    int32_t n = s->config.preparers > 0 ? s->config.preparers : PREPARERS;
+    size_t few = prepare_most_bytes(s) / SHORT_SHARE;
+    int rc = 0;
+
+    for (int32_t i = 0; rc == 0 && i < n && i < SCHEDULER_MAX_PREPARERS; i++) {
+        struct preparer *p = &s->preparers[i];
+
+        p->scheduler = s;
+        p->most_bytes = i == 0 ? SIZE_MAX : few < SHORT_BYTES ? few : SHORT_BYTES;
+        buf_init(&p->text, PROMPT_MAX_BYTES);
+        p->tokens = calloc((size_t)s->limits.context_tokens, sizeof *p->tokens);
+        pthread_mutex_lock(&s->lock); /* those that run already look at all of them */
+        s->n_preparers = i + 1;
+        pthread_mutex_unlock(&s->lock);
+        rc = p->tokens ? deep_stack_start(&p->thread, TEXT_STACK_BYTES, prepare_run, p) : ERR_NOMEM;
+    }
+    return rc;
+}
+
+void scheduler_stop_preparing(struct scheduler *s)
+{
+    for (int32_t i = 0; i < s->n_preparers; i++) {
+        deep_stack_join(&s->preparers[i].thread);
+        buf_free(&s->preparers[i].text);
+        free(s->preparers[i].tokens);
+    }
+    s->n_preparers = 0;
 }

@@ -6,10 +6,7 @@
 
 #include "provider/engine/scheduler_impl.h"
 
-enum {
-    PROMPT_MAX_BYTES = 64 << 20,   /* rendered */
-    LOGPROBS_MAX_BYTES = 256 << 10 /* of one token */
-};
+enum { LOGPROBS_MAX_BYTES = 256 << 10 /* of one token */ };
 
 void scheduler_emit(struct scheduler *s, const struct engine_event *e)
 {
@@ -122,9 +119,7 @@ int scheduler_submit(struct scheduler *s, uint64_t tag, const struct chat_reques
     if (!r)
         return ERR_NOMEM;
     pthread_mutex_lock(&s->lock);
-    list_push_back(&s->arrived, &r->link);
-    s->n_waiting++;
-    pthread_cond_signal(&s->arrival);
+    scheduler_arrive(s, r);
     pthread_mutex_unlock(&s->lock);
     return 0;
 }
@@ -166,11 +161,12 @@ void scheduler_judge_pass(struct scheduler *s)
 
 static void scheduler_mark_cancelled(struct scheduler *s, uint64_t tag)
 {
-    struct request *r = s->in_preparation, *running = scheduler_find(&s->running, tag);
+    struct request *r = scheduler_in_preparation(s, tag),
+                   *running = scheduler_find(&s->running, tag);
 
     if (running)
         atomic_store(&running->cancelled, true);
-    if (r && r->tag == tag && !atomic_exchange(&r->cancelled, true))
+    if (r && !atomic_exchange(&r->cancelled, true))
         s->n_waiting--;
     scheduler_judge_pass(s);
 }
@@ -222,9 +218,7 @@ static int scheduler_alloc(struct scheduler *s)
 
     s->slots = calloc((size_t)seqs, sizeof *s->slots);
     s->rows = calloc((size_t)(s->config.chunk_tokens + seqs), sizeof *s->rows);
-    s->tokens = calloc(context, sizeof *s->tokens);
-    if (!s->slots || !s->rows || !s->tokens ||
-        sampler_scratch_init(&s->scratch, s->limits.vocab) < 0)
+    if (!s->slots || !s->rows || sampler_scratch_init(&s->scratch, s->limits.vocab) < 0)
         return ERR_NOMEM;
     for (int32_t i = 0; i < seqs; i++) {
         s->slots[i].tokens = calloc(context + 1, sizeof(int32_t));
@@ -252,9 +246,7 @@ static void scheduler_release(struct scheduler *s)
         free(s->slots[i].tokens);
     free(s->slots);
     free(s->rows);
-    free(s->tokens);
     sampler_scratch_free(&s->scratch);
-    buf_free(&s->text);
     buf_free(&s->logprobs);
     free(s->raw_logits);
     events_free(&s->events);
@@ -269,7 +261,7 @@ static void scheduler_tell_to_stop(struct scheduler *s)
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     scheduler_judge_pass(s);
-    pthread_cond_signal(&s->arrival);
+    pthread_cond_broadcast(&s->arrival);
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
     events_abandon(&s->events);
@@ -277,12 +269,11 @@ static void scheduler_tell_to_stop(struct scheduler *s)
 
 static int scheduler_start_threads(struct scheduler *s)
 {
-    if (pthread_create(&s->prepare_thread, NULL, scheduler_prepare, s) != 0)
-        return ERR_NOMEM;
-    if (pthread_create(&s->batch_thread, NULL, scheduler_run, s) == 0)
+    if (scheduler_start_preparing(s) == 0 &&
+        pthread_create(&s->batch_thread, NULL, scheduler_run, s) == 0)
         return 0;
     scheduler_tell_to_stop(s);
-    pthread_join(s->prepare_thread, NULL);
+    scheduler_stop_preparing(s);
     return ERR_NOMEM;
 }
 
@@ -300,7 +291,6 @@ int scheduler_start(const struct scheduler_config *config, struct scheduler **re
     list_init(&s->arrived);
     list_init(&s->prepared);
     list_init(&s->running);
-    buf_init(&s->text, PROMPT_MAX_BYTES);
     buf_init(&s->logprobs, LOGPROBS_MAX_BYTES);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->arrival, NULL);
@@ -318,7 +308,7 @@ void scheduler_stop(struct scheduler *s)
     if (!s)
         return;
     scheduler_tell_to_stop(s);
-    pthread_join(s->prepare_thread, NULL);
+    scheduler_stop_preparing(s);
     pthread_join(s->batch_thread, NULL);
     scheduler_release(s);
 }

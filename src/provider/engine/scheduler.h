@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The batch scheduler. A request arrives, is prepared (rendered and tokenised, on a thread of its
- * own), waits for a slot (a sequence of the KV cache) in order of arrival, and runs: every step of
+/* The batch scheduler. A request arrives, is prepared (rendered and tokenised, on threads of
+ * their own), waits for a slot (a sequence of the KV cache), and runs: every step of
  * the batch thread, which owns the model's context, is one forward pass over at least one row of
  * each running request and up to `chunk_tokens` more of prompts; beside rows that decode, as many
  * of these as keep the pass near a target time (pace.h). So neither a long prompt nor one that is
@@ -18,14 +18,17 @@
 /* Passes that fail one after another until the load says `crashed`: this engine serves nobody. */
 enum { SCHEDULER_FAILED_PASSES = 3 };
 
+enum { SCHEDULER_MAX_PREPARERS = 4 };
+
 struct scheduler_config {
     const struct model_ops *ops;
     void *model;          /* the operations' ud; outlives the scheduler */
     int32_t chunk_tokens; /* the model takes chunk_tokens + max_seqs rows */
     size_t max_waiting;
+    int32_t preparers;  /* threads that prepare; 0: 2. All but the first take short prompts only */
     uint64_t seed;      /* for requests that bring none */
     struct clock clock; /* times passes; read on the batch thread */
-    /* Events wait. Called from both threads, at most once a step and once a request. */
+    /* Events wait. Called from all threads, at most once a step and once a request. */
     void (*wake)(void *ud);
     void *wake_ud;
 };

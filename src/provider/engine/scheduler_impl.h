@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "provider/engine/deep_stack.h"
 #include "provider/engine/draw.h"
 #include "provider/engine/events.h"
 #include "provider/engine/pace.h"
@@ -25,6 +26,7 @@ enum {
 struct request {
     struct list_node link; /* arrived, prepared or running; on no list while it is prepared */
     uint64_t tag;
+    uint64_t order;      /* of preparing: the least is next */
     struct arena region; /* texts, stops and tokens; wiped with the request */
     struct form_ask ask;
     struct form form; /* once it is prepared */
@@ -55,11 +57,23 @@ struct slot {
     bool calls;          /* the answer has tool calls */
 };
 
+/* A preparing thread, and what it alone has; wiped after each prompt. */
+struct preparer {
+    struct scheduler *scheduler;
+    struct deep_stack thread;
+    struct buf text;
+    int32_t *tokens;         /* context_tokens */
+    size_t most_bytes;       /* of messages; longer ones are left to the first */
+    struct request *request; /* shared: being prepared, on no list meanwhile */
+};
+
 struct scheduler {
     struct scheduler_config config;
     struct model_limits limits;
     struct events events;
-    pthread_t batch_thread, prepare_thread;
+    pthread_t batch_thread;
+    struct preparer preparers[SCHEDULER_MAX_PREPARERS];
+    int32_t n_preparers;
 
     /* the batch thread's own */
     struct slot *slots;
@@ -70,18 +84,14 @@ struct scheduler {
     struct pace pace;
     bool put_events; /* since the last wake */
 
-    /* the preparing thread's own; wiped after each prompt */
-    struct buf text;
-    int32_t *tokens; /* context_tokens */
-
     /* shared */
     pthread_mutex_t lock;
-    pthread_cond_t arrival; /* for the preparing thread */
+    pthread_cond_t arrival; /* for the preparing threads */
     pthread_cond_t work;    /* for the batch thread */
     struct list_node arrived, prepared;
-    struct request *in_preparation; /* on no list meanwhile */
-    struct list_node running;       /* in order of admission; only the batch thread changes it */
-    size_t n_waiting;               /* not in a slot yet, whatever their stage */
+    uint64_t n_arrived;
+    struct list_node running; /* in order of admission; only the batch thread changes it */
+    size_t n_waiting;         /* not in a slot yet, whatever their stage */
     size_t n_running;
     bool stopping;
     atomic_bool give_up;   /* nobody waits for the pass that runs */
@@ -98,8 +108,13 @@ struct request *request_new(uint64_t tag, const struct chat_request *chat, uint6
                             int32_t context_tokens);
 void request_free(struct request *r);
 
-/* prepare.c: the preparing thread, from arrived to prepared; `arg` is the scheduler. */
-void *scheduler_prepare(void *arg);
+/* prepare.c: from arrived to prepared. Threads that were not started are allowed to be stopped; the
+ * scheduler has been told to stop by then. */
+int scheduler_start_preparing(struct scheduler *s);
+void scheduler_stop_preparing(struct scheduler *s);
+/* With the lock: a request arrives; and the one of that tag that is being prepared, or NULL. */
+void scheduler_arrive(struct scheduler *s, struct request *r);
+struct request *scheduler_in_preparation(struct scheduler *s, uint64_t tag);
 
 /* slot.c */
 /* Put a prepared request into a slot. */

@@ -130,7 +130,7 @@ static void model_cleared(struct model *m, struct ticket *t)
 /* Codes that mean something of their own here come from nobody but us. */
 static int model_code_of(int code)
 {
-    static const int known[] = {ERR_LIMIT, ERR_BUSY, ERR_PARSE, ERR_NOMEM};
+    static const int known[] = {ERR_LIMIT, ERR_BUSY, ERR_PARSE, ERR_RANGE, ERR_NOMEM};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (code == known[i])

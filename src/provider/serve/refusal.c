@@ -88,9 +88,10 @@ int refusal_of_engine(int code, int64_t prompt_tokens, int64_t context_tokens,
     static const struct {
         int code;
         enum refusal why;
-    } known[] = {{ERR_PARSE, REFUSAL_MESSAGES},  {ERR_BUSY, REFUSAL_QUEUE_FULL},
-                 {ERR_NOMEM, REFUSAL_NO_MEMORY}, {ERR_AGAIN, REFUSAL_MODEL_LOADING},
-                 {ERR_DENIED, REFUSAL_DEADLY},   {ERR_CLOSED, REFUSAL_ENGINE_ENDED}};
+    } known[] = {{ERR_PARSE, REFUSAL_MESSAGES},      {ERR_RANGE, REFUSAL_RUN_TOO_LONG},
+                 {ERR_BUSY, REFUSAL_QUEUE_FULL},     {ERR_NOMEM, REFUSAL_NO_MEMORY},
+                 {ERR_AGAIN, REFUSAL_MODEL_LOADING}, {ERR_DENIED, REFUSAL_DEADLY},
+                 {ERR_CLOSED, REFUSAL_ENGINE_ENDED}};
 
     if (code == ERR_LIMIT)
         return refusal_too_long(prompt_tokens, context_tokens, ret_error);

@@ -22,6 +22,7 @@
     X(OTHER_MODEL, 404, "model_not_found", "model", FAULT)                         \
     X(ENGINE, 500, "internal_error", "", FAULT)                                    \
     X(TOO_LONG, 400, "context_length_exceeded", "messages", REQUEST_FAULT)         \
+    X(RUN_TOO_LONG, 400, "run_too_long", "messages", REQUEST_FAULT)                \
     X(MESSAGES, 400, "invalid_value", "messages", REQUEST_FAULT)                   \
     X(TOOLS, 400, "invalid_value", "tools", REQUEST_FAULT)                         \
     X(TOOL_SCHEMA, 400, "schema_limits", "tools", REQUEST_FAULT)                   \

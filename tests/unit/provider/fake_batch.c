@@ -47,6 +47,7 @@ void fake_batch_start(struct fake_batch *w, size_t max_waiting)
                                             .model = &w->model,
                                             .chunk_tokens = 64,
                                             .max_waiting = max_waiting,
+                                            .preparers = w->preparers ? w->preparers : 1,
                                             .seed = 1,
                                             .clock = fake_model_clock(&w->model),
                                             .wake = on_wake,

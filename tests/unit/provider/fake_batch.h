@@ -20,6 +20,7 @@ struct fake_answer {
 
 struct fake_batch {
     struct fake_model model;
+    int32_t preparers; /* 0: one */
     struct scheduler *scheduler;
     pthread_mutex_t lock;
     pthread_cond_t woken;

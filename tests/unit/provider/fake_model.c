@@ -67,9 +67,11 @@ static int render(void *ud, const struct form_ask *ask, struct buf *out, struct 
     struct fake_model *m = ud;
 
     pthread_mutex_lock(&m->lock);
+    if (m->renders < FAKE_RENDERS && ask->messages.n > 1)
+        m->rendered[m->renders] = ask->messages.p[1];
     m->renders++;
     pthread_cond_broadcast(&m->changed);
-    while (m->renders_held && m->renders > m->renders_allowed)
+    while (m->renders_held && ask->messages.n > m->held_over && m->renders > m->renders_allowed)
         pthread_cond_wait(&m->changed, &m->lock);
     pthread_mutex_unlock(&m->lock);
     (void)ret_form;
@@ -80,9 +82,16 @@ static int render(void *ud, const struct form_ask *ask, struct buf *out, struct 
     return buf_append_str(out, ask->messages);
 }
 
-static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap)
+static int32_t tokenize(void *ud, struct str text, int32_t *ret_tokens, int32_t cap,
+                        const atomic_bool *stop)
 {
-    (void)ud;
+    struct fake_model *m = ud;
+
+    if (stop && atomic_load(stop))
+        return ERR_CANCELLED;
+    pthread_mutex_lock(&m->lock);
+    m->tokenised++;
+    pthread_mutex_unlock(&m->lock);
     for (size_t i = 0; text.n <= (size_t)cap && i < text.n; i++)
         ret_tokens[i] = (unsigned char)text.p[i];
     return (int32_t)text.n;

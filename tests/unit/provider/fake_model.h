@@ -17,7 +17,8 @@ enum {
     FAKE_SEQS = 8,
     FAKE_END = 299, /* the token that ends an answer */
     FAKE_PIECES = 16,
-    FAKE_LONGEST_PIECE = 8
+    FAKE_LONGEST_PIECE = 8,
+    FAKE_RENDERS = 32
 };
 
 struct fake_model {
@@ -43,9 +44,11 @@ struct fake_model {
     const atomic_bool *give_up; /* a pass ends early where it is set when the gate opens */
     int given_up;               /* passes that did */
     bool renders_held;          /* further prompts wait in `render` */
-    int renders, renders_allowed;
-    int32_t most_seqs; /* in one pass */
-    bool broke_order;  /* rows or sequences came out of order */
+    size_t held_over;           /* only those of more bytes do */
+    int renders, renders_allowed, tokenised;
+    char rendered[FAKE_RENDERS + 1]; /* the second character of each prompt, in their order */
+    int32_t most_seqs;               /* in one pass */
+    bool broke_order;                /* rows or sequences came out of order */
 };
 
 void fake_model_init(struct fake_model *m);

@@ -152,6 +152,8 @@ static const struct crafted crafted[] = {
      .keys = {KEY("general.alignment", GGUF_U32, "\0\0\0\200")}},
     {"an alignment that is no u32", "general.alignment is of type u64, not u32",
      .keys = {KEY("general.alignment", GGUF_U64, "\40\0\0\0\0\0\0\0")}},
+    {"a tokenizer that spaces would end", "tokenizer.ggml.pre is whitespace beside",
+     .keys = {KEY("tokenizer.ggml.pre", GGUF_STRING, "\12\0\0\0\0\0\0\0whitespace")}},
     {"a number of shards that is no u16", "split.count is of type u32, not u16",
      .keys = {KEY("split.count", GGUF_U32, "\1\0\0\0")}},
     {"a shard without the others' number", "split.count does not stand with split.no",

@@ -105,6 +105,20 @@ static void a_long_prompt_carries_its_numbers_and_no_more(void **state)
     assert_non_null(strstr(e.message, "2048"));
 }
 
+static void a_run_that_is_too_long_says_so_and_how_to_break_it(void **state)
+{
+    struct api_error e;
+
+    (void)state;
+    (void)refusal_of_engine(ERR_RANGE, 0, 2048, &e);
+    assert_string_equal(e.code, "run_too_long");
+    assert_string_equal(e.param, "messages");
+    assert_int_equal(judged(&e).class, PROVIDER_REQUEST_FAULT);
+    assert_string_equal(judged(&e).error.code, "invalid_value");
+    assert_non_null(strstr(e.message, "65536 characters"));
+    assert_non_null(strstr(e.message, "break them up with spaces"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +126,7 @@ int main(void)
         cmocka_unit_test(what_the_parser_found_is_passed_on_as_a_code_and_a_known_parameter),
         cmocka_unit_test(what_is_not_supported_is_named_where_the_name_is_one_of_the_api),
         cmocka_unit_test(a_long_prompt_carries_its_numbers_and_no_more),
+        cmocka_unit_test(a_run_that_is_too_long_says_so_and_how_to_break_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

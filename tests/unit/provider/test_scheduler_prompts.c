@@ -178,6 +178,65 @@ static void one_that_is_cancelled_before_it_is_prepared_is_never_rendered(void *
     assert_int_equal(w->model.renders, 2);
 }
 
+static void a_short_prompt_is_held_up_by_no_long_one(void **state)
+{
+    struct fake_batch *w = *state;
+    char prompt[FAKE_TEXT_BYTES];
+
+    w->preparers = 2;
+    w->model.held_over = 100;
+    fake_model_hold_renders(&w->model, true);
+    fake_batch_start(w, 8);
+    fake_batch_prompt(prompt, 200);
+    for (uint64_t i = 1; i <= 3; i++)
+        fake_batch_ask(w, i, prompt, 1);
+    fake_model_wait_at_render(&w->model);
+    fake_batch_ask(w, 4, "[short]", 1);
+    assert_int_equal(fake_batch_finish(w, 4)->prompt_tokens, 7);
+    assert_false(w->answers[1].admitted || w->answers[2].admitted || w->answers[3].admitted);
+    fake_model_hold_renders(&w->model, false);
+    for (uint64_t i = 1; i <= 3; i++)
+        assert_int_equal(fake_batch_finish(w, i)->prompt_tokens, 200);
+}
+
+/* 2,048 bytes would fit: each that arrives counts as 16 bytes in favour of those before it. */
+static void the_shortest_is_next_but_none_is_overtaken_for_ever(void **state)
+{
+    struct fake_batch *w = *state;
+    static const char *const prompts[] = {"[a]", "[b]", "[c]", "[d]", "[e]"};
+    char prompt[FAKE_TEXT_BYTES];
+
+    fake_model_hold_renders(&w->model, true);
+    fake_batch_start(w, 8);
+    fake_batch_ask(w, 1, "[0]", 1);
+    fake_model_wait_at_render(&w->model);
+    fake_batch_prompt(prompt, 53);
+    prompt[1] = 'L';
+    fake_batch_ask(w, 2, prompt, 1);
+    for (uint64_t i = 0; i < 5; i++)
+        fake_batch_ask(w, 3 + i, prompts[i], 1);
+    fake_model_hold_renders(&w->model, false);
+    fake_batch_finish(w, 7);
+    fake_batch_finish(w, 2);
+    assert_string_equal(w->model.rendered, "0abcLde"); /* 53 is 3 + 50: three times 16 and more */
+}
+
+static void one_that_is_cancelled_while_it_is_rendered_is_not_tokenised(void **state)
+{
+    struct fake_batch *w = *state;
+
+    fake_model_hold_renders(&w->model, true);
+    fake_batch_start(w, 4);
+    fake_batch_ask(w, 1, "[x]", 1);
+    fake_model_wait_at_render(&w->model);
+    scheduler_cancel(w->scheduler, 1);
+    fake_batch_ask(w, 2, "[y]", 1);
+    fake_model_hold_renders(&w->model, false);
+    fake_batch_finish(w, 2);
+    assert_int_equal(w->model.tokenised, 1);
+    assert_false(w->answers[1].failed);
+}
+
 static void a_prompt_that_fills_the_context_is_refused(void **state)
 {
     struct fake_batch *w = *state;
@@ -248,6 +307,9 @@ int main(void)
         TEST(messages_that_no_context_can_hold_are_refused_unread),
         TEST(more_messages_than_the_context_has_tokens_are_refused_unread),
         TEST(one_that_is_cancelled_before_it_is_prepared_is_never_rendered),
+        TEST(a_short_prompt_is_held_up_by_no_long_one),
+        TEST(the_shortest_is_next_but_none_is_overtaken_for_ever),
+        TEST(one_that_is_cancelled_while_it_is_rendered_is_not_tokenised),
         TEST(a_prompt_that_fills_the_context_is_refused),
         TEST(a_cancelled_request_leaves_the_queue_at_once),
         TEST(one_that_is_cancelled_while_it_is_prepared_leaves_too),
