@@ -61,7 +61,9 @@ static struct str chat_member_of(struct str object, const char *name)
         if (span_same_text(m.key, want))
             value = m.value;
     }
-    return str_eq(value, STR("null")) ? (struct str){0} : value;
+    if (str_eq(value, STR("null")))
+        value = (struct str){0};
+    return value;
 }
 
 static int chat_take_schema(struct str format, struct chat_checked *c, struct chat_request *r)

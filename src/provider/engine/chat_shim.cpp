@@ -78,7 +78,11 @@ extern "C" bool chat_shim_knows_tools(const struct chat_shim *s)
 
 /* --- a request --- */
 
-/* Each of these throws what the library throws, or one of enum chat_shim_wrong. */
+struct shim_wrong {
+    enum chat_shim_wrong which;
+};
+
+/* Each of these throws what the library throws, or shim_wrong. */
 namespace
 {
 
@@ -90,7 +94,7 @@ void shim_add_messages(const chat_shim_ask *ask, common_chat_templates_inputs &i
     } catch (const std::bad_alloc &) {
         throw;
     } catch (...) {
-        throw CHAT_SHIM_MESSAGES;
+        throw shim_wrong{CHAT_SHIM_MESSAGES};
     }
 }
 
@@ -106,7 +110,7 @@ void shim_choose_function(const std::string &choice, common_chat_templates_input
             chosen = {tool};
     }
     if (chosen.empty())
-        throw CHAT_SHIM_CHOICE;
+        throw shim_wrong{CHAT_SHIM_CHOICE};
     in.tools = chosen;
     in.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
 }
@@ -125,7 +129,7 @@ void shim_add_choice(const chat_shim_ask *ask, common_chat_templates_inputs &in)
     } catch (const std::bad_alloc &) {
         throw;
     } catch (...) {
-        throw CHAT_SHIM_CHOICE;
+        throw shim_wrong{CHAT_SHIM_CHOICE};
     }
 }
 
@@ -138,12 +142,12 @@ void shim_add_tools(const chat_shim *s, const chat_shim_ask *ask, common_chat_te
     } catch (const std::bad_alloc &) {
         throw;
     } catch (...) {
-        throw CHAT_SHIM_TOOLS;
+        throw shim_wrong{CHAT_SHIM_TOOLS};
     }
     in.parallel_tool_calls = ask->parallel;
     shim_add_choice(ask, in);
     if (in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE && !s->knows_tools)
-        throw CHAT_SHIM_NO_TOOLS;
+        throw shim_wrong{CHAT_SHIM_NO_TOOLS};
 }
 
 void shim_add_schema(const chat_shim_ask *ask, common_chat_templates_inputs &in)
@@ -156,7 +160,7 @@ void shim_add_schema(const chat_shim_ask *ask, common_chat_templates_inputs &in)
     } catch (const std::bad_alloc &) {
         throw;
     } catch (...) {
-        throw CHAT_SHIM_SCHEMA;
+        throw shim_wrong{CHAT_SHIM_SCHEMA};
     }
 }
 
@@ -180,7 +184,7 @@ void shim_add_kwargs(const chat_shim_ask *ask, common_chat_templates_inputs &in)
     } catch (const std::bad_alloc &) {
         throw;
     } catch (...) {
-        throw CHAT_SHIM_KWARGS;
+        throw shim_wrong{CHAT_SHIM_KWARGS};
     }
 }
 
@@ -249,8 +253,8 @@ extern "C" int chat_shim_apply(struct chat_shim *s, const struct chat_shim_ask *
     try {
         *ret_form = shim_apply(s, ask);
         return 0;
-    } catch (chat_shim_wrong wrong) {
-        return wrong;
+    } catch (const shim_wrong &wrong) {
+        return wrong.which;
     } catch (const std::bad_alloc &) {
         return CHAT_SHIM_MEMORY;
     } catch (...) {

@@ -107,6 +107,7 @@ llama_sampler *constraint_lazy_grammar(constraint *c, const char *gbnf, const ch
             c->word_tokens.push_back(token);
         patterns.push_back(constraint_escape(word));
     }
+    raw.reserve(patterns.size());
     for (const auto &p : patterns)
         raw.push_back(p.c_str());
     return llama_sampler_init_grammar_lazy_patterns(c->vocab, gbnf, "root", raw.data(), raw.size(),

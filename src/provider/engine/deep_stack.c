@@ -40,11 +40,13 @@ int deep_stack_start(struct deep_stack *d, size_t stack_bytes, void *(*run)(void
 void deep_stack_forget(const struct deep_stack *d)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uintptr_t low = (uintptr_t)d->map + page;
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0) / page * page;
+    char *low = (char *)d->map + page, *here = __builtin_frame_address(0);
+    size_t below;
 
-    if (here > low + NEAR_BYTES)
-        (void)madvise((void *)low, here - NEAR_BYTES - low, MADV_DONTNEED);
+    here -= (uintptr_t)here % page;
+    below = here > low ? (size_t)(here - low) : 0;
+    if (below > NEAR_BYTES)
+        (void)madvise(low, below - NEAR_BYTES, MADV_DONTNEED);
 }
 
 void deep_stack_join(struct deep_stack *d)

@@ -95,7 +95,7 @@ static int32_t draw_take_top(const float *logits, int32_t vocab, int32_t k, stru
     int32_t n = 0;
 
     for (int32_t i = 0; k > 0 && i < vocab; i++) {
-        int32_t at = n;
+        int32_t at;
 
         if (n == k && !(logits[i] > top[n - 1].logit))
             continue;
@@ -116,7 +116,7 @@ static double draw_log_sum(const float *logits, int32_t vocab)
         best = logits[i] > best ? logits[i] : best;
     for (int32_t i = 0; i < vocab; i++)
         sum += (double)expf(logits[i] - best);
-    return (double)best + log(sum);
+    return (double)best + log(sum > 0 ? sum : 1); /* the likeliest adds 1 */
 }
 
 /* "token":…,"logprob":…,"bytes":[…] */

@@ -23,7 +23,9 @@ static struct str form_member(struct str object, const char *name)
         if (span_same_text(m.key, want))
             value = m.value;
     }
-    return str_eq(value, STR("null")) ? (struct str){0} : value;
+    if (str_eq(value, STR("null")))
+        value = (struct str){0};
+    return value;
 }
 
 /* Names go into a grammar and into the answer. */

@@ -21,7 +21,7 @@ enum {
 static int gguf_check_count(struct gguf_checker *c, const char *what, uint64_t max,
                             uint64_t *ret_count)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc;
 
     gguf_reader_field(&c->r, "number of ", str_from(what));
@@ -84,7 +84,7 @@ static int gguf_check_keys(struct gguf_checker *c)
 static int gguf_check_shape(struct gguf_checker *c, uint64_t *ret_row, uint64_t *ret_rows)
 {
     uint64_t n[GGUF_MAX_DIMENSIONS] = {1, 1, 1, 1}, rows, all;
-    uint32_t n_dims;
+    uint32_t n_dims = 0;
     int rc = gguf_read_u32(&c->r, &n_dims);
 
     if (rc < 0)
@@ -111,7 +111,7 @@ static int gguf_check_size(struct gguf_checker *c, uint64_t *ret_bytes)
 {
     const struct gguf_tensor_type *t;
     uint64_t row = 0, rows = 0;
-    uint32_t type;
+    uint32_t type = 0;
     int rc = gguf_check_shape(c, &row, &rows);
 
     if (rc == 0)
@@ -142,7 +142,7 @@ static int gguf_check_size(struct gguf_checker *c, uint64_t *ret_bytes)
  */
 static int gguf_check_place(struct gguf_checker *c, uint64_t bytes)
 {
-    uint64_t offset, filled;
+    uint64_t offset = 0, filled = 0;
     int rc = gguf_read_u64(&c->r, &offset);
 
     if (rc < 0)
@@ -168,7 +168,7 @@ static int gguf_check_place(struct gguf_checker *c, uint64_t bytes)
 
 static int gguf_check_tensor(struct gguf_checker *c)
 {
-    struct str name;
+    struct str name = {0};
     uint64_t bytes = 0;
     int rc;
 
@@ -181,7 +181,7 @@ static int gguf_check_tensor(struct gguf_checker *c)
 
 static int gguf_check_tensors(struct gguf_checker *c)
 {
-    uint64_t data_at;
+    uint64_t data_at = 0;
     int rc = 0;
 
     for (uint64_t i = 0; rc == 0 && i < c->facts.n_tensors; i++)

@@ -10,7 +10,7 @@
 /* A string of at most `max` bytes, in the region. */
 static int gguf_take_string(struct gguf_checker *c, uint64_t max, struct str *ret_text)
 {
-    uint64_t n;
+    uint64_t n = 0;
     char *p;
     int rc = gguf_read_u64(&c->r, &n);
 
@@ -34,7 +34,7 @@ static int gguf_take_string(struct gguf_checker *c, uint64_t max, struct str *re
 int gguf_take_name(struct gguf_checker *c, struct map *seen, const char *kind, uint64_t max,
                    struct str *ret_name)
 {
-    struct str name;
+    struct str name = {0};
     int rc = gguf_take_string(c, max, &name);
 
     if (rc < 0)
@@ -55,7 +55,7 @@ int gguf_take_name(struct gguf_checker *c, struct map *seen, const char *kind, u
 
 static int gguf_take_alignment(struct gguf_checker *c)
 {
-    uint32_t n;
+    uint32_t n = 0;
     int rc = gguf_read_u32(&c->r, &n);
 
     if (rc < 0)
@@ -71,7 +71,7 @@ static int gguf_take_alignment(struct gguf_checker *c)
 
 static int gguf_take_word(struct gguf_checker *c, char ret_word[static GGUF_MAX_WORD_BYTES + 1])
 {
-    struct str name;
+    struct str name = {0};
     int rc = gguf_take_string(c, GGUF_MAX_WORD_BYTES, &name);
 
     if (rc < 0)
@@ -81,7 +81,8 @@ static int gguf_take_word(struct gguf_checker *c, char ret_word[static GGUF_MAX_
             return gguf_reader_fail(&c->r, ERR_CONFIG,
                                     "has a byte that no name has; convert the model again");
     }
-    memcpy(ret_word, name.p, name.n);
+    if (name.n > 0)
+        memcpy(ret_word, name.p, name.n);
     ret_word[name.n] = 0;
     return 0;
 }
@@ -103,7 +104,7 @@ static int gguf_take_pre(struct gguf_checker *c)
 
 static int gguf_take_file_type(struct gguf_checker *c)
 {
-    uint32_t n;
+    uint32_t n = 0;
     int rc = gguf_read_u32(&c->r, &n);
 
     if (rc == 0)
@@ -113,7 +114,7 @@ static int gguf_take_file_type(struct gguf_checker *c)
 
 static int gguf_take_u16(struct gguf_checker *c, uint32_t *ret_value)
 {
-    uint8_t b[2];
+    uint8_t b[2] = {0};
     int rc = gguf_read_bytes(&c->r, b, sizeof b);
 
     if (rc == 0)
@@ -135,7 +136,7 @@ static int gguf_take_split_count(struct gguf_checker *c)
 
 static int gguf_take_split_tensors(struct gguf_checker *c)
 {
-    uint32_t n;
+    uint32_t n = 0;
     int rc = gguf_read_u32(&c->r, &n);
 
     if (rc < 0)
@@ -163,7 +164,7 @@ static int gguf_take_tokens(struct gguf_checker *c, uint64_t n)
                                 (unsigned long long)n, GGUF_MAX_VOCABULARY);
     c->n_vocabulary = n;
     for (uint64_t i = 0; i < n; i++) {
-        struct str token;
+        struct str token = {0};
         int rc = gguf_take_string(c, GGUF_MAX_TOKEN_BYTES, &token);
 
         if (rc == 0)
@@ -231,7 +232,7 @@ static size_t gguf_known_key(struct str name)
 
 static int gguf_skip_string(struct gguf_checker *c)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int rc = gguf_read_u64(&c->r, &n);
 
     if (rc < 0)
@@ -247,7 +248,7 @@ static int gguf_skip_string(struct gguf_checker *c)
 static int gguf_skip_bools(struct gguf_checker *c, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++) {
-        uint8_t b;
+        uint8_t b = 0;
         int rc = gguf_read_bytes(&c->r, &b, 1);
 
         if (rc < 0)
@@ -274,8 +275,8 @@ static int gguf_skip_elements(struct gguf_checker *c, uint32_t type, uint64_t n)
 
 static int gguf_check_array(struct gguf_checker *c, size_t known)
 {
-    uint32_t type;
-    uint64_t n;
+    uint32_t type = 0;
+    uint64_t n = 0;
     int rc = gguf_read_u32(&c->r, &type);
 
     if (rc == 0)
@@ -303,8 +304,8 @@ static int gguf_check_array(struct gguf_checker *c, size_t known)
 
 int gguf_check_key(struct gguf_checker *c)
 {
-    struct str name;
-    uint32_t type;
+    struct str name = {0};
+    uint32_t type = 0;
     size_t known;
     int rc = gguf_take_name(c, &c->keys, "", GGUF_MAX_KEY_BYTES, &name);
 

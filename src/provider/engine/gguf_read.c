@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "provider/engine/gguf_read.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { REASON_BYTES = 160 };
 
 void gguf_reader_init(struct gguf_reader *r, const struct gguf_source *source, struct err *err)
 {
@@ -24,17 +21,6 @@ void gguf_reader_field(struct gguf_reader *r, const char *kind, struct str name)
         if (r->field[i] < ' ' || r->field[i] > '~')
             r->field[i] = '?';
     }
-}
-
-int gguf_reader_fail(struct gguf_reader *r, int code, const char *fmt, ...)
-{
-    char reason[REASON_BYTES];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(reason, sizeof reason, fmt, args);
-    va_end(args);
-    return err_set(r->err, code, "%.60s: %s %s", r->source.name, r->field, reason);
 }
 
 static int gguf_reader_ended(struct gguf_reader *r)
@@ -87,7 +73,7 @@ int gguf_read_bytes(struct gguf_reader *r, void *ret_bytes, size_t n)
 
 int gguf_read_u32(struct gguf_reader *r, uint32_t *ret_value)
 {
-    uint8_t b[4];
+    uint8_t b[4] = {0};
     int rc = gguf_read_bytes(r, b, sizeof b);
 
     if (rc == 0)
@@ -98,7 +84,7 @@ int gguf_read_u32(struct gguf_reader *r, uint32_t *ret_value)
 
 int gguf_read_u64(struct gguf_reader *r, uint64_t *ret_value)
 {
-    uint32_t low, high;
+    uint32_t low = 0, high = 0;
     int rc = gguf_read_u32(r, &low);
 
     if (rc == 0)

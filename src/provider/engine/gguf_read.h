@@ -38,9 +38,10 @@ void gguf_reader_init(struct gguf_reader *r, const struct gguf_source *source, s
 /* Name the field that is read next. Bytes that do not print stand as '?'. */
 void gguf_reader_field(struct gguf_reader *r, const char *kind, struct str name);
 
-/* "FILE: FIELD <what>" into the reader's error; returns `code`. */
-int gguf_reader_fail(struct gguf_reader *r, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+/* "FILE: FIELD <what>" into the reader's error, <what> as in printf; yields `code`. `r` is
+ * evaluated more than once. */
+#define gguf_reader_fail(r, code, what, ...) \
+    err_set((r)->err, code, "%.60s: %s " what, (r)->source.name, (r)->field, ##__VA_ARGS__)
 
 /* 0; ERR_CONFIG: the file ends before; ERR_IO. */
 int gguf_read_bytes(struct gguf_reader *r, void *ret_bytes, size_t n);

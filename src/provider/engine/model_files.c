@@ -129,7 +129,7 @@ static int model_files_open_shards(struct model_files *m, struct str prefix, uin
 
     m->bytes = 0;
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        struct gguf_facts facts;
+        struct gguf_facts facts = {0};
         struct str path =
             arena_printf(&m->region, "%.*s-%05u-of-%05u.gguf", STR_ARG(prefix), i + 1, count);
 
@@ -163,8 +163,8 @@ static void model_files_close_all(struct model_files *m)
 /* The file that was named tells how many there are; then each is opened, that one again. */
 static int model_files_open_all(struct model_files *m, const char *path, struct err *ret_err)
 {
-    struct str prefix;
-    uint32_t count;
+    struct str prefix = {0};
+    uint32_t count = 0;
     int rc = model_files_alloc(m, 1, ret_err);
 
     if (rc == 0)
@@ -225,7 +225,7 @@ int model_files_unchanged(const struct model_files *m, struct err *ret_err)
 int model_files_hash(const struct model_files *m, char ret_hex[static FILE_HASH_BYTES],
                      struct err *ret_err)
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint8_t digest[SHA256_DIGEST_LENGTH] = {0};
     char hex[FILE_HASH_BYTES];
     struct buf lines;
     int rc = 0;
