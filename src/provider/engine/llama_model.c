@@ -294,7 +294,8 @@ static bool gguf_is_given_up(void *ud)
 
 static void gguf_heed(void *ud, const atomic_bool *give_up)
 {
-    llama_set_abort_callback(((struct gguf *)ud)->context, gguf_is_given_up, (void *)give_up);
+    llama_set_abort_callback(((struct gguf *)ud)->context, give_up ? gguf_is_given_up : NULL,
+                             (void *)give_up);
 }
 
 /* llama.h: 0 is success, 2 is a pass that the callback ended. */

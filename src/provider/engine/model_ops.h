@@ -45,7 +45,8 @@ struct model_ops {
     /* Whether this token ends an answer. */
     bool (*is_end)(void *ud, int32_t token);
     /* From now on a pass may end early, with ERR_CANCELLED, while *give_up is true; it is set by
-     * other threads and outlives the passes. What the pass left in the cache is to be forgotten. */
+     * other threads and outlives the passes. NULL: none does. What the pass left in the cache is to
+     * be forgotten. */
     void (*heed)(void *ud, const atomic_bool *give_up);
     /* One forward pass. 0, ERR_MODEL or ERR_CANCELLED. */
     int (*decode)(void *ud, const struct model_row *rows, int32_t n);

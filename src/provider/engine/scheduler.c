@@ -310,5 +310,6 @@ void scheduler_stop(struct scheduler *s)
     scheduler_tell_to_stop(s);
     scheduler_stop_preparing(s);
     pthread_join(s->batch_thread, NULL);
+    s->config.ops->heed(s->config.model, NULL); /* the model outlives what it looks at */
     scheduler_release(s);
 }

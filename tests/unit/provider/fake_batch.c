@@ -37,6 +37,7 @@ int fake_batch_down(void **state)
     fake_model_allow(&w->model, 1000000);
     scheduler_stop(w->scheduler);
     assert_false(w->model.broke_order);
+    assert_null(w->model.give_up); /* the model may be used on: what it looked at is gone */
     free(w);
     return 0;
 }
