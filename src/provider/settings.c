@@ -120,9 +120,10 @@ static const struct cfg_key keys[] = {
      .flag = "--numerics",
      .type = CFG_ENUM,
      AT(numerics),
-     .deflt = "invariant",
+     .deflt = "fast",
      .choices = numerics_choices,
-     .help = "invariant: an answer does not depend on who shares its batch; fast: it may."},
+     .help = "fast: rounding may differ with who shares a batch; invariant: an answer does not "
+             "depend on it, and prompts take up to twice as long."},
     {.key = "model.threads",
      .flag = "--threads",
      .type = CFG_INT,

@@ -5,7 +5,7 @@
 
 #include "provider/engine/invariance.h"
 
-enum { DEFAULT_CHUNK_TOKENS = 256 };
+enum { DEFAULT_CHUNK_TOKENS = 512 };
 
 struct engine {
     struct gguf *model;

@@ -17,7 +17,7 @@
 /* Structs are passed by value and change between releases: header and library must be one. */
 static const char expected_version[] = "0.5.0";
 
-enum { DEFAULT_CONTEXT_TOKENS = 2048, SMALL_MACHINE_CORES = 4 };
+enum { DEFAULT_CONTEXT_TOKENS = 2048 };
 
 struct gguf {
     struct llama_model *model;
@@ -56,16 +56,11 @@ static int gguf_check_library(const char *backends, struct err *ret_err)
     return 0;
 }
 
+/* A core that computes nothing costs more tokens than the loop's share of one, also on two cores.
+ */
 static int32_t gguf_thread_count(int32_t wanted)
 {
-    int64_t cores = cpus_usable("");
-
-    if (wanted > 0)
-        return wanted;
-    /* Compute threads spin: on a small machine one core is left to everything else. */
-    if (cores < SMALL_MACHINE_CORES)
-        return cores > 1 ? (int32_t)cores - 1 : 1;
-    return (int32_t)cores;
+    return wanted > 0 ? wanted : (int32_t)cpus_cores("");
 }
 
 /* The library would make threads for each pass without a pool. The CPU backend is a plug-in, so its
@@ -103,6 +98,7 @@ static struct llama_context_params gguf_context_params(const struct llama_model_
     p.n_seq_max = (uint32_t)config->slots;
     p.n_batch = (uint32_t)(config->chunk_tokens + config->slots);
     p.n_ubatch = p.n_batch;
+    p.n_outputs_max = p.n_seq_max; /* a row of logits each; room for n_batch of them otherwise */
     p.n_threads = p.n_threads_batch = gguf_thread_count(config->threads);
     p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     p.kv_unified = false;

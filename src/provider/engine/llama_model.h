@@ -12,7 +12,7 @@ struct llama_model_config {
     int32_t slots;          /* sequences at once */
     int32_t context_tokens; /* of each; 0: the smaller of 2048 and the model's own */
     int32_t chunk_tokens;   /* prompt tokens in one pass, at most; engine_open: 0 chooses */
-    int32_t threads;        /* 0: the cores it may use, less one where there are fewer than four */
+    int32_t threads;        /* 0: the physical cores that it may use */
     bool invariant;         /* K F16 and V BF16: rows do not depend on their neighbours */
 };
 

@@ -23,13 +23,23 @@ static bool step_any_decodes(const struct scheduler *s)
     return false;
 }
 
+static int32_t step_prompts(const struct scheduler *s)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < s->limits.max_seqs; i++)
+        n += s->slots[i].request && !step_decodes(&s->slots[i]);
+    return n;
+}
+
 /* Each running request gets one row: its last token, or the next of its prompt, so that nobody
- * starves and no running sequence is missing from the batch. The pass's room for more prompt tokens
- * goes to those who came first. */
+ * starves and no running sequence is missing from the batch. What these leave of the pass's room
+ * for prompt tokens goes to those who came first. */
 static void step_share_room(struct scheduler *s)
 {
-    int32_t room = pace_room(&s->pace, step_any_decodes(s));
+    int32_t room = pace_room(&s->pace, step_any_decodes(s)) - step_prompts(s);
 
+    room = room > 0 ? room : 0;
     for (struct list_node *n = s->running.next; n != &s->running; n = n->next) {
         struct slot *slot = list_owner(n, struct request, link)->slot;
         int32_t more = slot->n_tokens - slot->n_past - 1;
@@ -62,6 +72,15 @@ static void step_add_slot(struct scheduler *s, struct plan *p, int32_t seq)
     }
 }
 
+static int32_t step_lowest_running(const struct scheduler *s)
+{
+    int32_t i = 0;
+
+    while (i < s->limits.max_seqs && !s->slots[i].request)
+        i++;
+    return i;
+}
+
 static int32_t step_highest_running(const struct scheduler *s)
 {
     int32_t i = s->limits.max_seqs - 1;
@@ -71,15 +90,15 @@ static int32_t step_highest_running(const struct scheduler *s)
     return i;
 }
 
-/* Rows in the order of sequences; a free slot below a running one gets a row of no consequence,
- * since the library would otherwise split the batch there. */
+/* Rows in the order of sequences, from the lowest that runs; a free slot between two running ones
+ * gets a row of no consequence, since the library would otherwise split the batch there. */
 static struct plan step_make_plan(struct scheduler *s)
 {
     struct plan p = {0};
     int32_t highest = step_highest_running(s);
 
     step_share_room(s);
-    for (int32_t seq = 0; seq <= highest; seq++) {
+    for (int32_t seq = step_lowest_running(s); seq <= highest; seq++) {
         if (s->slots[seq].request) {
             step_add_slot(s, &p, seq);
         } else {
@@ -143,7 +162,7 @@ static void step_sample(struct scheduler *s)
 
 static void step_forget_covering(struct scheduler *s, int32_t highest)
 {
-    for (int32_t i = 0; i < highest; i++) {
+    for (int32_t i = step_lowest_running(s); i < highest; i++) {
         if (!s->slots[i].request)
             s->config.ops->forget(s->config.model, i);
     }

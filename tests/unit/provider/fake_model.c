@@ -222,6 +222,7 @@ static int decode(void *ud, const struct model_row *rows, int32_t n)
             m->chosen[i] = next_token(m, seq, n);
     }
     m->most_seqs = seqs > m->most_seqs ? seqs : m->most_seqs;
+    m->most_rows = n > m->most_rows ? n : m->most_rows;
     return 0;
 }
 

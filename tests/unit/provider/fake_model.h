@@ -47,7 +47,7 @@ struct fake_model {
     size_t held_over;           /* only those of more bytes do */
     int renders, renders_allowed, tokenised;
     char rendered[FAKE_RENDERS + 1]; /* the second character of each prompt, in their order */
-    int32_t most_seqs;               /* in one pass */
+    int32_t most_seqs, most_rows;    /* in one pass */
     bool broke_order;                /* rows or sequences came out of order */
 };
 

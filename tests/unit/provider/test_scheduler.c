@@ -72,14 +72,31 @@ static void a_gap_between_slots_is_covered_so_that_batches_stay_whole(void **sta
     struct fake_batch *w = *state;
 
     fake_batch_start(w, 8);
-    w->model.gated =
-        true; /* the first is still running when the second comes, and ends long before it */
-    fake_batch_ask(w, 1, "[a]", 4);
-    fake_batch_ask(w, 2, "[b]", 40);
-    fake_batch_admitted(w, 2);
+    w->model.gated = true; /* the one between ends long before its neighbours */
+    fake_batch_ask(w, 1, "[a]", 40);
+    fake_batch_ask(w, 2, "[b]", 4);
+    fake_batch_ask(w, 3, "[c]", 40);
+    fake_batch_admitted(w, 3);
     fake_model_allow(&w->model, 1000);
-    assert_int_equal(fake_batch_finish(w, 2)->completion_tokens, 40);
+    assert_int_equal(fake_batch_finish(w, 3)->completion_tokens, 40);
     assert_true(scheduler_counters(w->scheduler).rows_covering > 0);
+    assert_false(w->model.broke_order);
+}
+
+/* E3: a survivor in the highest slot paid for every free one below it. */
+static void free_slots_below_all_that_run_cost_no_row(void **state)
+{
+    struct fake_batch *w = *state;
+
+    w->model.gated = true;
+    fake_batch_start(w, 8);
+    for (uint64_t tag = 1; tag <= 8; tag++)
+        fake_batch_ask(w, tag, "[a]", tag == 8 ? 60 : 2);
+    fake_batch_admitted(w, 8);
+    fake_model_allow(&w->model, 1000);
+    assert_int_equal(fake_batch_finish(w, 8)->completion_tokens, 60);
+    assert_int_equal(scheduler_counters(w->scheduler).rows_covering, 0);
+    assert_false(w->model.broke_order);
 }
 
 /* --- ends --- */
@@ -253,6 +270,7 @@ int main(void)
         TEST(eight_requests_share_passes_and_each_says_what_it_says_alone),
         TEST(a_request_is_admitted_into_a_running_batch_and_disturbs_nobody),
         TEST(a_gap_between_slots_is_covered_so_that_batches_stay_whole),
+        TEST(free_slots_below_all_that_run_cost_no_row),
         TEST(an_answer_ends_where_the_model_ends_it),
         TEST(the_context_ends_an_answer_with_length),
         TEST(penalties_see_what_was_generated_and_nothing_else),

@@ -125,7 +125,7 @@ static void defaults_are_those_of_the_help(void **state)
     assert_int_equal(load(&region, "", no_flags, 1, &s, NULL), 0);
     assert_int_equal(s.slots, 8);
     assert_int_equal(s.context_tokens, 0);
-    assert_int_equal(s.numerics, SETTINGS_NUMERICS_INVARIANT);
+    assert_int_equal(s.numerics, SETTINGS_NUMERICS_FAST);
     assert_string_equal(provider_settings_backend(&s), "inprocess-llama");
     assert_true(str_is(s.coordinator_url, "ws://localhost:8080/ws/provider"));
     arena_free(&region);
